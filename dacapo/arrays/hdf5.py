@@ -1,0 +1,51 @@
+"""Datasets of HDF5 files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+
+from dacapo.errors import InputError
+
+if TYPE_CHECKING:
+    from dacapo.arrays.open import Metadata
+
+
+def open_hdf5(file: Path, dataset: str, name: str) -> tuple[h5py.Dataset, Metadata]:
+    """A dataset and what its attributes (or the file's) say of its grid."""
+    from dacapo.arrays.open import attributes_metadata
+
+    if not file.is_file():
+        raise InputError(f"{name}: no file {file}")
+    try:
+        handle = h5py.File(file, "r")
+    except OSError as error:
+        raise InputError(f"{name}: not a readable HDF5 file: {error}") from error
+    found = handle.get(dataset)
+    if not isinstance(found, h5py.Dataset):
+        raise InputError(
+            f"{name}: no dataset {dataset!r}; the file has {', '.join(_datasets(handle))}"
+        )
+    attributes = {**_plain(handle.attrs), **_plain(found.attrs)}
+    return found, attributes_metadata(attributes)
+
+
+def _datasets(handle: h5py.File) -> list[str]:
+    names: list[str] = []
+    handle.visititems(
+        lambda key, node: names.append(key) if isinstance(node, h5py.Dataset) else None
+    )
+    return names or ["none"]
+
+
+def _plain(attributes: h5py.AttributeManager) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in attributes.items():
+        plain = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+        if isinstance(plain, list):
+            plain = [v.decode() if isinstance(v, bytes) else v for v in plain]
+        out[key] = plain.decode() if isinstance(plain, bytes) else plain
+    return out

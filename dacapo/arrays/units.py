@@ -1,0 +1,83 @@
+"""World units: whole picometres inside, any unit at the border.
+
+`funlib.geometry.Coordinate` holds whole numbers and truncates in silence, so a voxel of 283.72 nm
+must become 283720 pm before it gets there. Data without a physical size is counted in pixels;
+inside, a pixel is a thousand parts, so that the half-pixel shifts of image pyramids stay whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite
+
+from funlib.geometry import Coordinate
+
+from dacapo.errors import InputError
+
+PIXEL = "pixel"
+
+_PICOMETRES = {
+    "pm": 1, "picometer": 1, "picometre": 1,
+    "angstrom": 100, "å": 100,
+    "nm": 10**3, "nanometer": 10**3, "nanometre": 10**3,
+    "um": 10**6, "µm": 10**6, "μm": 10**6, "micrometer": 10**6, "micrometre": 10**6, "micron": 10**6,
+    "mm": 10**9, "millimeter": 10**9, "millimetre": 10**9,
+    "cm": 10**10, "centimeter": 10**10, "centimetre": 10**10,
+    "m": 10**12, "meter": 10**12, "metre": 10**12,
+}  # fmt: skip
+_PARTS_OF_A_PIXEL = 1000
+_PIXEL_NAMES = (PIXEL, "px", "pixels", "voxel")
+
+
+def scale_of(unit: str, what: str) -> int:
+    """World units in one `unit`."""
+    key = unit.strip().lower()
+    if key in _PIXEL_NAMES:
+        return _PARTS_OF_A_PIXEL
+    if key not in _PICOMETRES:
+        known = "pm, angstrom, nm, um, mm, cm, m and pixel"
+        raise InputError(f"{what}: unknown unit {unit!r}; known are {known}")
+    return _PICOMETRES[key]
+
+
+def is_pixel(unit: str) -> bool:
+    """Whether a unit has no physical size."""
+    return unit.strip().lower() in _PIXEL_NAMES
+
+
+def to_world(
+    values: Sequence[float], unit: str | Sequence[str], voxel_size: Sequence[float], what: str
+) -> Coordinate:
+    """World units from numbers with a unit.
+
+    Args:
+        values: one number an axis.
+        unit: one for all axes, or one an axis.
+        voxel_size: in the same unit; a value may be off a whole number by 1e-6 of a voxel.
+        what: names the value in an error.
+
+    >>> to_world([283.72, 126.79], "nm", [283.72, 126.79], "voxel_size")
+    (283720, 126790)
+    """
+    units = [unit] * len(values) if isinstance(unit, str) else list(unit)
+    if len(units) != len(values) or len(voxel_size) != len(values):
+        raise InputError(f"{what}: {list(values)} has {len(values)} axes, units are {units}")
+    whole = []
+    for value, axis_unit, size in zip(values, units, voxel_size, strict=True):
+        if not isfinite(value):
+            raise InputError(f"{what}: {list(values)} {axis_unit} is not finite")
+        exact = value * scale_of(axis_unit, what)
+        if abs(exact - round(exact)) > 1e-6 * abs(size) * scale_of(axis_unit, what):
+            step = "1/1000 pixel" if is_pixel(axis_unit) else "1 pm"
+            raise InputError(f"{what}: {value} {axis_unit} is no whole multiple of {step}")
+        whole.append(round(exact))
+    return Coordinate(whole)
+
+
+def from_world(values: Coordinate, unit: str) -> list[float]:
+    """Numbers in `unit` from world units.
+
+    >>> from_world(Coordinate(4600, 500), "nm")
+    [4.6, 0.5]
+    """
+    return [v / scale_of(unit, "unit") for v in values]

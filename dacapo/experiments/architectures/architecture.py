@@ -1,0 +1,54 @@
+"""The backbone of a model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from funlib.geometry import Coordinate
+
+
+class Architecture(torch.nn.Module, ABC):
+    """A network from raw to feature maps; a predictor puts a head on it.
+
+    All shapes are spatial, in voxels, without batch and channels.
+    """
+
+    @property
+    @abstractmethod
+    def input_shape(self) -> Coordinate:
+        """In training."""
+
+    @property
+    def eval_shape_increase(self) -> Coordinate:
+        """How much larger the input of a prediction may be."""
+        return Coordinate((0,) * self.dims)
+
+    @property
+    @abstractmethod
+    def num_in_channels(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def num_out_channels(self) -> int: ...
+
+    @property
+    def dims(self) -> int:
+        return self.input_shape.dims
+
+    @property
+    def period(self) -> Coordinate:
+        """Blocks of a prediction must start at multiples of this many input voxels apart."""
+        return Coordinate((1,) * self.dims)
+
+    def scale(self, input_voxel_size: Coordinate) -> Coordinate:
+        """Voxel size of the output."""
+        return input_voxel_size
+
+    def compute_output_shape(self, input_shape: Coordinate) -> Coordinate | None:
+        """Spatial output shape, or None where it takes a forward pass to know."""
+        return None
+
+    def smallest_input_shape(self, output_shape: Coordinate) -> Coordinate:
+        """The smallest input that gives at least this output, if that is known."""
+        return self.input_shape + self.eval_shape_increase

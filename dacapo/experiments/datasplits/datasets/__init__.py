@@ -1,0 +1,5 @@
+"""One annotated volume."""
+
+from dacapo.experiments.datasplits.datasets.dataset import Dataset
+
+__all__ = ["Dataset"]

@@ -1,0 +1,151 @@
+"""One annotated volume, checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from funlib.geometry import Coordinate, Roi
+
+from dacapo.arrays import Array
+from dacapo.arrays.units import from_world
+from dacapo.errors import InputError
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Raw with labels, and where they are to be believed.
+
+    Attributes:
+        name: unique among the datasets of a split.
+        raw: intensities, possibly larger than the labels; channels first.
+        gt: object ids, 0 for background.
+        mask: nonzero where annotated; None: everywhere.
+        intensity_range: raw values that become 0 and 1.
+    """
+
+    name: str
+    raw: Array
+    gt: Array
+    mask: Array | None
+    intensity_range: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        raw, gt = self.raw, self.gt
+        if gt.dtype.kind not in "iub":
+            raise InputError(f"{gt.name}: labels must be integers, not {gt.dtype}")
+        for array in (gt, self.mask):
+            if array is None:
+                continue
+            if array.dims != raw.dims:
+                raise InputError(f"{array.name} has {array.dims} axes, {raw.name} has {raw.dims}")
+            if int(np.prod(array.channel_shape)) != 1:
+                raise InputError(f"{array.name}: one channel expected, shape {array.source.shape}")
+            if not _divides(raw.voxel_size, array.voxel_size):
+                raise InputError(
+                    f"{array.name}: voxel size {from_world(array.voxel_size, array.unit)} and "
+                    f"{from_world(raw.voxel_size, raw.unit)} {raw.unit} of raw: along each axis "
+                    f"one must divide the other"
+                )
+            _check_aligned(raw, array)
+            if not raw.roi.intersects(array.roi):
+                raise InputError(
+                    f"{raw.name} and {array.name} do not overlap: "
+                    f"{_extent(raw)} and {_extent(array)}"
+                )
+            if not raw.roi.contains(array.roi):
+                raise InputError(
+                    f"{array.name} reaches beyond {raw.name}: {_extent(array)} and {_extent(raw)}; "
+                    f"give a region that both have"
+                )
+        if self.mask is not None and not self.mask.roi.contains(gt.roi):
+            raise InputError(
+                f"{self.mask.name} does not cover {gt.name}: {_extent(self.mask)} and {_extent(gt)}"
+            )
+        if self.mask is not None and self.mask.voxel_size != gt.voxel_size:
+            raise InputError(f"{self.mask.name} and {gt.name} must have one voxel size")
+
+    @property
+    def num_channels(self) -> int:
+        return int(np.prod(self.raw.channel_shape))
+
+    def read_raw(self, roi: Roi) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Normalised intensities (C, *spatial); beyond the volume's edge they are mirrored."""
+        raw = self.raw.read(roi, beyond="mirror")
+        low, high = self.intensity_range
+        raw = raw.reshape(self.num_channels, *raw.shape[raw.ndim - roi.dims :])
+        return (raw.astype(np.float32) - np.float32(low)) * np.float32(1 / (high - low))
+
+    def read_gt(self, roi: Roi) -> np.ndarray[Any, Any]:
+        """Labels (*spatial) as they stand in the file; 0 beyond."""
+        return _spatial(self.gt.read(roi, beyond="zero"), roi.dims)
+
+    def read_mask(self, roi: Roi) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """1 where annotated (*spatial); 0 beyond the labels."""
+        if self.mask is not None:
+            inside = self.gt.roi.intersect(roi)
+            mask = _spatial(self.mask.read(roi, beyond="zero"), roi.dims) != 0
+            if inside != roi:
+                mask &= self._inside(roi)
+            return mask.astype(np.uint8)
+        return self._inside(roi).astype(np.uint8)
+
+    def _inside(self, roi: Roi) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        begin, shape = self.gt.to_voxels(roi)
+        inside = np.zeros(shape, np.bool_)
+        inside[
+            tuple(
+                slice(max(0, -b), max(0, min(s, n - b)))
+                for b, s, n in zip(begin, shape, self.gt.shape, strict=True)
+            )
+        ] = True
+        return inside
+
+
+def check_finite(raw: Array) -> None:
+    """Refuse float intensities that are not finite, naming the first place."""
+    if raw.dtype.kind != "f":
+        return
+    values = raw.read(raw.roi)
+    bad = ~np.isfinite(values)
+    if bad.any():
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise InputError(
+            f"{raw.name}: {int(bad.sum())} of {values.size} raw values are NaN or infinite, the "
+            f"first at voxel {first}"
+        )
+
+
+def find_range(raw: Array) -> tuple[float, float]:
+    """The values that become 0 and 1: the type's range for 8 bits, else what the volume holds."""
+    if raw.dtype == np.uint8:
+        return 0.0, 255.0
+    values = raw.read(raw.roi)
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        raise InputError(f"{raw.name}: all raw values are {low}")
+    return low, high
+
+
+def _spatial(data: np.ndarray[Any, Any], dims: int) -> np.ndarray[Any, Any]:
+    return data.reshape(data.shape[data.ndim - dims :])
+
+
+def _divides(one: Coordinate, other: Coordinate) -> bool:
+    return all(max(a, b) % min(a, b) == 0 for a, b in zip(one, other, strict=True))
+
+
+def _check_aligned(raw: Array, array: Array) -> None:
+    shift = array.offset - raw.offset
+    for axis, s, a, b in zip(raw.axis_names, shift, raw.voxel_size, array.voxel_size, strict=True):
+        if s % min(a, b):
+            raise InputError(
+                f"{array.name} is shifted against {raw.name} by {s / min(a, b):.3g} voxels along "
+                f"{axis}: the offsets must differ by whole voxels"
+            )
+
+
+def _extent(array: Array) -> str:
+    begin, end = (from_world(c, array.unit) for c in (array.roi.begin, array.roi.end))
+    return f"{begin} to {end} {array.unit}"

@@ -1,0 +1,18 @@
+"""What every datasplit's config has."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dacapo.experiments.datasplits.datasplit import DataSplit
+
+
+@dataclass(kw_only=True)
+class DataSplitConfig(ABC):
+    """The data to train and to validate on."""
+
+    @abstractmethod
+    def build(self) -> DataSplit: ...

@@ -1,0 +1,74 @@
+"""Made-up tissue, to try things out without data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dacapo.config import config
+from dacapo.errors import InputError
+from dacapo.experiments.datasplits.datasplit_config import DataSplitConfig
+
+if TYPE_CHECKING:
+    from dacapo.experiments.datasplits.datasets import Dataset
+    from dacapo.experiments.datasplits.datasplit import DataSplit
+
+
+@config("datasplit")
+@dataclass(kw_only=True)
+class SyntheticDataSplitConfig(DataSplitConfig):
+    """Procedural tissue of dense cells, 2D or 3D; train and validation parts differ."""
+
+    seed: int = 0
+    """Another seed, other tissue; it does not change with the run's repetition."""
+    train_shape: list[int] = field(default_factory=lambda: [112, 128, 128])
+    """Of the training volume, in voxels."""
+    validate_shape: list[int] = field(default_factory=lambda: [64, 112, 112])
+    """Of the validation volume, in voxels."""
+    voxel_size: list[float] = field(default_factory=lambda: [8.0, 8.0, 8.0])
+    """In nm; unequal for anisotropic tissue."""
+    cell_size: float = 18.0
+    """Typical width of a cell, in voxels of the finest axis."""
+    noise: float = 0.08
+    """Standard deviation, where raw spans 0 to 1."""
+
+    def __post_init__(self) -> None:
+        for key in ("train_shape", "validate_shape", "voxel_size"):
+            value = getattr(self, key)
+            if len(value) not in (2, 3) or min(value) <= 0:
+                raise InputError(f"datasplit.{key}={value}: give 2 or 3 positive numbers")
+            if len(value) != len(self.train_shape):
+                raise InputError(f"datasplit.{key}={value} and train_shape differ in axes")
+        if self.cell_size <= 2 or self.noise < 0:
+            raise InputError(
+                f"datasplit.cell_size={self.cell_size} must be above 2 voxels and "
+                f"datasplit.noise={self.noise} not negative"
+            )
+
+    def build(self) -> DataSplit:
+        from dacapo.experiments.datasplits.datasplit import DataSplit
+
+        return DataSplit(
+            [self._dataset("synthetic_train", self.train_shape, 0)],
+            [self._dataset("synthetic_validate", self.validate_shape, 1)],
+        )
+
+    def _dataset(self, name: str, shape: list[int], part: int) -> Dataset:
+        from funlib.geometry import Coordinate
+
+        from dacapo.arrays import Array
+        from dacapo.arrays.units import to_world
+        from dacapo.experiments.datasplits.datasets import Dataset
+        from dacapo.ops.synthetic import tissue
+
+        size = to_world(self.voxel_size, "nm", self.voxel_size, "datasplit.voxel_size")
+        raw, gt = tissue(shape, self.voxel_size, self.cell_size, self.noise, (self.seed, part))
+        zero = Coordinate((0,) * len(shape))
+        axes = tuple("zyx"[-len(shape) :])
+        return Dataset(
+            name,
+            Array(raw, size, zero, "nm", axes, f"{name} raw"),
+            Array(gt, size, zero, "nm", axes, f"{name} labels"),
+            None,
+            (0.0, 255.0),
+        )

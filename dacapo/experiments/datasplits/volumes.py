@@ -1,0 +1,150 @@
+"""Volumes that lie on the disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dacapo.config import config, not_identity
+from dacapo.errors import InputError
+from dacapo.experiments.datasplits.datasplit_config import DataSplitConfig
+
+if TYPE_CHECKING:
+    from dacapo.arrays import Array
+    from dacapo.experiments.datasplits.datasets import Dataset
+    from dacapo.experiments.datasplits.datasplit import DataSplit
+
+
+@config(None)
+@dataclass(kw_only=True)
+class VolumeConfig:
+    """One volume; what it does not give is taken from the datasplit."""
+
+    raw: str | None = None
+    """Intensities: file.h5:dataset, store.zarr/array or image.ome.zarr."""
+    gt: str | None = None
+    """Object labels, 0 for background."""
+    mask: str | None = None
+    """Nonzero where annotated (default: everywhere)."""
+    region: dict[str, list[float]] | None = None
+    """The labels to use, half-open an axis, in the volume's unit: {z: [0, 1100]}. Raw is read
+    beyond it as context."""
+
+
+@config("datasplit")
+@dataclass(kw_only=True)
+class VolumesDataSplitConfig(DataSplitConfig):
+    """Volumes of HDF5 files and of zarr or OME-Zarr stores."""
+
+    train: dict[str, VolumeConfig] = field(default_factory=dict)
+    """Name -> volume."""
+    validate: dict[str, VolumeConfig] = field(default_factory=dict)
+    """Name -> volume."""
+    raw: str | None = None
+    """For every volume that gives none of its own."""
+    gt: str | None = None
+    """For every volume that gives none of its own."""
+    mask: str | None = None
+    """For every volume that gives none of its own."""
+    voxel_size: list[float] | None = None
+    """Instead of what the files say, an axis."""
+    offset: list[float] | None = None
+    """Corner of the first voxel, instead of what the files say."""
+    unit: str | None = None
+    """Of voxel size, offset and regions, instead of what the files say: nm, um, pixel..."""
+    intensity_range: list[float] | None = None
+    """Raw values that become 0 and 1 (default: 0 and 255 for 8 bits, else the volume's range)."""
+    in_memory_mib: int = not_identity(2048)
+    """Arrays up to this size are read into memory once; larger ones stay on the disk."""
+
+    def __post_init__(self) -> None:
+        for part in ("train", "validate"):
+            volumes = getattr(self, part)
+            if not volumes:
+                raise InputError(
+                    f"datasplit.{part} is empty: give at least one volume, like "
+                    f"'datasplit.{part}={{a: {{raw: vol.h5:raw, gt: vol.h5:labels}}}}'"
+                )
+            for name, volume in volumes.items():
+                for key in ("raw", "gt"):
+                    if getattr(volume, key) is None and getattr(self, key) is None:
+                        raise InputError(
+                            f"datasplit.{part}.{name}.{key} is missing (and datasplit.{key} too)"
+                        )
+        span = self.intensity_range
+        if span is not None and (len(span) != 2 or span[0] >= span[1]):
+            raise InputError(
+                f"datasplit.intensity_range={span}: give the lower and the higher value"
+            )
+
+    def build(self) -> DataSplit:
+        from dacapo.experiments.datasplits.datasplit import DataSplit
+
+        opened: dict[str, Array] = {}
+        parts = {
+            part: [
+                self._dataset(f"datasplit.{part}.{name}", name, volume, opened)
+                for name, volume in getattr(self, part).items()
+            ]
+            for part in ("train", "validate")
+        }
+        return DataSplit(parts["train"], parts["validate"])
+
+    def _dataset(
+        self, key: str, name: str, volume: VolumeConfig, opened: dict[str, Array]
+    ) -> Dataset:
+        from dacapo.experiments.datasplits.datasets.dataset import (
+            Dataset,
+            check_finite,
+            find_range,
+        )
+
+        paths = {k: getattr(volume, k) or getattr(self, k) for k in ("raw", "gt", "mask")}
+        arrays = {k: self._open(p, f"{key}.{k}", opened) for k, p in paths.items() if p}
+        raw = arrays["raw"]
+        check_finite(raw)
+        gt, mask = arrays["gt"], arrays.get("mask")
+        if volume.region is not None:
+            gt = _in_region(gt, volume.region, f"{key}.region")
+        span = self.intensity_range
+        intensity_range = find_range(raw) if span is None else (span[0], span[1])
+        return Dataset(name, raw, gt, mask, intensity_range)
+
+    def _open(self, path: str, key: str, opened: dict[str, Array]) -> Array:
+        from dacapo.arrays import open_array
+
+        if path not in opened:
+            array = open_array(
+                path, voxel_size=self.voxel_size, offset=self.offset, unit=self.unit, key=key
+            )
+            small = array.nbytes <= self.in_memory_mib * 2**20
+            opened[path] = array.in_memory() if small else array
+        return opened[path]
+
+
+def _in_region(array: Array, region: dict[str, list[float]], key: str) -> Array:
+    """The part of an array between [begin, end] along the axes that are named."""
+    from funlib.geometry import Roi
+
+    from dacapo.arrays.units import scale_of, to_world
+
+    scale = scale_of(array.unit, key)
+    begin, end = list(array.roi.begin), list(array.roi.end)
+    for axis, bounds in region.items():
+        if axis not in array.axis_names or len(bounds) != 2 or bounds[0] >= bounds[1]:
+            raise InputError(
+                f"{key}.{axis}={bounds}: give [begin, end] in {array.unit} for one of the axes "
+                f"{', '.join(array.axis_names)}"
+            )
+        at = array.axis_names.index(axis)
+        first, last, step = begin[at], end[at], array.voxel_size[at]
+        begin[at], end[at] = to_world(bounds, array.unit, [step / scale] * 2, f"{key}.{axis}")
+        for value in (begin[at], end[at]):
+            if not first <= value <= last or (value - first) % step:
+                nearest = min(max(first + round((value - first) / step) * step, first), last)
+                raise InputError(
+                    f"{key}.{axis}={bounds}: a region begins and ends on voxel borders inside the "
+                    f"volume, {first / scale} to {last / scale} {array.unit} in steps of "
+                    f"{step / scale}; nearest to {value / scale} is {nearest / scale}"
+                )
+    return array.crop(Roi(begin, [e - b for b, e in zip(begin, end, strict=True)]))

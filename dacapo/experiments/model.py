@@ -1,0 +1,88 @@
+"""What is trained: an architecture with a prediction head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from funlib.geometry import Coordinate
+from torch import Tensor
+from torch.func import functional_call
+
+from dacapo.experiments.architectures.architecture import Architecture
+
+
+class Model(torch.nn.Module):
+    """An architecture, a head, and an activation that is applied in eval mode only.
+
+    Args:
+        architecture: from raw to feature maps.
+        prediction_head: from feature maps to what the task predicts.
+        eval_activation: turns what the loss wants (logits) into what post-processing wants.
+
+    Attributes:
+        num_in_channels, num_out_channels: of input and output.
+        input_shape, output_shape: spatial, in training.
+        eval_input_shape: spatial, the largest block of a prediction.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        prediction_head: torch.nn.Module,
+        eval_activation: torch.nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.prediction_head = prediction_head
+        self.eval_activation = eval_activation
+        self.num_in_channels = architecture.num_in_channels
+        self.input_shape = architecture.input_shape
+        self.eval_input_shape = architecture.input_shape + architecture.eval_shape_increase
+        self.num_out_channels, self.output_shape = self.compute_output_shape(self.input_shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, num_in_channels, *spatial) -> (B, num_out_channels, *spatial)."""
+        y: Tensor = self.prediction_head(self.architecture(x))
+        if self.eval_activation is not None and not self.training:
+            y = self.eval_activation(y)
+        return y
+
+    def compute_output_shape(self, input_shape: Coordinate) -> tuple[int, Coordinate]:
+        """Channels and spatial shape of the output for an input of this spatial shape.
+
+        Nothing is computed or changed: the network runs on the meta device with stand-ins for its
+        weights, or only its head does where the architecture knows its own shape.
+        """
+        known = self.architecture.compute_output_shape(input_shape)
+        if known is None:
+            out = _run_on_meta(self, (1, self.num_in_channels, *input_shape))
+        else:
+            fmaps = (1, self.architecture.num_out_channels, *known)
+            out = _run_on_meta(self.prediction_head, fmaps)
+        return out[1], Coordinate(out[2:])
+
+    def scale(self, voxel_size: Coordinate) -> Coordinate:
+        """Voxel size of the output, given that of the input."""
+        return self.architecture.scale(voxel_size)
+
+
+def _run_on_meta(module: torch.nn.Module, input_shape: tuple[int, ...]) -> torch.Size:
+    state = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    stand_ins = {k: torch.empty_like(v, device="meta") for k, v in state.items()}
+    with torch.no_grad(), _eval_mode(module):
+        out: Tensor = functional_call(module, stand_ins, (torch.empty(input_shape, device="meta"),))
+    return out.shape
+
+
+@contextmanager
+def _eval_mode(module: torch.nn.Module) -> Iterator[None]:
+    """Eval mode inside; afterwards every submodule in the mode it was in."""
+    modes = [(m, m.training) for m in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for submodule, mode in modes:
+            submodule.training = mode

@@ -1,0 +1,182 @@
+"""A run: everything that a `RunConfig` builds, and one training step."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+
+import torch
+from funlib.geometry import Coordinate
+from torch import Tensor
+
+from dacapo.arrays.units import from_world
+from dacapo.errors import InputError
+from dacapo.experiments.run_config import RunConfig
+from dacapo.experiments.trainers.trainer import Batch, SampleShape
+from dacapo.experiments.training_iteration_stats import TrainingIterationStats
+from dacapo.experiments.training_stats import TrainingStats
+from dacapo.experiments.validation_scores import ValidationScores
+from dacapo.ops.draws import seed
+
+
+class Run:
+    """Builds the parts, checks that they fit, and trains step by step.
+
+    A run does not know where it is saved. Everything random in it is a pure function of the
+    repetition and the iteration.
+
+    Attributes:
+        name, repetition, num_iterations, validation_interval: as configured.
+        task, architecture, trainer, datasplit, start: what the configs build.
+        model: on the device that trains.
+        optimizer: of the model's weights.
+        training_stats, validation_scores: the history so far.
+    """
+
+    def __init__(self, run_config: RunConfig) -> None:
+        self.config = run_config
+        self.name = run_config.name
+        self.repetition = run_config.repetition
+        self.num_iterations = run_config.num_iterations
+        self.validation_interval = run_config.validation_interval
+
+        self.task = run_config.task_config.build()
+        self.trainer = run_config.trainer_config.build()
+        self.datasplit = run_config.datasplit_config.build()
+        self.start = None if run_config.start_config is None else run_config.start_config.build()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed(self.repetition, "weights"))
+            self.architecture = run_config.architecture_config.build()
+            self.model = self.task.predictor.create_model(self.architecture)
+        self.sample_shape = self._sample_shape()
+        self.model = self.model.to(self.trainer.device, memory_format=self._memory_format)
+        self.optimizer = self.trainer.create_optimizer(self.model)
+
+        self.training_stats = TrainingStats()
+        self.validation_scores = ValidationScores(
+            self.task.post_processor.enumerate_parameters(),
+            self.datasplit.validate,
+            self.task.evaluator.evaluation_scores,
+        )
+
+    def batches(self, begin: int) -> Iterator[Batch]:
+        """The batches of all iterations from `begin` on."""
+        return self.trainer.batches(
+            self.datasplit.train,
+            self.task.predictor,
+            self.sample_shape,
+            self.repetition,
+            begin,
+            self.num_iterations,
+        )
+
+    def train_step(self, batch: Batch) -> TrainingIterationStats:
+        """Change the weights by one batch.
+
+        Raises:
+            InputError: the loss is not finite; the weights have not changed.
+        """
+        begin = time.perf_counter()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.trainer.learning_rate(batch.iteration)
+        torch.manual_seed(seed(self.repetition, batch.iteration, "network"))  # for dropout
+        self.model.train()
+        prediction = self.forward(batch.raw)
+        loss = self.task.loss.compute(prediction, batch.target, batch.weight)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise InputError(
+                f"the loss of iteration {batch.iteration} is {value}; its batch: "
+                f"{'; '.join(batch.places)}. A lower trainer.learning_rate or "
+                f"trainer.gradient_clip may help, if raw and labels look right there"
+            )
+        self.optimizer.zero_grad()
+        loss.backward()
+        if self.trainer.gradient_clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.trainer.gradient_clip)
+        self.optimizer.step()
+        return TrainingIterationStats(batch.iteration, value, time.perf_counter() - begin)
+
+    def forward(self, raw: Tensor) -> Tensor:
+        """The model's float32 output for an input (B, C, *spatial), in the trainer's precision."""
+        raw = raw.to(memory_format=self._memory_format)
+        precision = self.trainer.precision
+        with torch.autocast(raw.device.type, precision, enabled=precision != torch.float32):
+            output: Tensor = self.model(raw)
+        return output.float()
+
+    def validation_due(self, iteration: int) -> bool:
+        """Whether weights trained until `iteration` are to be validated and have not been."""
+        interval = iteration % self.validation_interval == 0 and iteration > 0
+        due = interval or iteration == self.num_iterations
+        return due and self.validation_scores.validated_until() <= iteration
+
+    def state(self) -> dict[str, Tensor]:
+        """Weights and optimizer state, by name."""
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        for index, entries in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{k}": v for k, v in entries.items()}
+        return tensors
+
+    def load_state(self, tensors: dict[str, Tensor]) -> None:
+        """The inverse of `state`."""
+        self.model.load_state_dict(
+            {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+        )
+        entries: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            if key.startswith("optimizer."):
+                _, index, name = key.split(".", 2)
+                entries.setdefault(int(index), {})[name] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": entries, "param_groups": groups})
+
+    @property
+    def _memory_format(self) -> torch.memory_format:
+        """Channels last is what makes low precision fast, on CPUs and on GPUs."""
+        if self.trainer.precision == torch.float32:
+            return torch.contiguous_format
+        flat = self.architecture.dims == 2
+        return torch.channels_last if flat else torch.channels_last_3d
+
+    def _sample_shape(self) -> SampleShape:
+        """Check that data, task and architecture fit each other."""
+        first, dims = self.datasplit.train[0], self.architecture.dims
+        if first.raw.dims != dims:
+            raise InputError(
+                f"architecture.input_shape has {dims} axes, but {first.raw.name} has "
+                f"{first.raw.dims}"
+            )
+        if self.task.predictor.dims not in (None, dims):
+            raise InputError(
+                f"task.neighborhood has offsets of {self.task.predictor.dims} axes, but "
+                f"architecture.input_shape has {dims}"
+            )
+        for dataset in [*self.datasplit.train, *self.datasplit.validate]:
+            if dataset.num_channels != self.model.num_in_channels:
+                raise InputError(
+                    f"architecture.fmaps_in={self.model.num_in_channels}, but "
+                    f"{dataset.raw.name} has {dataset.num_channels} channels"
+                )
+        input_voxel_size = first.raw.voxel_size
+        output_voxel_size = self.model.scale(input_voxel_size)
+        if first.gt.voxel_size != output_voxel_size:
+            unit = first.gt.unit
+            raise InputError(
+                f"the model predicts voxels of {from_world(output_voxel_size, unit)} {unit}, but "
+                f"{first.gt.name} has {from_world(first.gt.voxel_size, unit)}: change "
+                f"architecture.upsample_factors"
+            )
+        for dataset in self.datasplit.train:
+            self._check_size(dataset.raw.name, dataset.raw.shape)
+        return SampleShape(
+            self.model.input_shape, input_voxel_size, self.model.output_shape, output_voxel_size
+        )
+
+    def _check_size(self, name: str, shape: Coordinate) -> None:
+        if any(s < i for s, i in zip(shape, self.model.input_shape, strict=True)):
+            raise InputError(
+                f"{name} has {list(shape)} voxels, fewer than the network's input, "
+                f"architecture.input_shape={list(self.model.input_shape)}"
+            )

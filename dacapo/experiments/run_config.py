@@ -1,0 +1,137 @@
+"""The configuration of one run, built in Python or composed by Hydra."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from dacapo.config import config, identity, identity_hash
+from dacapo.errors import InputError
+from dacapo.experiments.architectures import ArchitectureConfig
+from dacapo.experiments.datasplits import DataSplitConfig
+from dacapo.experiments.starts import StartConfig
+from dacapo.experiments.tasks import TaskConfig
+from dacapo.experiments.trainers import TrainerConfig
+
+GROUPS = ("task", "architecture", "trainer", "datasplit", "start")
+
+
+@config(None)
+@dataclass(kw_only=True)
+class TrainConfig:
+    """Train a model, validate it and keep its scores."""
+
+    task: TaskConfig
+    """What to predict, how to segment it and how to score that."""
+    architecture: ArchitectureConfig
+    """The network."""
+    trainer: TrainerConfig
+    """How batches are made and weights are changed."""
+    datasplit: DataSplitConfig
+    """The data to train and to validate on."""
+    start: StartConfig | None = None
+    """The weights to begin with (default: random ones)."""
+    name: str | None = None
+    """Of the run's folder (default: task_architecture_hash, the hash over what decides the
+    result)."""
+    repetition: int = 0
+    """Seeds everything random; runs with equal repetitions can be compared in pairs."""
+    num_iterations: int
+    """Training steps in all; more of them later extend a finished run."""
+    validation_interval: int = 1000
+    """Steps between validations; the last step is always validated."""
+    runs_dir: str = "runs"
+    """Where the folders of runs lie."""
+
+
+@dataclass
+class RunConfig:
+    """What decides a run; `Run(run_config)` builds it.
+
+    Attributes:
+        task_config, architecture_config, trainer_config, datasplit_config: the four parts.
+        name: names the run's folder, together with the repetition; '' takes the default.
+        repetition: seeds everything random.
+        num_iterations: training steps in all.
+        validation_interval: steps between validations; the last step is always validated.
+        start_config: the weights to begin with; None: random ones.
+    """
+
+    task_config: TaskConfig
+    architecture_config: ArchitectureConfig
+    trainer_config: TrainerConfig
+    datasplit_config: DataSplitConfig
+    name: str
+    repetition: int
+    num_iterations: int
+    validation_interval: int = 1000
+    start_config: StartConfig | None = None
+
+    def __post_init__(self) -> None:
+        if self.repetition < 0:
+            raise InputError(f"repetition={self.repetition} must not be negative")
+        for key in ("num_iterations", "validation_interval"):
+            if getattr(self, key) < 1:
+                raise InputError(f"{key}={getattr(self, key)} must be at least 1")
+        if self.trainer_config.schedule_iterations is None:
+            self.trainer_config = replace(
+                self.trainer_config, schedule_iterations=self.num_iterations
+            )
+        self.name = self.name or self._default_name({})
+        if not re.fullmatch(r"\w[\w.+=,-]*", self.name):
+            raise InputError(
+                f"name={self.name}: a name becomes a folder, so give letters, digits and _ - . = +"
+            )
+
+    @classmethod
+    def from_hydra(cls, cfg: DictConfig, choices: Mapping[str, str] | None = None) -> RunConfig:
+        """The run that a composed config describes.
+
+        Args:
+            cfg: composed from `conf/train.yaml`.
+            choices: group -> option, for the default name.
+        """
+        options = OmegaConf.to_object(cfg)
+        assert isinstance(options, TrainConfig)
+        run_config = cls(
+            options.task,
+            options.architecture,
+            options.trainer,
+            options.datasplit,
+            options.name or "",
+            options.repetition,
+            options.num_iterations,
+            options.validation_interval,
+            options.start,
+        )
+        if not options.name:
+            run_config.name = run_config._default_name(choices or {})
+        return run_config
+
+    def configs(self) -> dict[str, Any]:
+        """Group -> config, as on the command line."""
+        return {group: getattr(self, f"{group}_config") for group in GROUPS}
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides the result of a run, its seed and its length aside."""
+        return {group: identity(node) for group, node in self.configs().items()}
+
+    def _default_name(self, choices: Mapping[str, str]) -> str:
+        task, architecture = (
+            choices.get(group) or _option(getattr(self, f"{group}_config"))
+            for group in ("task", "architecture")
+        )
+        return f"{task}_{architecture}_{identity_hash(self.identity())}"
+
+
+def _option(node: object) -> str:
+    """What a config's yaml is likely called.
+
+    >>> _option(type("UNetConfig", (), {})())
+    'unet'
+    """
+    return re.sub(r"(Task|Trainer|DataSplit|Start)?Config$", "", type(node).__name__).lower()

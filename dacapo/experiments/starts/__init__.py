@@ -1,0 +1,14 @@
+"""Where the weights of a run come from, if not from chance."""
+
+from typing import TYPE_CHECKING
+
+from dacapo.experiments.starts.run_start import RunStartConfig
+from dacapo.experiments.starts.start_config import StartConfig
+from dacapo.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from dacapo.experiments.starts.start import Start
+
+__all__ = ["RunStartConfig", "Start", "StartConfig"]
+
+__getattr__ = lazy_exports(__name__, {"Start": "start"})

@@ -1,0 +1,18 @@
+"""What every start's config has."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dacapo.experiments.starts.start import Start
+
+
+@dataclass(kw_only=True)
+class StartConfig(ABC):
+    """The weights to begin with."""
+
+    @abstractmethod
+    def build(self) -> Start: ...

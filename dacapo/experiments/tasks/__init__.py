@@ -1,0 +1,14 @@
+"""Tasks: configs at once, what they build on demand."""
+
+from typing import TYPE_CHECKING
+
+from dacapo.experiments.tasks.affinities import AffinitiesTaskConfig
+from dacapo.experiments.tasks.task_config import TaskConfig
+from dacapo.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from dacapo.experiments.tasks.task import Task
+
+__all__ = ["AffinitiesTaskConfig", "Task", "TaskConfig"]
+
+__getattr__ = lazy_exports(__name__, {"Task": "task"})

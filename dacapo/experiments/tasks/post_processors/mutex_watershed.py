@@ -1,0 +1,70 @@
+"""Segments from affinities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dacapo.experiments.tasks.post_processors.post_processor import (
+    PostProcessor,
+    PostProcessorParameters,
+    Volume,
+)
+from dacapo.ops.fragments import absorb_small
+from dacapo.ops.mutex_watershed import mutex_watershed
+
+
+@dataclass(frozen=True)
+class MutexWatershedParameters(PostProcessorParameters):
+    """An affinity above the bias of its offset attracts, one below it repels.
+
+    Attributes:
+        bias: of the short-range offsets (one voxel).
+        long_bias: of the long-range offsets.
+        min_size: smaller segments are absorbed by their neighbours, in voxels.
+    """
+
+    bias: float
+    long_bias: float
+    min_size: int
+
+
+class MutexWatershedPostProcessor(PostProcessor[MutexWatershedParameters]):
+    """Mutex watershed (Wolf et al. 2018) with a grid of biases.
+
+    Args:
+        neighborhood: of the affinities, the first channels of a prediction.
+        biases, long_biases, min_sizes: every combination is tried.
+        long_stride: long-range edges are used at every so many-th voxel along each axis.
+    """
+
+    def __init__(
+        self,
+        neighborhood: Sequence[Sequence[int]],
+        biases: Sequence[float],
+        long_biases: Sequence[float],
+        min_sizes: Sequence[int] = (0,),
+        long_stride: int = 1,
+    ) -> None:
+        self.neighborhood = [list(o) for o in neighborhood]
+        self.parameters = [
+            MutexWatershedParameters(bias, long_bias, min_size)
+            for bias in biases
+            for long_bias in long_biases
+            for min_size in min_sizes
+        ]
+        self._long = np.array([sum(map(abs, o)) > 1 for o in self.neighborhood])
+        dims = len(self.neighborhood[0])
+        self._strides = [[long_stride if far else 1] * dims for far in self._long]
+
+    def enumerate_parameters(self) -> list[MutexWatershedParameters]:
+        return list(self.parameters)
+
+    def process(self, prediction: Volume, parameters: MutexWatershedParameters) -> Volume:
+        affinities = prediction[: len(self.neighborhood)]
+        bias = np.where(self._long, parameters.long_bias, parameters.bias).astype(np.float32)
+        weights = affinities - bias.reshape(-1, *[1] * (affinities.ndim - 1))
+        segments = mutex_watershed(weights, self.neighborhood, self._strides)
+        return absorb_small(segments, parameters.min_size)

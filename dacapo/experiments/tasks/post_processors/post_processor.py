@@ -1,0 +1,33 @@
+"""Turning a prediction into what people want."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+Volume = np.ndarray[Any, np.dtype[Any]]
+
+
+class PostProcessorParameters:
+    """One setting of a post-processor; subclasses are dataclasses, frozen or not, with its fields.
+
+    A field `id`, where there is one, numbers the settings and is no parameter.
+    """
+
+
+P = TypeVar("P", bound=PostProcessorParameters)
+
+
+class PostProcessor(ABC, Generic[P]):
+    """Makes segmentations of one prediction, one for each setting of its parameters."""
+
+    @abstractmethod
+    def enumerate_parameters(self) -> Sequence[P]:
+        """Every setting that validation tries, always in the same order."""
+
+    @abstractmethod
+    def process(self, prediction: Volume, parameters: P) -> Volume:
+        """The segmentation of a prediction (C, *spatial): (*spatial), unsigned integers."""

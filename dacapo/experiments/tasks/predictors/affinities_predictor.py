@@ -1,0 +1,88 @@
+"""Affinities, and local shape descriptors beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from funlib.geometry import Coordinate, Roi
+from torch import Tensor, nn
+
+from dacapo.experiments.architectures.architecture import Architecture
+from dacapo.experiments.arraytypes import ProbabilityArray
+from dacapo.experiments.model import Model
+from dacapo.experiments.tasks.predictors.predictor import Predictor
+from dacapo.ops.affinities import affinities, both_known, reach
+from dacapo.ops.descriptors import TRUNCATE, local_shape_descriptors, num_descriptors
+from dacapo.ops.weights import balance
+
+
+class AffinitiesPredictor(Predictor):
+    """Channels: one affinity an offset; then, with LSDs, 10 descriptors in 3D or 6 in 2D.
+
+    Args:
+        neighborhood: offsets in voxels.
+        lsds: predict local shape descriptors too.
+        lsd_sigma: of their window, in voxels of the finest axis.
+        balance_most: a class is weighed up at most this many times.
+    """
+
+    def __init__(
+        self,
+        neighborhood: Sequence[Sequence[int]],
+        lsds: bool = False,
+        lsd_sigma: float = 8.0,
+        balance_most: float = 20.0,
+    ) -> None:
+        self.neighborhood = [tuple(o) for o in neighborhood]
+        self.dims = len(self.neighborhood[0])
+        self.lsds = lsds
+        self.lsd_sigma = lsd_sigma
+        self.balance_most = balance_most
+
+    @property
+    def num_channels(self) -> int:
+        return len(self.neighborhood) + (num_descriptors(self.dims) if self.lsds else 0)
+
+    @property
+    def output_array_type(self) -> ProbabilityArray:
+        names = ["affinity " + ",".join(map(str, o)) for o in self.neighborhood]
+        lsds = [f"lsd {i}" for i in range(self.num_channels - len(names))]
+        return ProbabilityArray(names + lsds)
+
+    def create_model(self, architecture: Architecture) -> Model:
+        head = nn.Conv2d if self.dims == 2 else nn.Conv3d
+        return Model(
+            architecture,
+            head(architecture.num_out_channels, self.num_channels, 1),
+            eval_activation=nn.Sigmoid(),
+        )
+
+    def create_target(self, gt: Tensor, voxel_size: Coordinate) -> Tensor:
+        target = affinities(gt, self.neighborhood).float()
+        if not self.lsds:
+            return target
+        described = local_shape_descriptors(gt, self._sigma(voxel_size), voxel_size)
+        return torch.cat([target, described], dim=1)
+
+    def create_weight(self, gt: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+        known = both_known(mask, self.neighborhood)
+        weight = balance(target[:, : len(self.neighborhood)], known, self.balance_most)
+        if not self.lsds:
+            return weight
+        # The shape of an object is known inside of it; the background has none.
+        inside = ((gt != 0) & (mask != 0)).float()
+        num = num_descriptors(self.dims)
+        return torch.cat([weight, inside[:, None].expand(-1, num, *inside.shape[1:])], dim=1)
+
+    def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
+        below, above = (Coordinate(r) * voxel_size for r in reach(self.neighborhood))
+        if self.lsds:
+            steps = [TRUNCATE * s / v for s, v in zip(self._sigma(voxel_size), voxel_size)]
+            window = Coordinate(int(-(-s // 1)) for s in steps) * voxel_size
+            below, above = (Coordinate(map(max, side, window)) for side in (below, above))
+        return roi.grow(below, above)
+
+    def _sigma(self, voxel_size: Coordinate) -> list[float]:
+        """The window's sigma in world units, equal along all axes."""
+        return [self.lsd_sigma * min(voxel_size)] * self.dims

@@ -1,0 +1,44 @@
+"""What a network is trained to predict."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from funlib.geometry import Coordinate, Roi
+from torch import Tensor
+
+from dacapo.experiments.architectures.architecture import Architecture
+from dacapo.experiments.arraytypes import ArrayType
+from dacapo.experiments.model import Model
+
+
+class Predictor(ABC):
+    """Makes the model, and the targets and weights to train it with.
+
+    `labels` are (B, *spatial) int32, small numbers that stand for the objects of a crop, 0 where
+    there is none or nothing is known; `mask` is (B, *spatial) uint8, 1 where annotated.
+    """
+
+    dims: int | None = None
+    """Axes that its targets need; None: any."""
+
+    @property
+    @abstractmethod
+    def output_array_type(self) -> ArrayType:
+        """What the predicted values mean."""
+
+    @abstractmethod
+    def create_model(self, architecture: Architecture) -> Model:
+        """The architecture with a head; fresh weights come from torch's global generator."""
+
+    @abstractmethod
+    def create_target(self, gt: Tensor, voxel_size: Coordinate) -> Tensor:
+        """(B, C, *spatial) float32 for labels of the same spatial shape."""
+
+    @abstractmethod
+    def create_weight(self, gt: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+        """(B, C, *spatial) float32; exactly 0 where the target is not known."""
+
+    def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
+        """The labels that the targets of a region depend on."""
+        return roi

@@ -1,0 +1,22 @@
+"""Trainers: configs at once, what they build on demand."""
+
+from typing import TYPE_CHECKING
+
+from dacapo.experiments.trainers.augments import AugmentConfig
+from dacapo.experiments.trainers.default import DefaultTrainerConfig, OptimizerName, Precision
+from dacapo.experiments.trainers.trainer_config import TrainerConfig
+from dacapo.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from dacapo.experiments.trainers.trainer import Trainer
+
+__all__ = [
+    "AugmentConfig",
+    "DefaultTrainerConfig",
+    "OptimizerName",
+    "Precision",
+    "Trainer",
+    "TrainerConfig",
+]
+
+__getattr__ = lazy_exports(__name__, {"Trainer": "trainer"})

@@ -1,0 +1,50 @@
+"""Transpose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from dacapo.config import config
+from dacapo.experiments.trainers.augments.augment import Augment, Sample, Stage
+from dacapo.experiments.trainers.augments.augment_config import AugmentConfig
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@config("trainer/augments")
+@dataclass(kw_only=True)
+class TransposeConfig(AugmentConfig):
+    """Exchange axes at random, those that have the same voxel size and the same extent."""
+
+    def build(self) -> Transpose:
+        return Transpose(self.p)
+
+
+class Transpose(Augment):
+    """Permute the spatial axes of raw and labels alike."""
+
+    stage = Stage.geometric
+
+    def change(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        dims = sample.gt.ndim
+        order = list(range(dims))
+        for group in _alike(sample):
+            for axis, other in zip(group, rng.permutation(group), strict=True):
+                order[axis] = int(other)
+        channels = sample.raw.ndim - dims
+        raw = sample.raw.permute(*range(channels), *(channels + axis for axis in order))
+        return replace(
+            sample, raw=raw, gt=sample.gt.permute(order), mask=sample.mask.permute(order)
+        )
+
+
+def _alike(sample: Sample) -> list[list[int]]:
+    """Axes that may change places, in groups."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for axis, size in enumerate(sample.gt.shape):
+        raw = sample.raw.shape[axis - sample.gt.ndim]
+        key = (size, raw, sample.raw_voxel_size[axis], sample.gt_voxel_size[axis])
+        groups.setdefault((*key, sample.margin[axis]), []).append(axis)
+    return list(groups.values())

@@ -1,0 +1,207 @@
+"""The validation history of a run, as a labelled array."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from dacapo.experiments.validation_iteration_scores import ValidationIterationScores
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from dacapo.experiments.tasks.evaluators.evaluator import EvaluationScores
+    from dacapo.experiments.tasks.post_processors.post_processor import PostProcessorParameters
+
+
+class Named(Protocol):
+    """What a dataset must have here."""
+
+    @property
+    def name(self) -> str: ...
+
+
+@dataclass
+class ValidationScores:
+    """Scores by iteration, dataset, parameter and criterion.
+
+    Attributes:
+        parameters: of the post-processor, one object a setting.
+        datasets: those validated on.
+        evaluation_scores: says which criteria there are, and for each which way is better.
+        scores: in the order of their iterations.
+    """
+
+    parameters: Sequence[PostProcessorParameters]
+    datasets: Sequence[Named]
+    evaluation_scores: EvaluationScores
+    scores: list[ValidationIterationScores] = field(default_factory=list)
+
+    @property
+    def criteria(self) -> list[str]:
+        return list(_value(self.evaluation_scores.criteria))
+
+    @property
+    def parameter_names(self) -> list[str]:
+        """Names of the post-processor's own parameters, such as `bias`."""
+        names: list[str] = []
+        for parameters in self.parameters:
+            for name in _own_fields(parameters):
+                if name not in names:
+                    names.append(name)
+        return names
+
+    def subscores(self, iteration_scores: list[ValidationIterationScores]) -> ValidationScores:
+        """The same header with these scores."""
+        return ValidationScores(
+            self.parameters, self.datasets, self.evaluation_scores, list(iteration_scores)
+        )
+
+    def add_iteration_scores(self, iteration_scores: ValidationIterationScores) -> None:
+        """Append the next validation; a second one of the last iteration replaces it.
+
+        Raises:
+            AssertionError: it lies before the last one.
+        """
+        last = self.scores[-1].iteration if self.scores else -1
+        if iteration_scores.iteration < last:
+            raise AssertionError(
+                f"validation scores of iteration {iteration_scores.iteration} come after those "
+                f"of iteration {last}"
+            )
+        if self.scores and iteration_scores.iteration == last:
+            self.scores.pop()
+        self.scores.append(iteration_scores)
+
+    def delete_after(self, iteration: int) -> None:
+        """Drop what was scored on weights trained beyond `iteration`."""
+        self.scores = [s for s in self.scores if s.iteration <= iteration]
+
+    def validated_until(self) -> int:
+        """The maximum iteration plus one, 0 when there is none."""
+        return self.scores[-1].iteration + 1 if self.scores else 0
+
+    def compare(
+        self, existing_iteration_scores: list[ValidationIterationScores]
+    ) -> tuple[bool, int]:
+        """How to bring scores that are stored elsewhere in line with these, which have priority.
+
+        Returns:
+            Whether to delete the existing scores first, and the iteration from which on to store
+            the local ones.
+        """
+        if not existing_iteration_scores:
+            return False, 0
+        existing_until = max(s.iteration for s in existing_iteration_scores) + 1
+        if existing_until > self.validated_until():
+            return True, 0
+        existing = {s.iteration: s.scores for s in existing_iteration_scores}
+        for local in self.scores:
+            if local.iteration in existing and not _equal(local.scores, existing[local.iteration]):
+                return False, local.iteration
+        return False, existing_until
+
+    def to_xarray(self) -> xr.DataArray:
+        """Scores with dims (iterations, datasets, parameters, criteria).
+
+        Labels along `parameters` are texts like `bias=0.5`, and each parameter is a coordinate
+        along them too.
+        """
+        import xarray as xr
+
+        labels = [_label(p) for p in self.parameters]
+        shape = (len(self.scores), len(self.datasets), len(labels), len(self.criteria))
+        values = np.array([s.scores for s in self.scores], dtype=float).reshape(shape)
+        own = {
+            name: ("parameters", [_plain(getattr(p, name, None)) for p in self.parameters])
+            for name in self.parameter_names
+        }
+        return xr.DataArray(
+            values,
+            dims=["iterations", "datasets", "parameters", "criteria"],
+            coords={
+                "iterations": np.array([s.iteration for s in self.scores], dtype=np.int64),
+                "datasets": _texts([d.name for d in self.datasets]),
+                "parameters": _texts(labels),
+                "criteria": _texts(self.criteria),
+                **own,
+            },
+            name="scores",
+        )
+
+    def get_best(self, data: xr.DataArray, dim: str) -> tuple[xr.DataArray, xr.DataArray]:
+        """The best score along `dim`, each criterion in its own direction.
+
+        Args:
+            data: from `to_xarray`, or a selection of it with one criterion or many.
+            dim: the dimension to choose along.
+
+        Returns:
+            The label along `dim` of the best score, and the score; where every score is NaN both
+            are NaN (a text label is then the missing value None). A tie goes to the first.
+        """
+        import xarray as xr
+
+        if "criteria" in data.dims:
+            each = [self.get_best(data.sel(criteria=c), dim) for c in data["criteria"].values]
+            index, value = (xr.concat(part, "criteria") for part in zip(*each, strict=True))
+            order = [d for d in data.dims if d != dim]
+            return index.transpose(*order), value.transpose(*order)
+        higher = bool(self.evaluation_scores.higher_is_better(str(data["criteria"].item())))
+        axis = data.get_axis_num(dim)
+        assert isinstance(axis, int)
+        scores = data.values if higher else -data.values
+        none = np.isnan(scores).all(axis=axis)
+        if scores.shape[axis] == 0:
+            raise ValueError(f"no scores along {dim!r} to choose from")
+        at = np.where(np.isnan(scores), -np.inf, scores).argmax(axis=axis)
+        labels = data[dim].values[at]
+        value = np.take_along_axis(data.values, np.expand_dims(at, axis), axis).squeeze(axis)
+        if none.any():
+            numeric = data[dim].dtype.kind in "iufb"
+            labels = np.where(none, np.nan if numeric else None, labels)
+        template = data.isel({dim: 0}, drop=True)
+        keep = {k: v for k, v in template.coords.items() if dim not in data[k].dims}
+        dims = [d for d in data.dims if d != dim]
+        return (
+            xr.DataArray(labels, dims=dims, coords=keep, name=dim),
+            xr.DataArray(value, dims=dims, coords=keep, name=data.name),
+        )
+
+
+def _own_fields(parameters: Any) -> list[str]:
+    names = (
+        [f.name for f in fields(parameters)] if is_dataclass(parameters) else list(vars(parameters))
+    )
+    return [n for n in names if n != "id"]
+
+
+def _label(parameters: Any) -> str:
+    parts = [f"{n}={_plain(getattr(parameters, n))}" for n in _own_fields(parameters)]
+    return ",".join(parts) or "none"
+
+
+def _plain(value: Any) -> Any:
+    """A string or a number: what netCDF and zarr can hold."""
+    if value is None:
+        return float("nan")
+    if isinstance(value, bool):
+        return int(value)
+    return value if isinstance(value, int | float | str) else str(value)
+
+
+def _texts(values: list[str]) -> np.ndarray[Any, Any]:
+    return np.array(values, dtype=object if not values else str)
+
+
+def _value(attribute: Any) -> Any:
+    """A property's value, or what a method returns: `criteria` may be either."""
+    return attribute() if callable(attribute) else attribute
+
+
+def _equal(one: list[list[list[float]]], other: list[list[list[float]]]) -> bool:
+    a, b = np.asarray(one, float), np.asarray(other, float)
+    return a.shape == b.shape and np.array_equal(a, b, equal_nan=True)

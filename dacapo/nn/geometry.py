@@ -1,0 +1,94 @@
+"""The shapes of a U-Net, computed without running it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dacapo.errors import InputError
+
+Shape = Sequence[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNetGeometry:
+    """What of a `UNet` decides its shapes; fields as there."""
+
+    downsample: Sequence[Shape]
+    kernels_down: Sequence[Sequence[Shape]]
+    kernels_up: Sequence[Sequence[Shape]]
+    same_padding: bool
+    upsample_out: Sequence[Shape] = ()
+
+    def output_shape(
+        self, input_shape: Shape, key: str = "architecture.input_shape"
+    ) -> tuple[int, ...]:
+        """The output's spatial shape.
+
+        Raises:
+            InputError: the shape does not fit; the message names the nearest that does.
+        """
+        sizes = [self._along(axis, size) for axis, size in enumerate(input_shape)]
+        if None in sizes:
+            nearest = [self._nearest(axis, size) for axis, size in enumerate(input_shape)]
+            raise InputError(
+                f"{key}={list(input_shape)} does not fit this U-Net: every "
+                f"pooling must divide evenly and leave something; the nearest that fits is "
+                f"{nearest}"
+            )
+        return tuple(s for s in sizes if s is not None)
+
+    def smallest_input(self, output_shape: Shape) -> tuple[int, ...]:
+        """The smallest input whose output is at least this large."""
+        return tuple(self._smallest(axis, size) for axis, size in enumerate(output_shape))
+
+    @property
+    def period(self) -> tuple[int, ...]:
+        """Shifting the input by this many voxels shifts the output alike, and by no less."""
+        period = [1] * len(self.kernels_down[0][0])
+        for factor in self.downsample:
+            period = [p * f for p, f in zip(period, factor, strict=True)]
+        return tuple(period)
+
+    def _along(self, axis: int, size: int) -> int | None:
+        """The output's size along one axis, None where the input's does not fit."""
+        sizes = []
+        for level, factor in enumerate(self.downsample):
+            size -= self._loss(self.kernels_down[level], axis)
+            if size <= 0 or size % factor[axis]:
+                return None
+            sizes.append(size)
+            size //= factor[axis]
+        size -= self._loss(self.kernels_down[-1], axis)
+        if size <= 0:
+            return None
+        for level in reversed(range(len(self.downsample))):
+            size *= self.downsample[level][axis]
+            # The skip connection is cropped at its centre, which must fall on a voxel.
+            if size > sizes[level] or (sizes[level] - size) % 2:
+                return None
+            size -= self._loss(self.kernels_up[level], axis)
+            if size <= 0:
+                return None
+        for factor in self.upsample_out:
+            size = size * factor[axis] - self._loss(self.kernels_up[0], axis)
+            if size <= 0:
+                return None
+        return size
+
+    def _loss(self, kernels: Sequence[Shape], axis: int) -> int:
+        return 0 if self.same_padding else sum(kernel[axis] - 1 for kernel in kernels)
+
+    def _smallest(self, axis: int, wanted: int) -> int:
+        size = 1
+        while (self._along(axis, size) or 0) < wanted:
+            size += 1
+            assert size < 100_000, "no input shape fits this U-Net"
+        return size
+
+    def _nearest(self, axis: int, size: int) -> int:
+        for distance in range(100_000):
+            for candidate in (size + distance, size - distance):
+                if candidate > 0 and self._along(axis, candidate) is not None:
+                    return candidate
+        raise InputError("architecture: no input shape fits these kernels and downsample_factors")

@@ -1,0 +1,1 @@
+"""Pure functions of the field, arrays in and arrays out."""

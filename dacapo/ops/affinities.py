@@ -1,0 +1,69 @@
+"""Voxel affinities: does a voxel belong to the same object as its neighbour at an offset?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+Offsets = Sequence[Sequence[int]]
+
+
+def affinities(labels: Tensor, offsets: Offsets) -> Tensor:
+    """1 where a voxel and the one at `voxel + offset` carry the same label other than 0.
+
+    Args:
+        labels: (B, *spatial), integers.
+        offsets: in voxels, positive or negative, one output channel each.
+
+    Returns:
+        (B, len(offsets), *spatial) uint8; 0 where the neighbour lies outside. Turaga et al. 2010.
+    """
+    out = labels.new_zeros((labels.shape[0], len(offsets), *labels.shape[1:]), dtype=torch.uint8)
+    for channel, offset in enumerate(offsets):
+        here, there = _windows(labels.shape[1:], offset)
+        ours, theirs = labels[(slice(None), *here)], labels[(slice(None), *there)]
+        out[(slice(None), channel, *here)] = (ours == theirs) & (ours != 0)
+    return out
+
+
+def both_known(mask: Tensor, offsets: Offsets) -> Tensor:
+    """Where an affinity is known: the voxel and its neighbour are both annotated.
+
+    Args:
+        mask: (B, *spatial), nonzero where annotated.
+
+    Returns:
+        (B, len(offsets), *spatial) uint8; 0 where the neighbour lies outside.
+    """
+    known = mask != 0
+    out = mask.new_zeros((mask.shape[0], len(offsets), *mask.shape[1:]), dtype=torch.uint8)
+    for channel, offset in enumerate(offsets):
+        here, there = _windows(mask.shape[1:], offset)
+        out[(slice(None), channel, *here)] = (
+            known[(slice(None), *here)] & known[(slice(None), *there)]
+        )
+    return out
+
+
+def reach(offsets: Offsets) -> tuple[list[int], list[int]]:
+    """How many voxels below and above a region its affinities look at.
+
+    >>> reach([[1, 0], [0, -3]])
+    ([0, 3], [1, 0])
+    """
+    axes = list(zip(*offsets, strict=True))
+    return [max(0, -min(a)) for a in axes], [max(0, max(a)) for a in axes]
+
+
+def _windows(
+    shape: Sequence[int], offset: Sequence[int]
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Slices of the voxels whose neighbour exists, and of those neighbours."""
+    here, there = [], []
+    for size, step in zip(shape, offset, strict=True):
+        begin, end = max(0, -step), max(0, min(size, size - step))
+        here.append(slice(begin, max(begin, end)))
+        there.append(slice(begin + step, max(begin, end) + step))
+    return tuple(here), tuple(there)

@@ -1,0 +1,30 @@
+"""Small segments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+
+Labels = np.ndarray[Any, np.dtype[Any]]
+
+
+def absorb_small(labels: Labels, min_size: int) -> Labels:
+    """Give each voxel of a segment below `min_size` voxels to the nearest larger segment.
+
+    Label 0 stays as it is and absorbs nothing. Where no segment is large enough, nothing changes.
+    """
+    if min_size <= 1 or labels.size == 0:
+        return labels
+    sizes = np.bincount(labels.reshape(-1))
+    small = sizes < min_size
+    small[0] = False
+    drop = small[labels]
+    if not drop.any() or not ((labels != 0) & ~drop).any():
+        return labels
+    nearest = distance_transform_edt(
+        drop | (labels == 0), return_distances=False, return_indices=True
+    )
+    assert isinstance(nearest, np.ndarray)
+    return np.where(drop, labels[tuple(nearest)], labels)

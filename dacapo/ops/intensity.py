@@ -1,0 +1,10 @@
+"""Intensities as a network wants them."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def centred(raw: Tensor) -> Tensor:
+    """From 0..1 to -1..1."""
+    return raw * 2 - 1
