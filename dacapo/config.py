@@ -8,7 +8,7 @@ import hashlib
 import inspect
 import json
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -132,15 +132,16 @@ def describe(node: DictConfig, prefix: str = "") -> str:
     docs = field_docs(cls) if dataclasses.is_dataclass(cls) else {}
     blocks = []
     for key in node:
-        name = f"{prefix}{key}"
-        value = None if OmegaConf.is_missing(node, key) else node._get_node(key)
+        name = f"{prefix}{key!s}"
+        missing = OmegaConf.is_missing(node, key)
+        value = None if missing else node._get_node(key)
         if isinstance(value, DictConfig) and not value._is_none() and len(value):
             title = (OmegaConf.get_type(value).__doc__ or "").strip().splitlines()
             is_class = dataclasses.is_dataclass(OmegaConf.get_type(value))
             blocks.append(f"\n[{name}] {title[0] if title and is_class else ''}".rstrip())
             blocks.append(describe(value, f"{name}."))
             continue
-        shown = "??? (required)" if OmegaConf.is_missing(node, key) else _shown(node, str(key))
+        shown = "??? (required)" if missing else _shown(node, str(key))
         text = textwrap.fill(
             docs.get(str(key), ""), 92, initial_indent=" " * 6, subsequent_indent=" " * 6
         )
@@ -152,3 +153,22 @@ def _shown(node: DictConfig, key: str) -> str:
     raw = OmegaConf.to_container(node, resolve=False, enum_to_str=True)
     assert isinstance(raw, dict)
     return "null" if raw[key] is None else str(raw[key])
+
+
+def from_arguments(cls: type[C], arguments: Sequence[str]) -> C | None:
+    """A config of `key=value` arguments; None after `--help`, which prints its keys.
+
+    Raises:
+        InputError: an argument is no `key=value`.
+        OmegaConfBaseException: an unknown key or a wrong type.
+    """
+    node = OmegaConf.structured(cls)
+    if {"--help", "-h"} & set(arguments):
+        print(f"{(cls.__doc__ or '').strip()}\n\n{describe(node)}")
+        return None
+    for argument in arguments:
+        if "=" not in argument or argument.startswith("-"):
+            raise InputError(f"{argument!r} is no key=value; --help lists the keys")
+    merged = OmegaConf.to_object(OmegaConf.merge(node, OmegaConf.from_dotlist(list(arguments))))
+    assert isinstance(merged, cls)
+    return merged

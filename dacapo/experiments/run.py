@@ -50,7 +50,7 @@ class Run:
             self.architecture = run_config.architecture_config.build()
             self.model = self.task.predictor.create_model(self.architecture)
         self.sample_shape = self._sample_shape()
-        self.model = self.model.to(self.trainer.device, memory_format=self._memory_format)
+        self.model = self.model.to(self.trainer.device).to(memory_format=self._memory_format)  # type: ignore[call-overload]
         self.optimizer = self.trainer.create_optimizer(self.model)
 
         self.training_stats = TrainingStats()
@@ -92,7 +92,7 @@ class Run:
                 f"trainer.gradient_clip may help, if raw and labels look right there"
             )
         self.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         if self.trainer.gradient_clip is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.trainer.gradient_clip)
         self.optimizer.step()
@@ -148,9 +148,9 @@ class Run:
                 f"architecture.input_shape has {dims} axes, but {first.raw.name} has "
                 f"{first.raw.dims}"
             )
-        if self.task.predictor.dims not in (None, dims):
+        if self.task.predictor.num_axes not in (None, dims):
             raise InputError(
-                f"task.neighborhood has offsets of {self.task.predictor.dims} axes, but "
+                f"task.neighborhood has offsets of {self.task.predictor.num_axes} axes, but "
                 f"architecture.input_shape has {dims}"
             )
         for dataset in [*self.datasplit.train, *self.datasplit.validate]:

@@ -132,6 +132,30 @@ class ValidationScores:
             name="scores",
         )
 
+    def best(self, criterion: str) -> Best | None:
+        """The iteration and the parameters with the best mean over the datasets.
+
+        Datasets without any score, because nothing in them counts, are left out; None if there is
+        no score at all.
+        """
+        values = np.array([s.scores for s in self.scores], dtype=float)
+        if values.size == 0:
+            return None
+        at = self.criteria.index(criterion)
+        higher = bool(self.evaluation_scores.higher_is_better(criterion))
+        chosen = select_best(values[..., at], higher)
+        if chosen is None:
+            return None
+        iteration, parameters, value = chosen
+        label = _label(self.parameters[parameters])
+        return Best(
+            self.scores[iteration].iteration,
+            parameters,
+            value,
+            label,
+            f"{criterion} {value:.3f} with {label}",
+        )
+
     def get_best(self, data: xr.DataArray, dim: str) -> tuple[xr.DataArray, xr.DataArray]:
         """The best score along `dim`, each criterion in its own direction.
 
@@ -170,6 +194,54 @@ class ValidationScores:
             xr.DataArray(labels, dims=dims, coords=keep, name=dim),
             xr.DataArray(value, dims=dims, coords=keep, name=data.name),
         )
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best of a run's scores: its iteration, the index of its parameters, and in words."""
+
+    iteration: int
+    parameters: int
+    value: float
+    label: str
+    text: str
+
+
+def select_best(scores: np.ndarray[Any, Any], higher: bool) -> tuple[int, int, float] | None:
+    """Index of iteration and parameters with the best mean over the datasets, and that mean.
+
+    Args:
+        scores: (iterations, datasets, parameters); NaN never wins, a tie goes to the first.
+        higher: whether higher is better.
+
+    Returns:
+        None where every score is NaN.
+    """
+    scored = ~np.isnan(scores).all(axis=(0, 2))
+    if not scored.any():
+        return None
+    mean = scores[:, scored].mean(axis=1)
+    if np.isnan(mean).all():
+        return None
+    worst = -np.inf if higher else np.inf
+    filled = np.where(np.isnan(mean), worst, mean)
+    iteration, parameters = np.unravel_index(
+        filled.argmax() if higher else filled.argmin(), mean.shape
+    )
+    return int(iteration), int(parameters), float(mean[iteration, parameters])
+
+
+def criterion_attributes(evaluation_scores: EvaluationScores, criterion: str) -> dict[str, Any]:
+    """Direction, bounds (absent: unbounded), units and name of a criterion, as plain values."""
+    lower, upper = evaluation_scores.bounds(criterion)
+    attributes: dict[str, Any] = {
+        "higher_is_better": int(bool(evaluation_scores.higher_is_better(criterion)))
+    }
+    for key, bound in (("lower", lower), ("upper", upper)):
+        if bound is not None and np.isfinite(bound):
+            attributes[key] = float(bound)
+    units, long_name = evaluation_scores.describe(criterion)
+    return {**attributes, "units": units, "long_name": long_name}
 
 
 def _own_fields(parameters: Any) -> list[str]:

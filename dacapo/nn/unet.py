@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -112,18 +113,17 @@ class Upsample(nn.Sequential):
         flat = len(factor) == 2
         if constant:
             point = nn.Conv2d if flat else nn.Conv3d
-            layers = [point(in_channels, out_channels, 1),
-                      nn.Upsample(scale_factor=tuple(float(f) for f in factor))]  # fmt: skip
+            repeat = nn.Upsample(scale_factor=tuple(float(f) for f in factor))
+            super().__init__(point(in_channels, out_channels, 1), repeat)
         else:
             transposed = nn.ConvTranspose2d if flat else nn.ConvTranspose3d
-            step = tuple(factor)
-            layers = [transposed(in_channels, out_channels, step, step)]  # type: ignore[arg-type]
-        super().__init__(*layers)
+            step: Any = tuple(factor)
+            super().__init__(transposed(in_channels, out_channels, step, step))
 
 
 def _pool(factor: Shape) -> nn.Module:
-    step = tuple(factor)
-    return nn.MaxPool2d(step) if len(step) == 2 else nn.MaxPool3d(step)  # type: ignore[arg-type]
+    step: Any = tuple(factor)
+    return nn.MaxPool2d(step) if len(step) == 2 else nn.MaxPool3d(step)
 
 
 def _centre(x: Tensor, shape: torch.Size) -> Tensor:

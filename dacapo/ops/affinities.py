@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 Offsets = Sequence[Sequence[int]]
+Index = tuple[slice, ...]
 
 
 def affinities(labels: Tensor, offsets: Offsets) -> Tensor:
@@ -23,8 +24,8 @@ def affinities(labels: Tensor, offsets: Offsets) -> Tensor:
     out = labels.new_zeros((labels.shape[0], len(offsets), *labels.shape[1:]), dtype=torch.uint8)
     for channel, offset in enumerate(offsets):
         here, there = _windows(labels.shape[1:], offset)
-        ours, theirs = labels[(slice(None), *here)], labels[(slice(None), *there)]
-        out[(slice(None), channel, *here)] = (ours == theirs) & (ours != 0)
+        ours, theirs = labels[here], labels[there]
+        out[:, channel][here] = (ours == theirs) & (ours != 0)
     return out
 
 
@@ -41,9 +42,7 @@ def both_known(mask: Tensor, offsets: Offsets) -> Tensor:
     out = mask.new_zeros((mask.shape[0], len(offsets), *mask.shape[1:]), dtype=torch.uint8)
     for channel, offset in enumerate(offsets):
         here, there = _windows(mask.shape[1:], offset)
-        out[(slice(None), channel, *here)] = (
-            known[(slice(None), *here)] & known[(slice(None), *there)]
-        )
+        out[:, channel][here] = known[here] & known[there]
     return out
 
 
@@ -54,14 +53,12 @@ def reach(offsets: Offsets) -> tuple[list[int], list[int]]:
     ([0, 3], [1, 0])
     """
     axes = list(zip(*offsets, strict=True))
-    return [max(0, -min(a)) for a in axes], [max(0, max(a)) for a in axes]
+    return [max(0, -min(a)) for a in axes], [max(0, *a) for a in axes]
 
 
-def _windows(
-    shape: Sequence[int], offset: Sequence[int]
-) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Slices of the voxels whose neighbour exists, and of those neighbours."""
-    here, there = [], []
+def _windows(shape: Sequence[int], offset: Sequence[int]) -> tuple[Index, Index]:
+    """Into (B, *shape): the voxels whose neighbour exists, and those neighbours."""
+    here, there = [slice(None)], [slice(None)]
     for size, step in zip(shape, offset, strict=True):
         begin, end = max(0, -step), max(0, min(size, size - step))
         here.append(slice(begin, max(begin, end)))

@@ -49,7 +49,7 @@ def local_shape_descriptors(
             box = _bounding_box(inside)
             part = inside[box]
             described = _describe(part.float(), steps) * part
-            target[(slice(None), *box)] += described
+            target[:, *box] += described
     return out
 
 

@@ -53,7 +53,8 @@ def mutex_watershed(
     edges, attractive = _sorted_edges(volume, steps, stride, inside, scale)
     delta = steps @ np.array([volume.shape[2] * volume.shape[3], volume.shape[3], 1])
     roots = _merge(edges, attractive, delta, inside.size)
-    return _number(roots, inside.reshape(-1)).reshape(shape)
+    segments: Array = _number(roots, inside.reshape(-1)).reshape(shape)
+    return segments
 
 
 @numba.njit(cache=True, nogil=True)

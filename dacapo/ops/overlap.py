@@ -38,11 +38,11 @@ def counted(truth: Labels, mask: Labels | None = None, ignore_smaller: int = 0) 
     Args:
         ignore_smaller: truth objects with fewer counted voxels than this are left out.
     """
-    keep = truth != 0
+    keep: Labels = truth != 0
     if mask is not None:
         keep &= mask != 0
     if ignore_smaller > 1 and keep.any():
-        ids, which, sizes = np.unique(truth[keep], return_inverse=True, return_counts=True)
+        which, sizes = np.unique(truth[keep], return_inverse=True, return_counts=True)[1:]
         keep[keep] = (sizes >= ignore_smaller)[which]
     return keep
 

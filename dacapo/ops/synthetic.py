@@ -87,7 +87,8 @@ def _points(extent: Volume, cell_size: float, rng: np.random.Generator) -> Volum
 
 def _chains(points: Volume, cell_size: float, rng: np.random.Generator) -> Volume:
     """Join neighbouring points into cells of varied length: the cell of each point."""
-    neighbours = cKDTree(points).query(points, k=min(_NEIGHBOURS, len(points)))[1]
+    found = cKDTree(points).query(points, k=min(_NEIGHBOURS, len(points)))[1]
+    neighbours = np.asarray(found)
     cell = np.full(len(points), -1)
     for count, start in enumerate(rng.permutation(len(points))):
         if cell[start] >= 0:

@@ -45,7 +45,7 @@ class UNetConfig(ArchitectureConfig):
     kernel_size_up: list[list[list[int]]] | None = None
     """The same going up, one level fewer."""
     padding: Padding = Padding.valid
-    """`valid`: outputs are exact and smaller; `same`: as large as the input, worse at the border."""
+    """`valid`: outputs are exact and smaller; `same`: as large as the input, less exact there."""
     constant_upsample: bool = True
     """Repeat voxels going up; otherwise transposed convolutions."""
     upsample_factors: list[list[int]] = field(default_factory=list)
@@ -71,12 +71,12 @@ class UNetConfig(ArchitectureConfig):
                 raise InputError(f"architecture.{key} needs {num} levels, has {len(kernels)}")
             for level in kernels:
                 self._check(key, level)
-        if self.eval_shape_increase is not None:
-            if len(self.eval_shape_increase) != dims or min(self.eval_shape_increase) < 0:
-                raise InputError(
-                    f"architecture.eval_shape_increase={self.eval_shape_increase}: "
-                    f"give {dims} sizes of 0 or more, in voxels"
-                )
+        increase = self.eval_shape_increase or [0] * dims
+        if len(increase) != dims or min(increase) < 0:
+            raise InputError(
+                f"architecture.eval_shape_increase={increase}: "
+                f"give {dims} sizes of 0 or more, in voxels"
+            )
 
     def _check(self, key: str, factors: list[list[int]]) -> None:
         for factor in factors:

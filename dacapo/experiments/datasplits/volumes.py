@@ -17,6 +17,19 @@ if TYPE_CHECKING:
 
 @config(None)
 @dataclass(kw_only=True)
+class RegionConfig:
+    """A part of a volume: half-open [begin, end] an axis, in the volume's unit."""
+
+    z: list[float] | None = None
+    """Along the third axis from the end (default: all of it)."""
+    y: list[float] | None = None
+    """Along the second axis from the end."""
+    x: list[float] | None = None
+    """Along the last axis."""
+
+
+@config(None)
+@dataclass(kw_only=True)
 class VolumeConfig:
     """One volume; what it does not give is taken from the datasplit."""
 
@@ -26,9 +39,8 @@ class VolumeConfig:
     """Object labels, 0 for background."""
     mask: str | None = None
     """Nonzero where annotated (default: everywhere)."""
-    region: dict[str, list[float]] | None = None
-    """The labels to use, half-open an axis, in the volume's unit: {z: [0, 1100]}. Raw is read
-    beyond it as context."""
+    region: RegionConfig | None = None
+    """The labels to use (default: all); raw is read beyond it as context."""
 
 
 @config("datasplit")
@@ -122,21 +134,23 @@ class VolumesDataSplitConfig(DataSplitConfig):
         return opened[path]
 
 
-def _in_region(array: Array, region: dict[str, list[float]], key: str) -> Array:
-    """The part of an array between [begin, end] along the axes that are named."""
+def _in_region(array: Array, region: RegionConfig, key: str) -> Array:
+    """The part of an array between the bounds that are given."""
     from funlib.geometry import Roi
 
     from dacapo.arrays.units import scale_of, to_world
 
     scale = scale_of(array.unit, key)
     begin, end = list(array.roi.begin), list(array.roi.end)
-    for axis, bounds in region.items():
-        if axis not in array.axis_names or len(bounds) != 2 or bounds[0] >= bounds[1]:
+    for at, axis in enumerate("zyx", start=-3):
+        bounds = getattr(region, axis)
+        if bounds is None:
+            continue
+        if -at > array.dims or len(bounds) != 2 or bounds[0] >= bounds[1]:
             raise InputError(
-                f"{key}.{axis}={bounds}: give [begin, end] in {array.unit} for one of the axes "
-                f"{', '.join(array.axis_names)}"
+                f"{key}.{axis}={bounds}: give [begin, end] in {array.unit} along one of the "
+                f"{array.dims} axes of {array.name}"
             )
-        at = array.axis_names.index(axis)
         first, last, step = begin[at], end[at], array.voxel_size[at]
         begin[at], end[at] = to_world(bounds, array.unit, [step / scale] * 2, f"{key}.{axis}")
         for value in (begin[at], end[at]):

@@ -83,7 +83,10 @@ class DefaultTrainer(Trainer):
     def create_optimizer(self, model: Model) -> torch.optim.Optimizer:
         parameters = [p for p in model.parameters() if p.requires_grad]
         rate, _ = self._rate
-        return self._optimizer(parameters, lr=rate, weight_decay=self._weight_decay)
+        optimizer: torch.optim.Optimizer = self._optimizer(
+            parameters, lr=rate, weight_decay=self._weight_decay
+        )
+        return optimizer
 
     def learning_rate(self, iteration: int) -> float:
         highest, final = self._rate

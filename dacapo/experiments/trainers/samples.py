@@ -90,12 +90,12 @@ class BatchMaker:
         gt, mask = sample.gt[None], sample.mask[None]
         target = self._predictor.create_target(gt, self._shape.output_voxel_size)
         weight = self._predictor.create_weight(gt, target, mask)
-        inner = tuple(
+        inner: tuple[slice, ...] = tuple(
             slice((n - o) // 2, (n - o) // 2 + o)
             for n, o in zip(gt.shape[1:], self._shape.output_shape, strict=True)
         )
         return (
             centred(sample.raw),
-            target[(0, slice(None), *inner)],
-            weight[(0, slice(None), *inner)],
+            target[0][:, *inner],
+            weight[0][:, *inner],
         )

@@ -88,7 +88,7 @@ class Dataset:
             mask = _spatial(self.mask.read(roi, beyond="zero"), roi.dims) != 0
             if inside != roi:
                 mask &= self._inside(roi)
-            return mask.astype(np.uint8)
+            return np.asarray(mask, np.uint8)
         return self._inside(roi).astype(np.uint8)
 
     def _inside(self, roi: Roi) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -14,12 +14,12 @@ Volume = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class Criterion:
-    """One score: its direction, its true bounds (None: unbounded), its unit."""
+    """One score: its direction, its true bounds, its unit."""
 
     name: str
     higher_is_better: bool
-    lower: float | None
-    upper: float | None
+    lower: float
+    upper: float
     units: str
     long_name: str
 
@@ -35,12 +35,16 @@ class EvaluationScores(ABC):
     def higher_is_better(self, criterion: str) -> bool: ...
 
     @abstractmethod
-    def bounds(self, criterion: str) -> tuple[float | None, float | None]:
-        """The lowest and the highest value there can be; None (or infinity): unbounded."""
+    def bounds(self, criterion: str) -> tuple[float, float]:
+        """The lowest and the highest value there can be, infinite where there is none."""
 
     @abstractmethod
     def store_best(self, criterion: str) -> bool:
         """Whether the weights that are best by this criterion are worth keeping."""
+
+    def describe(self, criterion: str) -> tuple[str, str]:
+        """The unit of a criterion and its name in words."""
+        return "1", criterion.replace("_", " ")
 
 
 class Evaluator(ABC):

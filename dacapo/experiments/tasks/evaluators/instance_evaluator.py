@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf, nan
 
 from dacapo.experiments.tasks.evaluators.evaluator import (
     Criterion,
@@ -13,14 +14,12 @@ from dacapo.experiments.tasks.evaluators.evaluator import (
 )
 from dacapo.ops.overlap import adapted_rand, counted, overlap, variation_of_information
 
-_NAN = float("nan")
-
 _CRITERIA = {
     c.name: c
     for c in [
-        Criterion("voi_split", False, 0, None, "bit", "conditional entropy of segments in truth"),
-        Criterion("voi_merge", False, 0, None, "bit", "conditional entropy of truth in segments"),
-        Criterion("voi", False, 0, None, "bit", "variation of information"),
+        Criterion("voi_split", False, 0, inf, "bit", "conditional entropy of segments in truth"),
+        Criterion("voi_merge", False, 0, inf, "bit", "conditional entropy of truth in segments"),
+        Criterion("voi", False, 0, inf, "bit", "variation of information"),
         Criterion("adapted_rand_error", False, 0, 1, "1", "adapted Rand error"),
         Criterion("adapted_rand_precision", True, 0, 1, "1", "adapted Rand precision"),
         Criterion("adapted_rand_recall", True, 0, 1, "1", "adapted Rand recall"),
@@ -32,11 +31,11 @@ _CRITERIA = {
 class InstanceEvaluationScores(EvaluationScores):
     """See `dacapo.ops.overlap` for the definitions; NaN where no voxel counts."""
 
-    voi_split: float = _NAN
-    voi_merge: float = _NAN
-    adapted_rand_error: float = _NAN
-    adapted_rand_precision: float = _NAN
-    adapted_rand_recall: float = _NAN
+    voi_split: float = nan
+    voi_merge: float = nan
+    adapted_rand_error: float = nan
+    adapted_rand_precision: float = nan
+    adapted_rand_recall: float = nan
 
     @property
     def voi(self) -> float:
@@ -49,14 +48,14 @@ class InstanceEvaluationScores(EvaluationScores):
     def higher_is_better(self, criterion: str) -> bool:
         return _CRITERIA[criterion].higher_is_better
 
-    def bounds(self, criterion: str) -> tuple[float | None, float | None]:
+    def bounds(self, criterion: str) -> tuple[float, float]:
         return _CRITERIA[criterion].lower, _CRITERIA[criterion].upper
 
     def store_best(self, criterion: str) -> bool:
         return criterion in ("voi", "adapted_rand_error")
 
-    def describe(self, criterion: str) -> Criterion:
-        return _CRITERIA[criterion]
+    def describe(self, criterion: str) -> tuple[str, str]:
+        return _CRITERIA[criterion].units, _CRITERIA[criterion].long_name
 
 
 class InstanceEvaluator(Evaluator):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,8 +63,19 @@ class MutexWatershedPostProcessor(PostProcessor[MutexWatershedParameters]):
         return list(self.parameters)
 
     def process(self, prediction: Volume, parameters: MutexWatershedParameters) -> Volume:
-        affinities = prediction[: len(self.neighborhood)]
-        bias = np.where(self._long, parameters.long_bias, parameters.bias).astype(np.float32)
-        weights = affinities - bias.reshape(-1, *[1] * (affinities.ndim - 1))
-        segments = mutex_watershed(weights, self.neighborhood, self._strides)
+        segments = self._segments(prediction, parameters.bias, parameters.long_bias)
         return absorb_small(segments, parameters.min_size)
+
+    def process_all(self, prediction: Volume) -> Iterator[tuple[MutexWatershedParameters, Volume]]:
+        last: tuple[float, float] | None = None
+        for parameters in self.parameters:  # min_size varies fastest
+            if last != (parameters.bias, parameters.long_bias):
+                last = parameters.bias, parameters.long_bias
+                segments = self._segments(prediction, *last)
+            yield parameters, absorb_small(segments, parameters.min_size)
+
+    def _segments(self, prediction: Volume, bias: float, long_bias: float) -> Volume:
+        affinities = prediction[: len(self.neighborhood)]
+        biases = np.where(self._long, long_bias, bias).astype(np.float32)
+        weights = affinities - biases.reshape(-1, *[1] * (affinities.ndim - 1))
+        return mutex_watershed(weights, self.neighborhood, self._strides)

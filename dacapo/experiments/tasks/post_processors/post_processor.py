@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -31,3 +31,8 @@ class PostProcessor(ABC, Generic[P]):
     @abstractmethod
     def process(self, prediction: Volume, parameters: P) -> Volume:
         """The segmentation of a prediction (C, *spatial): (*spatial), unsigned integers."""
+
+    def process_all(self, prediction: Volume) -> Iterator[tuple[P, Volume]]:
+        """Every setting's segmentation; what settings share is computed once."""
+        for parameters in self.enumerate_parameters():
+            yield parameters, self.process(prediction, parameters)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -35,10 +36,14 @@ class AffinitiesPredictor(Predictor):
         balance_most: float = 20.0,
     ) -> None:
         self.neighborhood = [tuple(o) for o in neighborhood]
-        self.dims = len(self.neighborhood[0])
+        self.dims: int = len(self.neighborhood[0])
         self.lsds = lsds
         self.lsd_sigma = lsd_sigma
         self.balance_most = balance_most
+
+    @property
+    def num_axes(self) -> int:
+        return self.dims
 
     @property
     def num_channels(self) -> int:
@@ -78,8 +83,10 @@ class AffinitiesPredictor(Predictor):
     def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
         below, above = (Coordinate(r) * voxel_size for r in reach(self.neighborhood))
         if self.lsds:
-            steps = [TRUNCATE * s / v for s, v in zip(self._sigma(voxel_size), voxel_size)]
-            window = Coordinate(int(-(-s // 1)) for s in steps) * voxel_size
+            reached = [TRUNCATE * s for s in self._sigma(voxel_size)]
+            window = Coordinate(
+                math.ceil(r / v) * v for r, v in zip(reached, voxel_size, strict=True)
+            )
             below, above = (Coordinate(map(max, side, window)) for side in (below, above))
         return roi.grow(below, above)
 

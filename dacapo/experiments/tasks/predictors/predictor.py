@@ -19,8 +19,10 @@ class Predictor(ABC):
     there is none or nothing is known; `mask` is (B, *spatial) uint8, 1 where annotated.
     """
 
-    dims: int | None = None
-    """Axes that its targets need; None: any."""
+    @property
+    def num_axes(self) -> int | None:
+        """Spatial axes that its targets need; None: any."""
+        return None
 
     @property
     @abstractmethod

@@ -126,7 +126,7 @@ class Elastic(Augment):
 def _without_margin(volume: Tensor, voxel_size: Coordinate, margin: Coordinate) -> Tensor:
     cut = margin / voxel_size
     inner = (slice(c, n - c) for c, n in zip(cut, volume.shape[-cut.dims :], strict=True))
-    return volume[(..., *inner)]
+    return volume[..., *inner]
 
 
 def _inner_positions(volume: Tensor, voxel_size: Coordinate, margin: Coordinate) -> Tensor:

@@ -1,0 +1,56 @@
+"""Signals that ask a run to save and stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any
+
+Handler = Callable[[int, "FrameType | None"], Any]
+
+
+class Interrupts:
+    """While active, SIGTERM and SIGINT are noted and end the process only the second time.
+
+    A handler of SIGUSR2 that is there already is submitit's: it saves its job and requeues it, and
+    it wants SIGTERM for itself. Then only SIGUSR2 is noted, and `hand_on` calls that handler once
+    the work is saved.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._frame: FrameType | None = None
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is not threading.main_thread():
+            return self  # only the main thread receives signals
+        submitit = callable(signal.getsignal(signal.SIGUSR2))
+        watched = [signal.SIGUSR2] if submitit else [signal.SIGTERM, signal.SIGINT]
+        for number in watched:
+            self._previous[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def hand_on(self) -> None:
+        """Let the handler that was there before act; ends the process with 128 + the signal."""
+        assert self.signal is not None
+        previous = self._previous[self.signal]
+        if self.signal == signal.SIGUSR2:
+            previous(self.signal, self._frame)
+        raise SystemExit(128 + self.signal)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None:
+            raise SystemExit(128 + number)
+        self.signal, self._frame = number, frame

@@ -1,0 +1,130 @@
+"""Pictures of a run, as PNG."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from dacapo.experiments.datasplits.datasets import Dataset
+from dacapo.experiments.training_stats import TrainingStats
+from dacapo.experiments.validation_scores import ValidationScores
+
+Labels = np.ndarray[Any, np.dtype[Any]]
+
+_SMOOTH = 25
+
+
+def draw_segmentation(dataset: Dataset, segmentation: Labels, title: str) -> bytes:
+    """Raw, truth and segmentation side by side, in middle slices.
+
+    A segment that is the best match of a truth object has that object's colour; so a right
+    segmentation looks like the truth, and what is split off or invented stands out.
+
+    Args:
+        segmentation: (*spatial), of the dataset's labelled region.
+    """
+    roi = dataset.gt.roi
+    raw, gt = dataset.read_raw(roi)[0], dataset.read_gt(roi)
+    gt = np.where(dataset.read_mask(roi) != 0, gt, np.zeros((), gt.dtype))
+    raw = _to_shape(raw, gt.shape)
+    truth, segments = _matching_colours(gt, segmentation)
+    slices = _middle_slices(gt.shape, dataset.gt.axis_names)
+    aspect = {name: _aspect(dataset, index) for name, index in slices.items()}
+    figure = Figure(figsize=(12, 4.3 * len(slices)), layout="constrained")
+    axes = figure.subplots(len(slices), 3, squeeze=False)
+    for row, (name, index) in zip(axes, slices.items(), strict=True):
+        grey = np.repeat(np.clip(raw[index], 0, 1)[..., None], 3, axis=-1)
+        panels = {
+            f"raw, {name}": grey,
+            "truth (grey: not counted)": _overlay(grey, truth[index], gt[index]),
+            "segmentation": _overlay(grey, segments[index], segmentation[index]),
+        }
+        for axis, (panel, image) in zip(row, panels.items(), strict=True):
+            axis.imshow(image, interpolation="nearest", aspect=aspect[name])
+            axis.set_title(panel, fontsize=10)
+            axis.set_axis_off()
+    figure.suptitle(title, fontsize=11)
+    return _png(figure)
+
+
+def draw_curves(stats: TrainingStats, scores: ValidationScores, criterion: str) -> bytes:
+    """The loss, and the selecting criterion with each validation's best parameters."""
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    loss = stats.to_xarray()
+    left.plot(loss["iterations"], loss, color="0.8", linewidth=0.5)
+    if loss.size >= _SMOOTH:
+        smooth = np.convolve(loss, np.ones(_SMOOTH) / _SMOOTH, mode="valid")
+        left.plot(loss["iterations"][_SMOOTH - 1 :], smooth, color="C0")
+    left.set(xlabel="iteration", ylabel="loss", yscale="log" if (loss > 0).all() else "linear")
+    values = scores.to_xarray().sel(criteria=criterion)
+    best = scores.get_best(values, "parameters")[1]
+    for name in values["datasets"].values:
+        right.plot(best["iterations"], best.sel(datasets=name), marker="o", label=name)
+    right.set(xlabel="iteration", ylabel=f"{criterion}, best parameters", ylim=(0, None))
+    right.legend(fontsize=8)
+    return _png(figure)
+
+
+def _middle_slices(
+    shape: tuple[int, ...], names: tuple[str, ...]
+) -> dict[str, tuple[slice | int, ...]]:
+    """The image itself in 2D; in 3D a slice across the first axis and one along it."""
+    if len(shape) == 2:
+        return {"whole image": (slice(None), slice(None))}
+    z, y, _ = (n // 2 for n in shape)
+    return {
+        f"{names[0]} = voxel {z}": (z, slice(None), slice(None)),
+        f"{names[1]} = voxel {y}": (slice(None), y, slice(None)),
+    }
+
+
+def _aspect(dataset: Dataset, index: tuple[slice | int, ...]) -> float:
+    kept = [s for s, i in zip(dataset.gt.voxel_size, index, strict=True) if isinstance(i, slice)]
+    return float(kept[0] / kept[1])
+
+
+def _to_shape(raw: Labels, shape: tuple[int, ...]) -> Labels:
+    """Nearest neighbours, where raw and labels differ in voxel size."""
+    for axis, (have, want) in enumerate(zip(raw.shape, shape, strict=True)):
+        raw = raw.take((np.arange(want) * have) // want, axis=axis)
+    return raw
+
+
+def _matching_colours(gt: Labels, segmentation: Labels) -> tuple[Labels, Labels]:
+    """A colour number for every voxel of truth and of the segmentation."""
+    ids, truth = np.unique(gt, return_inverse=True)
+    found, segments = np.unique(segmentation, return_inverse=True)
+    truth, segments = truth.reshape(gt.shape), segments.reshape(gt.shape)
+    counted = (gt != 0) & (segmentation != 0)
+    cells, sizes = np.unique(
+        truth[counted].astype(np.int64) * len(found) + segments[counted], return_counts=True
+    )
+    colour = len(ids) + np.arange(len(found))
+    taken: set[int] = set()
+    for cell in cells[np.argsort(-sizes)]:
+        object_, segment = divmod(int(cell), len(found))
+        if object_ not in taken and colour[segment] >= len(ids):
+            taken.add(object_)
+            colour[segment] = object_
+    return truth, colour[segments]
+
+
+def _overlay(grey: Labels, colour: Labels, labels: Labels) -> Labels:
+    """Colours over grey, with the borders between labels left dark; label 0 stays grey."""
+    palette = np.random.default_rng(3).uniform(0.15, 1.0, (int(colour.max()) + 1, 3))
+    image = 0.45 * grey + 0.55 * palette[colour]
+    border = np.zeros(labels.shape, bool)
+    border[1:] |= labels[1:] != labels[:-1]
+    border[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    image[border] *= 0.35
+    return np.where((labels == 0)[..., None], grey, image)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()

@@ -1,0 +1,76 @@
+"""Blockwise prediction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+from funlib.geometry import Coordinate, Roi
+
+from dacapo.experiments.datasplits.datasets import Dataset
+from dacapo.experiments.run import Run
+from dacapo.ops.intensity import centred
+
+Volume = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def predict(run: Run, dataset: Dataset, roi: Roi | None = None) -> Volume:
+    """The model's prediction for a region, independent of how it is cut into blocks.
+
+    Args:
+        roi: in world units, on the grid of the labels; default: all that is labelled.
+
+    Returns:
+        (C, *spatial) float32, with the model's eval activation applied. Raw is read beyond the
+        region, and mirrored only beyond the edge of the volume.
+    """
+    roi = dataset.gt.roi if roi is None else roi
+    voxel_size = run.sample_shape.output_voxel_size
+    out = np.empty((run.model.num_out_channels, *(roi.shape / voxel_size)), np.float32)
+    run.model.eval()
+    with torch.inference_mode():
+        for block in _blocks(run, roi):
+            raw = torch.from_numpy(np.ascontiguousarray(dataset.read_raw(block.raw)))
+            prediction = run.forward(centred(raw[None].to(run.trainer.device)))[0]
+            place = [
+                slice(b // v, e // v)
+                for b, e, v in zip(block.begin, block.end, voxel_size, strict=True)
+            ]
+            size = [slice(0, p.stop - p.start) for p in place]
+            out[:, *place] = prediction[:, *size].cpu().numpy()
+    return out
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Raw to read, and what its prediction covers, relative to the whole region."""
+
+    raw: Roi
+    begin: Coordinate
+    end: Coordinate
+
+
+def _blocks(run: Run, roi: Roi) -> Iterator[_Block]:
+    """Blocks of one shape that cover a region and start at multiples of the network's period."""
+    shape, model = run.sample_shape, run.model
+    period = run.architecture.period * shape.input_voxel_size
+    _, largest = model.compute_output_shape(model.eval_input_shape)
+    steps = []
+    for size, most, unit in zip(roi.shape, largest * shape.output_voxel_size, period, strict=True):
+        most = max(most // unit * unit, unit)
+        count = math.ceil(size / most)
+        steps.append(math.ceil(size / count / unit) * unit)
+    step = Coordinate(steps)
+    input_shape = run.architecture.smallest_input_shape(step / shape.output_voxel_size)
+    _, output_shape = model.compute_output_shape(input_shape)
+    input_size = input_shape * shape.input_voxel_size
+    context = (input_size - output_shape * shape.output_voxel_size) / 2
+    for index in product(*(range(math.ceil(r / s)) for r, s in zip(roi.shape, step, strict=True))):
+        begin = Coordinate(index) * step
+        end = Coordinate(map(min, begin + step, roi.shape))
+        yield _Block(Roi(roi.begin + begin - context, input_size), begin, end)

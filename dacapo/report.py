@@ -1,0 +1,113 @@
+"""What people see of a run in the terminal."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from dacapo.experiments.training_iteration_stats import TrainingIterationStats
+from dacapo.experiments.training_stats import TrainingStats
+from dacapo.experiments.validation_scores import ValidationScores
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+class TrainingProgress:
+    """A bar with loss, rate and time left; nothing but `say` where nobody watches."""
+
+    def __init__(self, progress: Progress, bar: TaskID | None) -> None:
+        self._progress, self._bar = progress, bar
+        self._loss: float | None = None
+        self._rate: float | None = None
+
+    def step(self, stats: TrainingIterationStats) -> None:
+        """Show a finished step."""
+        seconds = stats.time
+        self._loss = stats.loss if self._loss is None else 0.95 * self._loss + 0.05 * stats.loss
+        self._rate = seconds if self._rate is None else 0.9 * self._rate + 0.1 * seconds
+        if self._bar is not None:
+            text = f"loss {self._loss:.4f}  {1 / max(self._rate, 1e-9):.2f} it/s"
+            self._progress.update(self._bar, completed=stats.iteration + 1, text=text)
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        self._progress.console.print(line)
+
+
+@contextmanager
+def training_progress(name: str, begin: int, end: int) -> Iterator[TrainingProgress]:
+    """A bar from `begin` to `end` iterations; only in a terminal, and not under CI."""
+    visible = console.is_terminal and not os.environ.get("CI")
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[text]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not visible, speed_estimate_period=60) as bars:
+        bar = bars.add_task(name, total=end, completed=begin, text="") if visible else None
+        yield TrainingProgress(bars, bar)
+
+
+def score_line(stats: TrainingStats, scores: ValidationScores, criterion: str) -> str:
+    """The latest validation in one line: with the parameters that are best at this iteration."""
+    latest = scores.subscores(scores.scores[-1:])
+    best = latest.best(criterion)
+    iteration = latest.scores[0].iteration
+    recent = [s.loss for s in stats.iteration_stats[-100:]]
+    text = f"{criterion} could not be computed" if best is None else best.text
+    return f"iteration {iteration}: loss {sum(recent) / len(recent):.4f}, {text}"
+
+
+def show_scores(scores: ValidationScores, criterion: str) -> None:
+    """A table of each validation, with the parameters that are best for it."""
+    rows = []
+    for one in scores.scores:
+        best = scores.subscores([one]).best(criterion)
+        if best is None:
+            rows.append([f"{one.iteration}", *["nan"] * len(scores.criteria), "none"])
+            continue
+        means = np.nanmean(np.asarray(one.scores)[:, best.parameters], axis=0)
+        rows.append([f"{one.iteration}", *(f"{m:.3f}" for m in means), best.label])
+    overall = scores.best(criterion)
+    caption = "" if overall is None else f"best: iteration {overall.iteration}, {overall.text}"
+    table("Validation", ["iteration", *scores.criteria, "parameters"], rows, caption)
+
+
+def elapsed(since: float) -> str:
+    """Time since a `time.perf_counter()`, as 3:07.
+
+    >>> import time
+    >>> elapsed(time.perf_counter() - 187)
+    '3:07'
+    """
+    seconds = int(time.perf_counter() - since)
+    return f"{seconds // 60}:{seconds % 60:02d}"
+
+
+def table(title: str, columns: list[str], rows: list[list[str]], caption: str = "") -> None:
+    """Print a table; the first column is text, the others are numbers."""
+    out = Table(title=title, caption=caption or None, title_justify="left", caption_justify="left")
+    for number, column in enumerate(columns):
+        out.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+    for row in rows:
+        out.add_row(*row)
+    console.print(out)

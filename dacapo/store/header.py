@@ -1,0 +1,73 @@
+"""What the numbers in a run's log mean."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dacapo.experiments.validation_scores import ValidationScores, criterion_attributes
+
+
+@dataclass(frozen=True)
+class Header:
+    """Names along the axes of a run's scores.
+
+    Attributes:
+        datasets: names.
+        parameters: label and fields of each setting of the post-processor.
+        criteria: name and attributes of each score.
+        selected_by: the criterion that selects the best iteration and parameters.
+    """
+
+    datasets: Sequence[str]
+    parameters: Sequence[dict[str, Any]]
+    criteria: Sequence[dict[str, Any]]
+    selected_by: str
+
+    @classmethod
+    def of(cls, scores: ValidationScores, selected_by: str) -> Header:
+        """The header of a run's scores."""
+        axes = scores.to_xarray().coords
+        own = {name: axes[name].values.tolist() for name in scores.parameter_names}
+        return cls(
+            [str(d) for d in axes["datasets"].values],
+            [
+                {"label": str(label), **{name: values[i] for name, values in own.items()}}
+                for i, label in enumerate(axes["parameters"].values)
+            ],
+            [
+                {"name": name, **criterion_attributes(scores.evaluation_scores, name)}
+                for name in scores.criteria
+            ],
+            selected_by,
+        )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return len(self.datasets), len(self.parameters), len(self.criteria)
+
+    @property
+    def axes(self) -> tuple[list[str], list[str], list[str]]:
+        """The labels alone: scores of equal axes can stand beside each other."""
+        return (
+            list(self.datasets),
+            [p["label"] for p in self.parameters],
+            [c["name"] for c in self.criteria],
+        )
+
+    def encode(self) -> bytes:
+        """As JSON."""
+        return json.dumps(asdict(self), sort_keys=True).encode()
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Header:
+        """The inverse of `encode`."""
+        return cls(**json.loads(payload))
+
+    @property
+    def schema(self) -> int:
+        """Tells records of this header from those of others."""
+        return zlib.crc32(self.encode())
