@@ -14,7 +14,7 @@ import numpy as np
 from dacapo.config import config, from_arguments
 from dacapo.errors import InputError, one_line_errors
 from dacapo.experiments.run_config import GROUPS
-from dacapo.experiments.validation_scores import select_best
+from dacapo.experiments.validation_scores import column, select_best, texts
 from dacapo.store import History, RunFolder, find_run_folders
 
 if TYPE_CHECKING:
@@ -138,10 +138,10 @@ def collect(runs: Sequence[RunRecord]) -> xr.Dataset:
         {"higher_is_better": 0, "long_name": "mean training loss since the last validation"},
     )
     coordinates = {
-        "runs": _texts([run.label for run in runs]),
+        "runs": texts([run.label for run in runs]),
         "iterations": np.array(iterations, np.int64),
-        "datasets": _texts(datasets),
-        "parameters": _texts(labels),
+        "datasets": texts(datasets),
+        "parameters": texts(labels),
         **{name: ("parameters", values) for name, values in parameters.items()},
         **{name: ("runs", values) for name, values in _run_coordinates(runs).items()},
     }
@@ -190,11 +190,7 @@ def _parameters(runs: Sequence[RunRecord]) -> tuple[list[str], dict[str, Any]]:
     columns = {}
     for name in fields:
         if name != "label":
-            column = [setting.get(name) for setting in by_label.values()]
-            if any(isinstance(v, str) for v in column):
-                columns[name] = _texts(["" if v is None else str(v) for v in column])
-            else:
-                columns[name] = np.array([math.nan if v is None else v for v in column])
+            columns[name] = column([setting.get(name) for setting in by_label.values()])
     return list(by_label), columns
 
 
@@ -225,15 +221,15 @@ def _run_coordinates(runs: Sequence[RunRecord]) -> dict[str, Any]:
     """Columns along `runs`: what was chosen, what it cost, how it ended."""
     configs = [run.document["config"] for run in runs]
     columns: dict[str, Any] = {
-        "name": _texts([c["name"] for c in configs]),
+        "name": texts([c["name"] for c in configs]),
         "repetition": np.array([c["repetition"] for c in configs], np.int64),
-        "status": _texts([run.status for run in runs]),
-        "error": _texts([str(run.history.outcome.get("error", "")) for run in runs]),
+        "status": texts([run.status for run in runs]),
+        "error": texts([str(run.history.outcome.get("error", "")) for run in runs]),
     }
     for group in GROUPS:
-        columns[group] = _texts([_choice(run, group) for run in runs])
+        columns[group] = texts([_choice(run, group) for run in runs])
     for key in sorted({key for run in runs for key in run.overrides}):
-        columns[key] = _texts([run.overrides.get(key, "") for run in runs])
+        columns[key] = texts([run.overrides.get(key, "") for run in runs])
     for key in ("seconds_per_iteration", "peak_memory_mib", "num_parameters"):
         costs = [float(run.history.outcome.get(key, math.nan)) for run in runs]
         columns[key] = np.array(costs, np.float64)
@@ -245,10 +241,6 @@ def _choice(run: RunRecord, group: str) -> str:
     node = run.document["config"][f"{group}_config"]
     default = "" if node is None else str(node["_type_"])
     return str(run.document["choices"].get(group) or default)
-
-
-def _texts(values: Sequence[str]) -> np.ndarray[Any, Any]:
-    return np.array(values, dtype=object if not values else str)
 
 
 def _print_tables(runs: Sequence[RunRecord]) -> None:

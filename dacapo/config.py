@@ -95,13 +95,20 @@ def decode(value: Any) -> Any:
 
 
 def identity(node: Any) -> Any:
-    """Everything in a config that decides a result, as plain data."""
+    """Everything in a config that decides a result, as plain data; 8 and 8.0 are one.
+
+    >>> identity([8, 8.0, 0.5, Path("x")])
+    [8, 8, 0.5, 'x']
+    """
     if dataclasses.is_dataclass(node) and not isinstance(node, type):
         kept = [f.name for f in dataclasses.fields(node) if f.metadata.get("identity", True)]
         return {_TYPE: type(node).__name__, **{k: identity(getattr(node, k)) for k in kept}}
     if isinstance(node, dict):
         return {str(k): identity(v) for k, v in node.items()}
-    return encode(node)
+    if isinstance(node, list | tuple):
+        return [identity(v) for v in node]
+    plain = encode(node)
+    return int(plain) if isinstance(plain, float) and plain.is_integer() else plain
 
 
 def identity_hash(plain: Any) -> str:

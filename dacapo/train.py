@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from dacapo import __version__
@@ -57,8 +59,17 @@ class SweepStart(Callback):
 
 
 def job(cfg: DictConfig) -> float:
-    """One run of a sweep, or the only one; returns its best score."""
+    """One run of a sweep, or the only one; returns its best score.
+
+    In a sweep a mistake raises, so that the other jobs go on.
+    """
     hydra_config = HydraConfig.get()
+    alone = hydra_config.mode is RunMode.RUN
+    with one_line_errors() if alone else nullcontext():
+        return _job(cfg, hydra_config)
+
+
+def _job(cfg: DictConfig, hydra_config: Any) -> float:
     choices = {str(k): str(v) for k, v in hydra_config.runtime.choices.items()}
     run_config = RunConfig.from_hydra(cfg, choices)
     asked = Asked(choices, [str(o) for o in hydra_config.overrides.task])

@@ -101,8 +101,10 @@ class Array:
             return np.asarray(self.source[(..., *(slice(b, e) for b, e in inner))])
         out = np.zeros((*self.channel_shape, *shape), self.dtype)
         if inside:
-            place = tuple(slice(b - w, e - w) for (b, e), (w, _) in zip(inner, wanted, strict=True))
-            out[..., *place] = self.source[(..., *(slice(b, e) for b, e in inner))]
+            place: Any = tuple(
+                slice(b - w, e - w) for (b, e), (w, _) in zip(inner, wanted, strict=True)
+            )
+            out[(..., *place)] = self.source[(..., *(slice(b, e) for b, e in inner))]
         return out
 
     def to_voxels(self, roi: Roi) -> tuple[Coordinate, Coordinate]:

@@ -48,6 +48,7 @@ class Run:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed(self.repetition, "weights"))
             self.architecture = run_config.architecture_config.build()
+            self._check_axes()
             self.model = self.task.predictor.create_model(self.architecture)
         self.sample_shape = self._sample_shape()
         self.model = self.model.to(self.trainer.device).to(memory_format=self._memory_format)  # type: ignore[call-overload]
@@ -140,19 +141,21 @@ class Run:
         flat = self.architecture.dims == 2
         return torch.channels_last if flat else torch.channels_last_3d
 
-    def _sample_shape(self) -> SampleShape:
-        """Check that data, task and architecture fit each other."""
-        first, dims = self.datasplit.train[0], self.architecture.dims
-        if first.raw.dims != dims:
+    def _check_axes(self) -> None:
+        raw, dims = self.datasplit.train[0].raw, self.architecture.dims
+        if raw.dims != dims:
             raise InputError(
-                f"architecture.input_shape has {dims} axes, but {first.raw.name} has "
-                f"{first.raw.dims}"
+                f"architecture.input_shape has {dims} axes, but {raw.name} has {raw.dims}"
             )
         if self.task.predictor.num_axes not in (None, dims):
             raise InputError(
                 f"task.neighborhood has offsets of {self.task.predictor.num_axes} axes, but "
                 f"architecture.input_shape has {dims}"
             )
+
+    def _sample_shape(self) -> SampleShape:
+        """What a training sample looks like; checks that data and model fit each other."""
+        first = self.datasplit.train[0]
         for dataset in [*self.datasplit.train, *self.datasplit.validate]:
             if dataset.num_channels != self.model.num_in_channels:
                 raise InputError(
@@ -170,9 +173,15 @@ class Run:
             )
         for dataset in self.datasplit.train:
             self._check_size(dataset.raw.name, dataset.raw.shape)
-        return SampleShape(
+        shape = SampleShape(
             self.model.input_shape, input_voxel_size, self.model.output_shape, output_voxel_size
         )
+        if not shape.context.is_multiple_of(input_voxel_size):
+            raise InputError(
+                f"architecture: the output {list(shape.output_shape)} does not lie on voxels in "
+                f"the middle of input_shape={list(shape.input_shape)}; change either by one"
+            )
+        return shape
 
     def _check_size(self, name: str, shape: Coordinate) -> None:
         if any(s < i for s, i in zip(shape, self.model.input_shape, strict=True)):

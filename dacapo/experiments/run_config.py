@@ -48,28 +48,29 @@ class TrainConfig:
     """Where the folders of runs lie."""
 
 
+@config(None)
 @dataclass
 class RunConfig:
-    """What decides a run; `Run(run_config)` builds it.
-
-    Attributes:
-        task_config, architecture_config, trainer_config, datasplit_config: the four parts.
-        name: names the run's folder, together with the repetition; '' takes the default.
-        repetition: seeds everything random.
-        num_iterations: training steps in all.
-        validation_interval: steps between validations; the last step is always validated.
-        start_config: the weights to begin with; None: random ones.
-    """
+    """What decides a run; `Run(run_config)` builds it."""
 
     task_config: TaskConfig
+    """What to predict, how to segment it and how to score that."""
     architecture_config: ArchitectureConfig
+    """The network."""
     trainer_config: TrainerConfig
+    """How batches are made and weights are changed."""
     datasplit_config: DataSplitConfig
+    """The data to train and to validate on."""
     name: str
+    """Names the run's folder, together with the repetition; '' takes the default name."""
     repetition: int
+    """Seeds everything random."""
     num_iterations: int
+    """Training steps in all."""
     validation_interval: int = 1000
+    """Steps between validations; the last step is always validated."""
     start_config: StartConfig | None = None
+    """The weights to begin with; None: random ones."""
 
     def __post_init__(self) -> None:
         if self.repetition < 0:

@@ -116,7 +116,7 @@ class ValidationScores:
         shape = (len(self.scores), len(self.datasets), len(labels), len(self.criteria))
         values = np.array([s.scores for s in self.scores], dtype=float).reshape(shape)
         own = {
-            name: ("parameters", [_plain(getattr(p, name, None)) for p in self.parameters])
+            name: ("parameters", column([getattr(p, name, None) for p in self.parameters]))
             for name in self.parameter_names
         }
         return xr.DataArray(
@@ -124,9 +124,9 @@ class ValidationScores:
             dims=["iterations", "datasets", "parameters", "criteria"],
             coords={
                 "iterations": np.array([s.iteration for s in self.scores], dtype=np.int64),
-                "datasets": _texts([d.name for d in self.datasets]),
-                "parameters": _texts(labels),
-                "criteria": _texts(self.criteria),
+                "datasets": texts([d.name for d in self.datasets]),
+                "parameters": texts(labels),
+                "criteria": texts(self.criteria),
                 **own,
             },
             name="scores",
@@ -164,8 +164,8 @@ class ValidationScores:
             dim: the dimension to choose along.
 
         Returns:
-            The label along `dim` of the best score, and the score; where every score is NaN both
-            are NaN (a text label is then the missing value None). A tie goes to the first.
+            The label along `dim` of the best score, and the score; both are NaN where no score is a
+            number. A tie goes to the first.
         """
         import xarray as xr
 
@@ -177,18 +177,19 @@ class ValidationScores:
         higher = bool(self.evaluation_scores.higher_is_better(str(data["criteria"].item())))
         axis = data.get_axis_num(dim)
         assert isinstance(axis, int)
-        scores = data.values if higher else -data.values
-        none = np.isnan(scores).all(axis=axis)
-        if scores.shape[axis] == 0:
-            raise ValueError(f"no scores along {dim!r} to choose from")
-        at = np.where(np.isnan(scores), -np.inf, scores).argmax(axis=axis)
-        labels = data[dim].values[at]
-        value = np.take_along_axis(data.values, np.expand_dims(at, axis), axis).squeeze(axis)
+        none = np.isnan(data.values).all(axis=axis)
+        if data.sizes[dim] == 0:
+            labels = value = np.full(none.shape, np.nan)
+        else:
+            worst = -np.inf if higher else np.inf
+            filled = np.where(np.isnan(data.values), worst, data.values)
+            at = filled.argmax(axis=axis) if higher else filled.argmin(axis=axis)
+            value = np.take_along_axis(data.values, np.expand_dims(at, axis), axis).squeeze(axis)
+            labels = data[dim].values[at]
         if none.any():
-            numeric = data[dim].dtype.kind in "iufb"
-            labels = np.where(none, np.nan if numeric else None, labels)
-        template = data.isel({dim: 0}, drop=True)
-        keep = {k: v for k, v in template.coords.items() if dim not in data[k].dims}
+            labels = np.where(none, np.nan, np.asarray(labels, object))
+            labels = labels.astype(float) if data[dim].dtype.kind in "iuf" else labels
+        keep = {k: v for k, v in data.coords.items() if dim not in v.dims}
         dims = [d for d in data.dims if d != dim]
         return (
             xr.DataArray(labels, dims=dims, coords=keep, name=dim),
@@ -252,20 +253,23 @@ def _own_fields(parameters: Any) -> list[str]:
 
 
 def _label(parameters: Any) -> str:
-    parts = [f"{n}={_plain(getattr(parameters, n))}" for n in _own_fields(parameters)]
-    return ",".join(parts) or "none"
+    names = _own_fields(parameters) or [n for n in ("id",) if hasattr(parameters, n)]
+    return ",".join(f"{n}={getattr(parameters, n)}" for n in names) or "none"
 
 
-def _plain(value: Any) -> Any:
-    """A string or a number: what netCDF and zarr can hold."""
-    if value is None:
-        return float("nan")
-    if isinstance(value, bool):
-        return int(value)
-    return value if isinstance(value, int | float | str) else str(value)
+def column(values: Sequence[Any]) -> np.ndarray[Any, Any]:
+    """Values of a parameter as netCDF and zarr can hold them: all numbers, or all texts.
+
+    >>> column([True, None, 0.5]).tolist(), column(["a", None]).tolist()
+    ([1.0, nan, 0.5], ['a', ''])
+    """
+    if all(v is None or isinstance(v, int | float) for v in values):
+        return np.array([np.nan if v is None else +v for v in values])
+    return texts(["" if v is None else str(v) for v in values])
 
 
-def _texts(values: list[str]) -> np.ndarray[Any, Any]:
+def texts(values: Sequence[str]) -> np.ndarray[Any, Any]:
+    """Labels as an array, also when there are none."""
     return np.array(values, dtype=object if not values else str)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -19,55 +20,64 @@ def rotation(dims: int, plane: tuple[int, int], angle: float) -> Tensor:
     return matrix
 
 
-def positions(shape: tuple[int, ...], voxel_size: tuple[float, ...]) -> Tensor:
-    """World positions of the voxels' centres relative to the volume's centre: (*shape, dims)."""
-    axes = [
-        (torch.arange(n, dtype=torch.float32) + 0.5 - n / 2) * size
-        for n, size in zip(shape, voxel_size, strict=True)
-    ]
-    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
-
-
-def displacement(at: Tensor, knots: Tensor, spacing: float) -> Tensor:
-    """A random field, linear between knots that lie `spacing` apart around the centre.
+def warped_positions(
+    shape: Sequence[int], voxel_size: Sequence[float], matrix: Tensor, knots: Tensor, spacing: float
+) -> Tensor:
+    """Where the voxels of a volume come from: turned by a matrix and moved by a random field.
 
     Args:
-        at: (*shape, dims), world positions relative to the centre.
-        knots: (dims, *grid), displacements in world units, an odd number along each axis.
+        shape: in voxels.
+        voxel_size: in world units.
+        matrix: (dims, dims).
+        knots: (dims, *grid), displacements in world units; linear in between.
+        spacing: distance between knots, which lie around the volume's centre, an odd number along
+            each axis.
+
+    Returns:
+        (dims, *shape), world positions relative to the centre.
     """
-    half = at.new_tensor([(n - 1) / 2 * spacing for n in knots.shape[1:]])
-    field = _sample(knots[None], at / half, mode="bilinear", align_corners=True)
-    return field[0].movedim(0, -1)
+    dims = len(shape)
+    axes = [
+        (torch.arange(n, dtype=torch.float32, device=knots.device) + 0.5 - n / 2) * size
+        for n, size in zip(shape, voxel_size, strict=True)
+    ]
+    at = knots
+    for axis, positions in enumerate(axes, start=1):
+        num = knots.shape[axis]
+        knot = torch.arange(num, device=knots.device) - (num - 1) / 2
+        share = (1 - (positions[:, None] / spacing - knot).abs()).clamp_min(0)  # (n, num)
+        at = torch.tensordot(share, at, ([1], [axis])).movedim(0, axis)
+    at = at.contiguous()
+    for axis, positions in enumerate(axes):
+        along = positions.reshape(-1, *[1] * (dims - 1 - axis))
+        for row in range(dims):
+            at[row] += matrix[row, axis] * along
+    return at
 
 
-def resample(volume: Tensor, at: Tensor, size: tuple[float, ...], interpolate: bool) -> Tensor:
+def resample(volume: Tensor, at: Tensor, size: Sequence[float], interpolate: bool) -> Tensor:
     """Values of a volume at world positions relative to its centre.
 
     Args:
         volume: (C, *spatial) float32; whole numbers up to 2^24 survive without interpolation.
-        at: (*shape, dims).
+        at: (dims, *shape).
         size: extent of the volume in world units.
         interpolate: linear, the border voxel repeated beyond; otherwise nearest, 0 beyond.
+
+    Returns:
+        (C, *shape).
     """
-    half = at.new_tensor([s / 2 for s in size])
     mode, padding = ("bilinear", "border") if interpolate else ("nearest", "zeros")
-    return _sample(volume[None], at / half, mode, padding)[0]
+    grid = torch.stack([a / (s / 2) for a, s in zip(at, size, strict=True)][::-1], dim=-1)
+    return grid_sample(volume[None], grid[None], mode, padding, align_corners=False)[0]
 
 
-def knots_for(size: tuple[float, ...], spacing: float) -> list[int]:
+def knots_for(size: Sequence[float], spacing: float) -> list[int]:
     """How many knots along each axis cover a volume of this size, an odd number."""
     return [2 * math.ceil(s / 2 / spacing) + 1 for s in size]
 
 
-def _sample(
-    volume: Tensor, at: Tensor, mode: str, padding: str = "border", align_corners: bool = False
-) -> Tensor:
-    return grid_sample(
-        volume, at.flip(-1)[None], mode=mode, padding_mode=padding, align_corners=align_corners
-    )
-
-
-def planes(voxel_size: tuple[int, ...]) -> list[tuple[int, int]]:
+def planes(voxel_size: Sequence[int]) -> list[tuple[int, int]]:
     """Pairs of axes with equal voxel size: those within which one may turn.
 
     >>> planes((40, 4, 4))

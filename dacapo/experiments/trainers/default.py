@@ -66,7 +66,12 @@ class DefaultTrainerConfig(TrainerConfig):
         for key in ("num_workers", "warmup_iterations", "weight_decay", "final_rate"):
             if getattr(self, key) < 0:
                 raise InputError(f"trainer.{key}={getattr(self, key)} must not be negative")
-        for key in ("num_threads", "gradient_clip", "schedule_iterations"):
+        if self.schedule_iterations is not None and self.schedule_iterations < 1:
+            raise InputError(
+                f"num_iterations or trainer.schedule_iterations={self.schedule_iterations} must be "
+                f"at least 1"
+            )
+        for key in ("num_threads", "gradient_clip"):
             value = getattr(self, key)
             if value is not None and value <= 0:
                 raise InputError(f"trainer.{key}={value} must be positive (or null)")

@@ -53,12 +53,8 @@ class BatchMaker:
     def _read(self, crop: Crop) -> Sample:
         """Raw and labels around a crop, with what targets and augmentations need beyond it."""
         shape, dataset = self._shape, crop.dataset
-        context = (
-            shape.input_shape * shape.input_voxel_size
-            - shape.output_shape * shape.output_voxel_size
-        ) / 2
         gt_roi = self._predictor.gt_region_for_roi(crop.roi, shape.output_voxel_size)
-        raw_roi = crop.roi.grow(context, context)
+        raw_roi = crop.roi.grow(shape.context, shape.context)
         # A crop turns about its centre, so labels are read equally far on both sides.
         reach = Coordinate(
             max(a, b)

@@ -42,6 +42,12 @@ class SampleShape:
     output_shape: Coordinate
     output_voxel_size: Coordinate
 
+    @property
+    def context(self) -> Coordinate:
+        """How far the input reaches beyond the output on each side, in world units."""
+        input_size = self.input_shape * self.input_voxel_size
+        return (input_size - self.output_shape * self.output_voxel_size) / 2
+
 
 class Trainer(ABC):
     """Makes batches and decides how weights change.

@@ -63,10 +63,11 @@ class AffinitiesPredictor(Predictor):
             eval_activation=nn.Sigmoid(),
         )
 
-    def create_target(self, gt: Tensor, voxel_size: Coordinate) -> Tensor:
+    def create_target(self, gt: Tensor, voxel_size: Coordinate | None = None) -> Tensor:
         target = affinities(gt, self.neighborhood).float()
         if not self.lsds:
             return target
+        voxel_size = voxel_size or Coordinate((1,) * self.dims)
         described = local_shape_descriptors(gt, self._sigma(voxel_size), voxel_size)
         return torch.cat([target, described], dim=1)
 

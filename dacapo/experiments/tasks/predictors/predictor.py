@@ -34,8 +34,12 @@ class Predictor(ABC):
         """The architecture with a head; fresh weights come from torch's global generator."""
 
     @abstractmethod
-    def create_target(self, gt: Tensor, voxel_size: Coordinate) -> Tensor:
-        """(B, C, *spatial) float32 for labels of the same spatial shape."""
+    def create_target(self, gt: Tensor, voxel_size: Coordinate | None = None) -> Tensor:
+        """(B, C, *spatial) float32 for labels of the same spatial shape.
+
+        Args:
+            voxel_size: of the labels; None: equal along all axes.
+        """
 
     @abstractmethod
     def create_weight(self, gt: Tensor, target: Tensor, mask: Tensor) -> Tensor:

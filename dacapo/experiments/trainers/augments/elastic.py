@@ -72,7 +72,7 @@ class Elastic(Augment):
     def change(self, sample: Sample, rng: np.random.Generator) -> Sample:
         import torch
 
-        from dacapo.ops.warp import displacement, knots_for, planes, resample, rotation
+        from dacapo.ops.warp import knots_for, planes, resample, rotation, warped_positions
 
         dims = sample.gt.ndim
         finest = float(min(sample.raw_voxel_size))
@@ -84,7 +84,7 @@ class Elastic(Augment):
                 sample.gt.shape, sample.gt_voxel_size, strict=True,
             )
         )  # fmt: skip
-        shape = (dims, *knots_for(tuple(largest), spacing))
+        shape = (dims, *knots_for(largest, spacing))
         shift = rng.normal(size=shape).clip(-3, 3) * self._jitter * finest
         knots = torch.from_numpy(shift.astype("float32")).to(sample.raw.device)
         matrix = torch.eye(dims)
@@ -95,9 +95,9 @@ class Elastic(Augment):
         matrix = matrix.to(sample.raw.device)
 
         def moved(volume: Tensor, voxel_size: Coordinate, interpolate: bool) -> Tensor:
-            at = _inner_positions(volume, voxel_size, sample.margin)
-            at = at @ matrix.T + displacement(at, knots, spacing)
-            size = tuple(n * v for n, v in zip(volume.shape[-dims:], voxel_size, strict=True))
+            inner = _without_margin(volume, voxel_size, sample.margin).shape[-dims:]
+            at = warped_positions(inner, voxel_size, matrix, knots, spacing)
+            size = [n * v for n, v in zip(volume.shape[-dims:], voxel_size, strict=True)]
             return resample(volume, at, size, interpolate)
 
         labels = torch.stack([sample.gt, sample.mask]).float()
@@ -125,13 +125,6 @@ class Elastic(Augment):
 
 def _without_margin(volume: Tensor, voxel_size: Coordinate, margin: Coordinate) -> Tensor:
     cut = margin / voxel_size
-    inner = (slice(c, n - c) for c, n in zip(cut, volume.shape[-cut.dims :], strict=True))
-    return volume[..., *inner]
-
-
-def _inner_positions(volume: Tensor, voxel_size: Coordinate, margin: Coordinate) -> Tensor:
-    """World positions of the voxels that stay when the margin is cut off."""
-    from dacapo.ops.warp import positions
-
-    inner = _without_margin(volume, voxel_size, margin).shape[-voxel_size.dims :]
-    return positions(tuple(inner), tuple(voxel_size)).to(volume.device)
+    for axis, num in enumerate(cut, start=-cut.dims):
+        volume = volume.narrow(axis, num, volume.shape[axis] - 2 * num)
+    return volume

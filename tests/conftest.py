@@ -1,0 +1,84 @@
+"""Small runs for the tests: a second or two each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from dacapo.config import conf_dir
+from dacapo.experiments.run_config import RunConfig
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+SMALL = [
+    "datasplit.train_shape=[48,48,48]",
+    "datasplit.validate_shape=[24,32,32]",
+    "datasplit.cell_size=10",
+    "architecture.input_shape=[28,28,28]",
+    "architecture.eval_shape_increase=[8,8,8]",
+    "architecture.downsample_factors=[[2,2,2]]",
+    "architecture.num_fmaps=4",
+    "task.neighborhood=[[1,0,0],[0,1,0],[0,0,1],[4,0,0],[0,4,0],[0,0,4]]",
+    "task.bias=[0.3,0.5]",
+    "task.long_bias=[0.5]",
+    "trainer.warmup_iterations=2",
+    "num_iterations=6",
+    "validation_interval=4",
+]
+
+
+def composed(*overrides: str) -> DictConfig:
+    """The config that a command line gives."""
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        return compose("train", overrides=list(overrides))
+
+
+def small_run_config(*overrides: str) -> RunConfig:
+    """A run of seconds."""
+    return RunConfig.from_hydra(composed(*SMALL, *overrides))
+
+
+def data_file(name: str) -> Path:
+    """A real volume; the test is skipped where it is not there."""
+    path = SHARED / name
+    if not path.exists():
+        pytest.skip(f"needs the real volume {name} in {SHARED}")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """One thread, so that sums are rounded alike on any machine with the same libraries."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def write_hdf5(path: Path, arrays: dict[str, Any], **attributes: Any) -> str:
+    """An HDF5 file with datasets of the same attributes."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            dataset = file.create_dataset(name, data=array)
+            for key, value in attributes.items():
+                dataset.attrs[key] = value
+    return str(path)
+
+
+def volumes_overrides(file: str, train: Sequence[float], validate: Sequence[float]) -> list[str]:
+    """`datasplit=volumes` on one file, split along z."""
+    return [
+        "datasplit=volumes",
+        f"datasplit.raw={file}:raw",
+        f"datasplit.gt={file}:labels",
+        f"+datasplit.train={{a: {{region: {{z: {list(train)}}}}}}}",
+        f"+datasplit.validate={{b: {{region: {{z: {list(validate)}}}}}}}",
+    ]

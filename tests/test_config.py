@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from dacapo.config import conf_dir, decode, encode, field_docs, from_arguments, identity_hash
+from dacapo.errors import InputError
+from dacapo.experiments.architectures import UNetConfig
+from dacapo.experiments.datasplits import SyntheticDataSplitConfig
+from dacapo.experiments.run_config import GROUPS, RunConfig, TrainConfig
+from dacapo.experiments.starts import RunStartConfig
+from dacapo.experiments.tasks import AffinitiesTaskConfig
+from dacapo.experiments.trainers import DefaultTrainerConfig
+from dacapo.experiments.trainers.augments import ElasticConfig, MirrorConfig
+from tests.conftest import SMALL, composed, small_run_config
+
+
+def python_run_config(**changes: object) -> RunConfig:
+    config = RunConfig(
+        AffinitiesTaskConfig(
+            neighborhood=[[1, 0, 0], [0, 1, 0], [0, 0, 1], [4, 0, 0], [0, 4, 0], [0, 0, 4]],
+            bias=[0.3, 0.5],
+            long_bias=[0.5],
+            long_stride=2,
+        ),
+        UNetConfig(
+            input_shape=[28, 28, 28],
+            eval_shape_increase=[8, 8, 8],
+            downsample_factors=[[2, 2, 2]],
+            num_fmaps=4,
+        ),
+        DefaultTrainerConfig(
+            warmup_iterations=2,
+            augments={"mirror": MirrorConfig(), "elastic": ElasticConfig(p=0.5)},
+        ),
+        SyntheticDataSplitConfig(
+            train_shape=[48, 48, 48], validate_shape=[24, 32, 32], cell_size=10
+        ),
+        "a",
+        0,
+        6,
+        4,
+    )
+    return dataclasses.replace(config, **changes)  # type: ignore[arg-type]
+
+
+def test_python_and_hydra_give_equal_configs() -> None:
+    hydra = small_run_config("name=a", "trainer/augments=[elastic,mirror]")
+    assert hydra == python_run_config()
+
+
+def test_a_saved_config_loads_back_equal() -> None:
+    config = small_run_config("start=run", "start.run=other/1", "trainer.optimizer=radam")
+    text = yaml.safe_dump(encode(config))
+    assert decode(yaml.safe_load(text)) == config
+    assert config.start_config == RunStartConfig(run="other/1")
+
+
+def test_a_saved_config_of_an_unknown_class_says_what_to_do() -> None:
+    with pytest.raises(InputError, match="names 'NoSuchConfig'.*import the module"):
+        decode({"_type_": "NoSuchConfig"})
+
+
+@pytest.mark.parametrize("path", sorted(Path(conf_dir()).glob("*/**/*.yaml")), ids=lambda p: p.stem)
+def test_every_yaml_composes_and_builds(path: Path) -> None:
+    group = str(path.parent.relative_to(conf_dir()))
+    option = f"[{path.stem}]" if group == "trainer/augments" else path.stem
+    overrides = [f"{group}={option}"]
+    if path.stem.endswith("_2d"):
+        overrides += ["task=affinities_2d", "architecture=unet_2d", "datasplit=synthetic_2d"]
+    extra = {
+        "volumes": [
+            "+datasplit.train={a: {raw: 'a.h5:raw', gt: 'a.h5:gt'}}",
+            "+datasplit.validate={a: {raw: 'a.h5:raw', gt: 'a.h5:gt'}}",
+        ],
+        "flyem": ["datasplit.raw=a.h5:raw", "datasplit.gt=a.h5:labels"],
+        "run": ["start.run=a/0"],
+    }
+    overrides = list(dict.fromkeys(overrides)) + extra.get(path.stem, [])
+    config = RunConfig.from_hydra(composed(*overrides))
+    for name, node in config.configs().items():
+        if node is not None and name != "datasplit":
+            node.build()
+
+
+def test_the_root_schema_is_keyed_like_run_config() -> None:
+    ours = {f.name for f in dataclasses.fields(TrainConfig)}
+    theirs = {f.name.removesuffix("_config") for f in dataclasses.fields(RunConfig)}
+    assert ours - theirs == {"runs_dir"}
+    assert theirs - ours == set()
+    assert {f"{g}_config" for g in GROUPS} < {f.name for f in dataclasses.fields(RunConfig)}
+
+
+def test_every_field_of_every_config_has_its_text() -> None:
+    from dacapo.config import _classes
+
+    for cls in _classes.values():
+        docs = field_docs(cls)
+        for field in dataclasses.fields(cls):
+            assert docs.get(field.name), f"{cls.__name__}.{field.name} has no text below it"
+
+
+class TestIdentity:
+    def test_what_does_not_decide_the_result_is_not_in_it(self) -> None:
+        base = small_run_config().name
+        for same in (
+            "trainer.device=cpu",
+            "trainer.num_workers=3",
+            "trainer.num_threads=1",
+            "trainer.checkpoint_interval=7",
+            "validation_interval=2",
+            "repetition=5",
+            "runs_dir=elsewhere",
+        ):
+            assert small_run_config(same).name == base, same
+
+    def test_what_decides_the_result_is_in_it(self) -> None:
+        names = [
+            small_run_config(*change).name
+            for change in (
+                [],
+                ["trainer.learning_rate=0.1"],
+                ["datasplit.seed=1"],
+                ["datasplit.voxel_size=[8,8,9]"],
+                ["trainer/augments=[mirror]"],
+                ["task.bias=[0.3]"],
+                ["architecture.num_fmaps=5"],
+                ["num_iterations=12"],  # a longer schedule
+                ["start=run", "start.run=a/0"],
+            )
+        ]
+        assert len(set(names)) == len(names)
+
+    def test_more_iterations_at_the_old_schedule_are_the_same_run(self) -> None:
+        longer = small_run_config("num_iterations=12", "trainer.schedule_iterations=6")
+        assert longer.name == small_run_config().name
+
+    def test_python_and_hydra_give_equal_names(self) -> None:
+        hydra = small_run_config("trainer/augments=[elastic,mirror]")
+        python = python_run_config(name="")
+        assert identity_hash(hydra.identity()) == identity_hash(python.identity())
+        # Hydra knows the options' names, Python only those of the classes.
+        assert python.name.startswith("affinities_unet_")
+
+    def test_sharing_a_trainer_config_does_not_share_the_schedule(self) -> None:
+        trainer = DefaultTrainerConfig()
+        one = python_run_config(trainer_config=trainer, num_iterations=10)
+        two = python_run_config(trainer_config=trainer, num_iterations=20)
+        assert trainer.schedule_iterations is None
+        assert one.trainer_config.schedule_iterations == 10
+        assert two.trainer_config.schedule_iterations == 20
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("num_iterations=0", "num_iterations or trainer.schedule_iterations=0"),
+        ("validation_interval=0", "validation_interval=0 must be at least 1"),
+        ("repetition=-1", "repetition=-1 must not be negative"),
+        ("name=a/b", "name=a/b: a name becomes a folder"),
+        ("task.neighborhood=[]", "task.neighborhood is empty"),
+        ("task.neighborhood=[[1,0]]", r"task.neighborhood has offsets of 2 axes"),
+        ("task.neighborhood=[[1,0,0],[1,0]]", r"task.neighborhood: \[1, 0\] is no offset"),
+        ("task.criterion=dice", "task.criterion=dice: choose one of voi_split, voi_merge, voi"),
+        ("trainer.batch_size=0", "trainer.batch_size=0 must be positive"),
+        ("trainer.augments.noise.p=2", "trainer.augments.noise.p=2.0 must lie between 0 and 1"),
+        ("architecture.input_shape=[28,28,27]", r"nearest that fits is \[28, 28, 2[68]\]"),
+        ("architecture.input_shape=[28,28,64]", r"fewer than the network's input"),
+        ("architecture.fmaps_in=2", "architecture.fmaps_in=2, but .* has 1 channels"),
+        ("datasplit.train_shape=[10]", r"datasplit.train_shape=\[10\]"),
+        ("datasplit.voxel_size=[8,8,4.0005]", "no whole multiple of 1 pm"),
+    ],
+)
+def test_bad_values_name_the_key(override: str, message: str) -> None:
+    from dacapo.experiments.run import Run
+
+    with pytest.raises(InputError, match=message):
+        Run(small_run_config(override))
+
+
+@dataclasses.dataclass(kw_only=True)
+class Command:
+    """Does nothing."""
+
+    runs_dir: str = "runs"
+    """Where."""
+    watch: bool = False
+    """Again and again."""
+
+
+def test_commands_take_key_value_only(capsys: pytest.CaptureFixture[str]) -> None:
+    assert from_arguments(Command, ["watch=true"]) == Command(watch=True)
+    with pytest.raises(InputError, match="'--watch' is no key=value"):
+        from_arguments(Command, ["--watch"])
+    with pytest.raises(Exception, match="nope"):
+        from_arguments(Command, ["nope=1"])
+    assert from_arguments(Command, ["--help"]) is None
+    assert "Again and again." in capsys.readouterr().out
+
+
+def test_small_overrides_are_all_known() -> None:
+    assert OmegaConf.is_config(composed(*SMALL))
