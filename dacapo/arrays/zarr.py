@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zarr
 
 from dacapo.errors import InputError
+
+_log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from dacapo.arrays.open import Metadata
@@ -25,10 +29,9 @@ def open_zarr(path: Path, name: str) -> tuple[zarr.Array[Any], Metadata]:
             raise InputError(f"{name}: a zarr group, not an array; it holds {inside}")
         level = levels["datasets"][0]["path"]
         return _level(_open(path / level, name), levels, level, name)
-    if path.parent != path and (path.parent.suffix or path.parent.parent.suffix):
-        levels = _parent_multiscale(path)
-        if levels is not None:
-            return _level(node, levels, path.name, name)
+    levels = _parent_multiscale(path)
+    if levels is not None:
+        return _level(node, levels, path.name, name)
     return node, attributes_metadata(dict(node.attrs))
 
 
@@ -66,21 +69,15 @@ def _level(
         raise InputError(f"{name}: OME-Zarr level {level!r} is no array")
     try:
         axes = [a if isinstance(a, dict) else {"name": a} for a in image["axes"]]
-        dataset = next(d for d in image["datasets"] if d["path"] == level)
-        scale, translation = [1.0] * len(axes), [0.0] * len(axes)
-        for transform in [
-            *dataset["coordinateTransformations"],
-            *image.get("coordinateTransformations", []),
-        ]:
-            if transform["type"] == "scale":
-                factor = transform["scale"]
-                scale = [s * f for s, f in zip(scale, factor, strict=True)]
-                translation = [t * f for t, f in zip(translation, factor, strict=True)]
-            elif transform["type"] == "translation":
-                shift = transform["translation"]
-                translation = [t + s for t, s in zip(translation, shift, strict=True)]
+        levels = {str(d["path"]): d["coordinateTransformations"] for d in image["datasets"]}
+        outer = image.get("coordinateTransformations", [])
+        scale, translation = _transform(len(axes), [*levels[level], *outer])
+        finest, origin = _transform(len(axes), [*next(iter(levels.values())), *outer])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{name}: incomplete OME-Zarr metadata: {error!r}") from error
+    if scale != finest and not any(t["type"] == "translation" for t in levels[level]):
+        translation = [o + (s - f) / 2 for o, s, f in zip(origin, scale, finest, strict=True)]
+        _log.warning("%s: gives no translation; taken to share its corner with the finest", name)
     spatial = [i for i, axis in enumerate(axes) if axis.get("type", "space") == "space"]
     if spatial != list(range(len(axes) - len(spatial), len(axes))):
         names = [axis["name"] for axis in axes]
@@ -92,3 +89,19 @@ def _level(
         axis_names=[axes[i]["name"] for i in spatial],
         centred=True,
     )
+
+
+def _transform(
+    num_axes: int, transforms: Sequence[dict[str, Any]]
+) -> tuple[list[float], list[float]]:
+    """Scale and translation of several transformations one after the other."""
+    scale, translation = [1.0] * num_axes, [0.0] * num_axes
+    for transform in transforms:
+        if transform["type"] == "scale":
+            factor = transform["scale"]
+            scale = [s * f for s, f in zip(scale, factor, strict=True)]
+            translation = [t * f for t, f in zip(translation, factor, strict=True)]
+        elif transform["type"] == "translation":
+            shift = transform["translation"]
+            translation = [t + s for t, s in zip(translation, shift, strict=True)]
+    return scale, translation
