@@ -61,7 +61,7 @@ def test_a_saved_config_loads_back_equal() -> None:
 
 
 def test_a_saved_config_of_an_unknown_class_says_what_to_do() -> None:
-    with pytest.raises(InputError, match="names 'NoSuchConfig'.*import the module"):
+    with pytest.raises(InputError, match=r"names 'NoSuchConfig'.*import the module"):
         decode({"_type_": "NoSuchConfig"})
 
 

@@ -1,0 +1,133 @@
+"""Scores against scikit-image, on random and on degenerate input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from skimage.metrics import adapted_rand_error, variation_of_information
+
+from dacapo.ops.overlap import adapted_rand, counted, overlap
+from dacapo.ops.overlap import variation_of_information as voi
+
+labels = arrays(np.int64, (6, 7), elements=st.integers(0, 4))
+
+
+@settings(max_examples=200, deadline=None)
+@given(labels, labels)
+def test_voi_agrees_with_scikit_image(truth: np.ndarray, prediction: np.ndarray) -> None:
+    keep = counted(truth)
+    if not keep.any():
+        assert np.isnan(voi(overlap(truth[keep], prediction[keep]))).all()
+        return
+    # Label 0 is no special label to skimage when nothing is ignored; ours ignores truth 0.
+    split, merge = variation_of_information(truth[keep], prediction[keep])
+    assert voi(overlap(truth[keep], prediction[keep])) == pytest.approx((split, merge), abs=1e-6)
+
+
+@settings(max_examples=200, deadline=None)
+@given(labels, labels)
+def test_adapted_rand_agrees_with_scikit_image(truth: np.ndarray, prediction: np.ndarray) -> None:
+    keep = counted(truth)
+    ours = adapted_rand(overlap(truth[keep], prediction[keep]))
+    if keep.sum() < 2 or np.isnan(ours[0]):
+        return  # no pairs: ours is NaN
+    # skimage drops predicted 0 on counted voxels too; ours takes it as one segment
+    theirs = adapted_rand_error(truth[keep], prediction[keep] + 1, ignore_labels=(0,))
+    assert ours[0] == pytest.approx(theirs[0], abs=1e-6)
+    # skimage divides by the truth's pairs and calls that precision; the share of the joined pairs
+    # that are right is joined pairs in the denominator.
+    for mine, other in zip(ours[1:], theirs[:0:-1], strict=True):
+        if not np.isnan(mine):
+            assert mine == pytest.approx(other, abs=1e-6)
+
+
+@settings(max_examples=100, deadline=None)
+@given(labels, labels, st.integers(1, 2**40))
+def test_renaming_objects_changes_nothing(
+    truth: np.ndarray, prediction: np.ndarray, factor: int
+) -> None:
+    keep = counted(truth)
+    a = overlap(truth[keep], prediction[keep])
+    b = overlap(truth[keep] * factor, prediction[keep] * factor + 3)
+    assert voi(a) == pytest.approx(voi(b), nan_ok=True)
+    assert adapted_rand(a) == pytest.approx(adapted_rand(b), nan_ok=True)
+
+
+@settings(max_examples=100, deadline=None)
+@given(labels)
+def test_a_perfect_segmentation(truth: np.ndarray) -> None:
+    keep = counted(truth)
+    if keep.any():
+        table = overlap(truth[keep], truth[keep])
+        assert voi(table) == (0, 0)
+        error = adapted_rand(table)[0]
+        assert error == 0 or np.isnan(error)  # NaN: no object has two voxels
+
+
+def test_precision_falls_with_merges_and_recall_with_splits() -> None:
+    one, two = np.array([1, 1, 1, 1]), np.array([1, 1, 2, 2])
+    merged, split = adapted_rand(overlap(two, one)), adapted_rand(overlap(one, two))
+    assert merged[1:] == pytest.approx((1 / 3, 1))
+    assert split[1:] == pytest.approx((1, 1 / 3))
+
+
+def test_split_and_merge_are_not_mixed_up() -> None:
+    one, two = np.array([1, 1, 1, 1]), np.array([1, 1, 2, 2])
+    assert voi(overlap(one, two)) == (1, 0)  # one object in two pieces: split, 1 bit
+    assert voi(overlap(two, one)) == (0, 1)
+
+
+def test_independent_blocks_add_up() -> None:
+    rng = np.random.default_rng(0)
+    blocks = [(rng.integers(1, 4, 50), rng.integers(1, 4, 50)) for _ in range(2)]
+    both = overlap(
+        np.concatenate([blocks[0][0], blocks[1][0] + 10]),
+        np.concatenate([blocks[0][1], blocks[1][1] + 10]),
+    )
+    mean = np.mean([voi(overlap(*b)) for b in blocks], axis=0)
+    assert voi(both) == pytest.approx(tuple(mean))
+
+
+def test_ids_up_to_2_63_without_allocating_by_id() -> None:
+    big = np.array([2**63, 2**63, 5, 2**64 - 1], np.uint64)
+    assert voi(overlap(big, big)) == (0, 0)
+    assert voi(overlap(big, np.array([1, 1, 2, 3]))) == (0, 0)
+
+
+def test_a_sparse_table_gives_what_a_dense_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    truth, prediction = rng.integers(1, 90, 2000), rng.integers(1, 90, 2000)
+    dense = overlap(truth, prediction)
+    monkeypatch.setattr("dacapo.ops.overlap._DENSE_CELLS", 0)
+    sparse = overlap(truth, prediction)
+    assert sorted(sparse.counts) == sorted(dense.counts)
+
+
+def test_deleting_objects_does_not_help() -> None:
+    truth = np.array([1, 1, 2, 2])
+    assert voi(overlap(truth, np.array([0, 0, 0, 0]))) == (0, 1)
+
+
+def test_what_counts() -> None:
+    truth = np.array([0, 1, 2, 2, 3, 3, 3])
+    mask = np.array([1, 1, 1, 1, 1, 0, 0])
+    assert counted(truth).tolist() == [False, True, True, True, True, True, True]
+    assert counted(truth, mask).tolist() == [False, True, True, True, True, False, False]
+    # Object 3 is small within the mask.
+    assert counted(truth, mask, 2).tolist() == [False, False, True, True, False, False, False]
+
+
+def test_nothing_counts() -> None:
+    table = overlap(np.zeros(0, int), np.zeros(0, int))
+    assert np.isnan(voi(table)).all()
+    assert np.isnan(adapted_rand(table)).all()
+
+
+def test_wrong_input() -> None:
+    with pytest.raises(ValueError, match="differ in shape"):
+        overlap(np.zeros(3, int), np.zeros(4, int))
+    with pytest.raises(ValueError, match="must be integers"):
+        overlap(np.zeros(3), np.zeros(3))
