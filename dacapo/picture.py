@@ -33,8 +33,9 @@ def draw_segmentation(dataset: Dataset, segmentation: Labels, title: str) -> byt
     truth, segments = _matching_colours(gt, segmentation)
     slices = _middle_slices(gt.shape, dataset.gt.axis_names)
     aspect = {name: _aspect(dataset, index) for name, index in slices.items()}
-    figure = Figure(figsize=(12, 4.3 * len(slices)), layout="constrained")
-    axes = figure.subplots(len(slices), 3, squeeze=False)
+    heights = [raw[index].shape[0] * aspect[n] / raw[index].shape[1] for n, index in slices.items()]
+    figure = Figure(figsize=(12, 0.6 + sum(4 * h + 0.3 for h in heights)), layout="constrained")
+    axes = figure.subplots(len(slices), 3, squeeze=False, height_ratios=heights)
     for row, (name, index) in zip(axes, slices.items(), strict=True):
         grey = np.repeat(np.clip(raw[index], 0, 1)[..., None], 3, axis=-1)
         panels = {
@@ -64,7 +65,9 @@ def draw_curves(stats: TrainingStats, scores: ValidationScores, criterion: str) 
     best = scores.get_best(values, "parameters")[1]
     for name in values["datasets"].values:
         right.plot(best["iterations"], best.sel(datasets=name), marker="o", label=name)
-    right.set(xlabel="iteration", ylabel=f"{criterion}, best parameters", ylim=(0, None))
+    right.set(xlabel="iteration", ylabel=f"{criterion}, best parameters")
+    right.margins(y=0.1)
+    right.set_ylim(bottom=0)
     right.legend(fontsize=8)
     return _png(figure)
 

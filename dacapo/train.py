@@ -226,7 +226,9 @@ def _draw(run: Run, folder: RunFolder, writer: RunWriter) -> None:
     run.load_state(folder.read_checkpoint(best.iteration))
     dataset = run.datasplit.validate[0]
     picture = draw_segmentation(
-        dataset, segment(run, dataset, best.parameters), f"{run.name}/{run.repetition}, {best.text}"
+        dataset,
+        segment(run, dataset, best.parameters),
+        f"{run.name}/{run.repetition}, iteration {best.iteration}: {best.text}",
     )
     console.print(f"picture: {writer.add_picture('picture.png', picture)}")
 

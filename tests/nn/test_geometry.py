@@ -35,9 +35,7 @@ def test_on_paper() -> None:
 
 def test_the_nearest_valid_shape_is_named() -> None:
     geometry = UNetGeometry(**parts(2, [[2, 2], [2, 2]], False, []))
-    with pytest.raises(
-        InputError, match=r"shape=\[77, 90\].*nearest that fits is \[76, 92\]"
-    ):
+    with pytest.raises(InputError, match=r"shape=\[77, 90\].*nearest that fits is \[76, 92\]"):
         geometry.output_shape([77, 90])
     assert geometry.output_shape([76, 92]) == (36, 52)
 

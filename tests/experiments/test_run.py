@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dacapo.arrays import Array
+from dacapo.errors import InputError
+from dacapo.experiments.datasplits.datasplit import DataSplit
+from dacapo.experiments.run import Run
+from dacapo.experiments.trainers.trainer import Batch
+from dacapo.validate import validate
+from tests.conftest import small_run_config
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "loss.json"
+
+
+def losses(run: Run) -> list[float]:
+    return [run.train_step(batch).loss for batch in run.batches(0)]
+
+
+def test_golden_loss_curve() -> None:
+    """A refactoring must reproduce these 20 steps; a change of method replaces the file."""
+    curve = losses(Run(small_run_config("num_iterations=20")))
+    assert curve == pytest.approx(json.loads(GOLDEN.read_text()), rel=1e-3)
+
+
+def test_training_learns() -> None:
+    curve = losses(Run(small_run_config("num_iterations=60", "trainer/augments=[]")))
+    assert np.mean(curve[-10:]) < np.mean(curve[:10]) - 0.02
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_two_equal_runs_are_equal_to_the_bit(precision: str) -> None:
+    one, two = (Run(small_run_config(f"trainer.precision={precision}")) for _ in range(2))
+    assert losses(one) == losses(two)
+    states = one.state(), two.state()
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
+
+
+def test_repetitions_differ_in_weights_and_two_configs_share_them() -> None:
+    a, b = Run(small_run_config()), Run(small_run_config("repetition=1"))
+    lsds = Run(small_run_config("task.lsds=true", "task.lsd_sigma=1.0"))
+    key = "model.architecture.unet.down.0.0.weight"
+    assert not torch.equal(a.state()[key], b.state()[key])
+    assert torch.equal(a.state()[key], lsds.state()[key])
+
+
+def test_building_a_run_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    Run(small_run_config())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_state_round_trip() -> None:
+    one, two = Run(small_run_config()), Run(small_run_config("repetition=1"))
+    losses(one)
+    two.load_state(one.state())
+    assert all(torch.equal(one.state()[k], two.state()[k]) for k in one.state())
+    assert any(k.startswith("optimizer.") and k.endswith("exp_avg_sq") for k in two.state())
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_weights_change() -> None:
+    run = Run(small_run_config())
+    good = next(run.batches(0))
+    bad = dataclasses.replace(good, raw=good.raw * float("nan"))
+    before = {k: v.clone() for k, v in run.state().items()}
+    with pytest.raises(InputError, match=r"loss of iteration 0 is nan; its batch: synthetic_train"):
+        run.train_step(bad)
+    assert all(torch.equal(before[k], v) for k, v in run.state().items())
+
+
+def test_train_step_puts_the_model_into_train_mode() -> None:
+    """A validation in between must not leave the sigmoid in training."""
+    run = Run(small_run_config())
+    batch = next(run.batches(0))
+    run.model.eval()
+    run.train_step(batch)
+    assert run.model.training
+    assert run.forward(batch.raw).min() < 0  # logits
+
+
+class TestMask:
+    """Labels that are not annotated, whatever they are, change nothing."""
+
+    @staticmethod
+    def run_with(scrambled: bool) -> Run:
+        run = Run(small_run_config("task.lsds=true", "task.lsd_sigma=1.0"))
+        rng = np.random.default_rng(0)
+
+        def masked(dataset):  # type: ignore[no-untyped-def]
+            gt = np.asarray(dataset.gt.source)
+            mask = np.ones(gt.shape, np.uint8)
+            mask[:, : gt.shape[1] // 2] = rng.random(mask[:, : gt.shape[1] // 2].shape) < 0.5
+            noise = np.random.default_rng(1).integers(0, 2**40, gt.shape).astype(np.uint64)
+            labels = np.where(mask != 0, gt.astype(np.uint64), noise if scrambled else 0)
+            array = dataclasses.replace(dataset.gt, source=labels)
+            known = Array(mask, array.voxel_size, array.offset, name="mask")
+            return dataclasses.replace(dataset, gt=array, mask=known)
+
+        run.datasplit = DataSplit(
+            [masked(d) for d in run.datasplit.train], [masked(d) for d in run.datasplit.validate]
+        )
+        return run
+
+    def test_loss_gradient_and_score(self) -> None:
+        plain, scrambled = self.run_with(False), self.run_with(True)
+        for ours, theirs in zip(plain.batches(0), scrambled.batches(0), strict=True):
+            assert torch.equal(ours.weight, theirs.weight)
+            known = ours.weight > 0
+            assert torch.equal(ours.target[known], theirs.target[known])
+            assert plain.train_step(ours).loss == scrambled.train_step(theirs).loss
+        assert all(torch.equal(plain.state()[k], v) for k, v in scrambled.state().items())
+        assert validate(plain).scores == validate(scrambled).scores
+
+
+def test_validation_is_due_at_each_interval_and_at_the_end() -> None:
+    run = Run(small_run_config("num_iterations=10", "validation_interval=4"))
+    assert [i for i in range(11) if run.validation_due(i)] == [4, 8, 10]
+    short = Run(small_run_config("num_iterations=3", "validation_interval=1000"))
+    assert [i for i in range(4) if short.validation_due(i)] == [3]
+
+
+def test_a_2d_run() -> None:
+    run = Run(
+        small_run_config(
+            "task.neighborhood=[[1,0],[0,1],[5,0],[0,5]]", "task.lsds=true", "task.lsd_sigma=2.0",
+            "architecture.input_shape=[44,44]", "architecture.eval_shape_increase=[16,16]",
+            "architecture.downsample_factors=[[2,2]]", "datasplit.train_shape=[96,96]",
+            "datasplit.validate_shape=[64,80]", "datasplit.voxel_size=[8,8]",
+        )
+    )  # fmt: skip
+    assert run.model.num_out_channels == 4 + 6
+    for batch in run.batches(0):
+        assert isinstance(batch, Batch)
+        assert np.isfinite(run.train_step(batch).loss)
+    assert np.isfinite(validate(run).scores).all()
+
+
+def test_an_anisotropic_run() -> None:
+    run = Run(
+        small_run_config(
+            "architecture.input_shape=[12,44,44]", "architecture.eval_shape_increase=[0,8,8]",
+            "architecture.downsample_factors=[[1,2,2]]", "datasplit.voxel_size=[40,8,8]",
+            "architecture.kernel_size_down=[[[1,3,3],[3,3,3]],[[3,3,3],[1,3,3]]]",
+            "architecture.kernel_size_up=[[[1,3,3],[1,3,3]]]",
+            "datasplit.train_shape=[16,64,64]", "datasplit.validate_shape=[12,48,48]",
+            "architecture.constant_upsample=false", "trainer.batch_size=2",
+        )
+    )  # fmt: skip
+    assert run.model.output_shape == (8, 28, 28)
+    assert np.isfinite(losses(run)).all()
+    assert np.isfinite(validate(run).scores).all()

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from dacapo.errors import InputError
+from dacapo.experiments.run import Run
+from dacapo.experiments.trainers import DefaultTrainerConfig
+from dacapo.experiments.trainers.prefetch import prefetch
+from dacapo.experiments.trainers.trainer import Batch
+from tests.conftest import small_run_config
+
+
+def first_batches(*overrides: str, begin: int = 0) -> list[Batch]:
+    run = Run(small_run_config(*overrides))
+    return list(run.batches(begin))
+
+
+def same(one: Batch, other: Batch) -> bool:
+    return all(torch.equal(getattr(one, k), getattr(other, k)) for k in ("raw", "target", "weight"))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_batches_do_not_depend_on_workers_or_on_where_one_begins(workers: int) -> None:
+    whole = first_batches("trainer.num_workers=0", "trainer.batch_size=2")
+    part = first_batches(f"trainer.num_workers={workers}", "trainer.batch_size=2", begin=2)
+    assert [b.iteration for b in part] == [2, 3, 4, 5]
+    assert all(same(a, b) for a, b in zip(whole[2:], part, strict=True))
+
+
+def test_the_order_in_which_augments_are_named_changes_nothing() -> None:
+    one = first_batches("trainer/augments=[mirror,noise,gamma,elastic]")
+    two = first_batches("trainer/augments=[elastic,gamma,noise,mirror]")
+    assert all(same(a, b) for a, b in zip(one, two, strict=True))
+
+
+def test_repetitions_differ_and_equal_ones_pair_up() -> None:
+    one, two = first_batches("repetition=0"), first_batches("repetition=1")
+    assert not same(one[0], two[0])
+    other_task = first_batches("repetition=0", "task.lsds=true", "task.lsd_sigma=1.0")
+    # Other targets read more around a crop, so only the place is compared.
+    assert [b.places for b in one] == [b.places for b in other_task]
+
+
+def test_shapes() -> None:
+    batch = first_batches("trainer.batch_size=3")[0]
+    assert batch.raw.shape == (3, 1, 28, 28, 28)
+    assert batch.target.shape == batch.weight.shape == (3, 6, 12, 12, 12)
+    assert len(batch.places) == 3
+
+
+def test_targets_know_what_lies_beyond_the_crop() -> None:
+    """Long offsets at the border of the output are trained too: labels are read beyond it."""
+    for batch in first_batches("trainer/augments=[]"):
+        assert (batch.weight.amax((0, 2, 3, 4)) > 0).all()
+        inner = batch.weight[0, 3, -1]
+        if inner.any():
+            return
+    pytest.fail("the last plane of the long offset never had any weight")
+
+
+def test_schedule() -> None:
+    trainer = DefaultTrainerConfig(
+        learning_rate=1.0, warmup_iterations=4, final_rate=0.1, schedule_iterations=104
+    ).build()
+    rates = [trainer.learning_rate(i) for i in range(200)]
+    assert rates[:4] == pytest.approx([0.2, 0.4, 0.6, 0.8])
+    assert rates[4] == 1.0
+    assert all(np.diff(rates[4:104]) < 0)
+    assert rates[103] == pytest.approx(0.1)
+    assert rates[199] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("name", ["adamw", "radam"])
+def test_optimizers(name: str) -> None:
+    run = Run(small_run_config(f"trainer.optimizer={name}"))
+    assert type(run.optimizer).__name__.lower() == name
+
+
+@pytest.mark.parametrize(
+    ("device", "message"), [("toaster", "trainer.device=toaster"), ("cuda:99", "no GPU")]
+)
+def test_no_such_device(device: str, message: str) -> None:
+    if device.startswith("cuda") and torch.cuda.is_available():
+        pytest.skip("needs a machine without a GPU")
+    with pytest.raises(InputError, match=message):
+        Run(small_run_config(f"trainer.device={device}"))
+
+
+class TestPrefetch:
+    @pytest.mark.parametrize("workers", [0, 1, 4])
+    def test_in_order(self, workers: int) -> None:
+        def prepare(i: int) -> int:
+            time.sleep(0.01 * ((i * 7) % 3))
+            return i
+
+        assert list(prefetch(prepare, 3, 20, workers)) == list(range(3, 20))
+
+    @pytest.mark.parametrize("workers", [0, 2])
+    def test_an_error_reaches_the_caller(self, workers: int) -> None:
+        def prepare(i: int) -> int:
+            if i == 2:
+                raise InputError("bad crop")
+            return i
+
+        batches = prefetch(prepare, 0, 5, workers)
+        assert [next(batches), next(batches)] == [0, 1]
+        with pytest.raises(InputError, match="bad crop"):
+            next(batches)
+
+    def test_no_thread_is_left(self) -> None:
+        before = threading.active_count()
+        batches = prefetch(lambda i: i, 0, 100, 3)
+        next(batches)
+        batches.close()  # type: ignore[attr-defined]
+        assert threading.active_count() == before
+
+    def test_the_caller_keeps_its_threads(self) -> None:
+        torch.set_num_threads(2)
+        list(prefetch(lambda i: torch.get_num_threads(), 0, 3, 1))
+        assert torch.get_num_threads() == 2

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dacapo.errors import InputError
+from dacapo.experiments import TrainingIterationStats, ValidationIterationScores
+from dacapo.store import Header, RunFolder, find_run_folders
+
+HEADER = Header(
+    ["a"], [{"label": "bias=0.5", "bias": 0.5}], [{"name": "voi", "higher_is_better": 0}], "voi"
+)
+STATE = {"model.w": torch.ones(2), "optimizer.0.step": torch.tensor(1.0)}
+
+
+def document(**identity: Any) -> dict[str, Any]:
+    return {"config": {"name": "n"}, "identity": {"trainer": identity}, "choices": {}}
+
+
+def folder(tmp_path: Path, repetition: int = 0) -> RunFolder:
+    return RunFolder(tmp_path / "n" / str(repetition))
+
+
+def score(iteration: int, value: float = 1.0) -> ValidationIterationScores:
+    return ValidationIterationScores(iteration, [[[value]]])
+
+
+def step(iteration: int, loss: float = 0.5) -> TrainingIterationStats:
+    return TrainingIterationStats(iteration, loss, 0.1, 0.01)
+
+
+def test_history_round_trip(tmp_path: Path) -> None:
+    with folder(tmp_path).writing(document(), HEADER) as writer:
+        writer.begin(0)
+        writer.add_step(step(0))
+        writer.add_step(step(1))
+        writer.add_scores(score(2))
+        writer.finish("done", num_parameters=5)
+    history = folder(tmp_path).read_history()
+    assert history.header == HEADER
+    assert history.training_stats.iteration_stats == [step(0), step(1)]
+    assert history.scores == [score(2)]
+    assert history.is_done
+    assert history.outcome["num_parameters"] == 5
+    assert folder(tmp_path).read_document() == document()
+
+
+def test_going_on_voids_what_lies_beyond(tmp_path: Path) -> None:
+    with folder(tmp_path).writing(document(), HEADER) as writer:
+        writer.begin(0)
+        for i in range(5):
+            writer.add_step(step(i))
+        writer.add_scores(score(2))
+        writer.add_scores(score(4))
+    with folder(tmp_path).writing(document(), HEADER) as writer:
+        writer.begin(3)
+        writer.add_step(step(3, loss=9.0))
+    history = folder(tmp_path).read_history()
+    assert [s.loss for s in history.training_stats.iteration_stats] == [0.5, 0.5, 0.5, 9.0]
+    assert history.scores == [score(2)]
+    assert history.outcome == {}
+
+
+def test_checkpoints_kept_are_the_latest_two_and_the_best(tmp_path: Path) -> None:
+    run = folder(tmp_path)
+    with run.writing(document(), HEADER) as writer:
+        for i in (1, 2, 3, 4, 5):
+            writer.add_checkpoint(i, STATE, keep={2})
+    assert run.checkpoints() == [2, 4, 5]
+    assert torch.equal(run.read_checkpoint(5)["model.w"], STATE["model.w"])
+
+
+def test_how_a_writer_ended(tmp_path: Path) -> None:
+    run = folder(tmp_path)
+    with pytest.raises(RuntimeError), run.writing(document(), HEADER):
+        raise RuntimeError("broken")
+    outcome = run.read_history().outcome
+    assert outcome["status"] == "failed"
+    assert outcome["error"] == "RuntimeError: broken"
+    assert "Traceback" in outcome["traceback"]
+    with pytest.raises(SystemExit), run.writing(document(), HEADER):
+        raise SystemExit(143)
+    assert run.read_history().outcome["status"] == "interrupted"
+
+
+def test_another_config_under_one_name(tmp_path: Path) -> None:
+    with folder(tmp_path).writing(document(rate=1), HEADER):
+        pass
+    with folder(tmp_path).writing(document(rate=1), HEADER):
+        pass
+    for repetition in (0, 1):
+        other = folder(tmp_path, repetition)
+        with (
+            pytest.raises(InputError, match=r"n/0 holds .* trainer.rate is 1 there and 2 here"),
+            other.writing(document(rate=2), HEADER),
+        ):
+            pass
+    assert not folder(tmp_path, 1).path.exists()
+
+
+def test_a_longer_schedule_says_how_to_train_further(tmp_path: Path) -> None:
+    with folder(tmp_path).writing(document(schedule_iterations=10), HEADER):
+        pass
+    with (
+        pytest.raises(InputError, match=r"give trainer.schedule_iterations=10"),
+        folder(tmp_path).writing(document(schedule_iterations=20), HEADER),
+    ):
+        pass
+
+
+def test_a_second_process_is_told_of_the_first(tmp_path: Path) -> None:
+    run = folder(tmp_path)
+    code = (
+        "import sys, pathlib\n"
+        "from dacapo.store.lock import locked\n"
+        "with locked(pathlib.Path(sys.argv[1])):\n"
+        "    print('held', flush=True); sys.stdin.read()\n"
+    )
+    run.path.mkdir(parents=True)
+    command = [sys.executable, "-c", code, str(run.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"held\n"
+        assert run.is_running()
+        message = rf"is being trained by process {first.pid} on "
+        with pytest.raises(InputError, match=message), run.writing(document(), HEADER):
+            pass
+        first.kill()
+    assert not run.is_running()
+    with run.writing(document(), HEADER):
+        pass
+
+
+def test_leftovers_of_a_killed_writer_are_removed(tmp_path: Path) -> None:
+    run = folder(tmp_path)
+    with run.writing(document(), HEADER) as writer:
+        writer.add_checkpoint(1, STATE, set())
+    (run.checkpoints_dir / ".00000002.safetensors.99.tmp").write_bytes(b"half")
+    with run.writing(document(), HEADER):
+        pass
+    assert [p.name for p in run.checkpoints_dir.iterdir()] == ["00000001.safetensors"]
+
+
+def test_a_read_only_runs_folder(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")  # root may write anywhere, but nobody makes a folder in a file
+    with (
+        pytest.raises(InputError, match="runs_dir: cannot write"),
+        RunFolder(blocked / "n" / "0").writing(document(), HEADER),
+    ):
+        pass
+
+
+def test_finding_runs(tmp_path: Path) -> None:
+    for repetition in (10, 2):
+        with folder(tmp_path, repetition).writing(document(), HEADER):
+            pass
+    (tmp_path / ".hydra").mkdir()
+    assert [f.path.name for f in find_run_folders(tmp_path)] == ["2", "10"]
+
+
+def test_weights_of_another_run(tmp_path: Path) -> None:
+    other = RunFolder(tmp_path / "other" / "1")
+    with other.writing(document(), HEADER) as writer:
+        writer.begin(0)
+        for i, value in ((2, 3.0), (4, 1.0), (6, 2.0)):
+            writer.add_checkpoint(i, {"model.w": torch.full((1,), float(i))}, keep={4})
+            writer.add_scores(score(i, value))
+    ours = folder(tmp_path)
+    assert ours.read_weights_of("other/1", None)["w"].item() == 4
+    assert ours.read_weights_of("other/1", 6)["w"].item() == 6
+    with pytest.raises(InputError, match=r"no checkpoint of iteration 3; it has (2, )?4, 6"):
+        ours.read_weights_of("other/1", 3)

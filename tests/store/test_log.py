@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dacapo.errors import InputError
+from dacapo.store.log import Kind, LogWriter, Record, log_files, read_log
+
+RECORDS = [
+    Record(Kind.header, 7, 0, b"{}"),
+    Record(Kind.step, 7, 0, b"x" * 24),
+    Record(Kind.scores, 7, 10, b""),
+    Record(Kind.outcome, 7, 0, b'{"status": "done"}'),
+]
+
+
+def written(folder: Path) -> Path:
+    with LogWriter(folder) as log:
+        for record in RECORDS:
+            log.append(record, durable=record.kind is Kind.scores)
+    return log.path
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    assert list(read_log(written(tmp_path))) == RECORDS
+
+
+def test_every_torn_tail_is_left_out(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    content = path.read_bytes()
+    seen = set()
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        records = list(read_log(path))
+        assert records == RECORDS[: len(records)]
+        seen.add(len(records))
+    assert seen == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("at", [0, 5, 9, 13, 17, 29])
+def test_a_changed_byte_ends_the_log(tmp_path: Path, at: int) -> None:
+    path = written(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+    assert list(read_log(path)) == []
+
+
+def test_each_writer_has_its_own_file(tmp_path: Path) -> None:
+    first, second = written(tmp_path), written(tmp_path)
+    assert log_files(tmp_path) == [first, second]
+    assert list(read_log(first)) == list(read_log(second)) == RECORDS
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with LogWriter(tmp_path) as log:
+        log.append(RECORDS[0], durable=True)
+        monkeypatch.setattr("os.fsync", full)
+        with pytest.raises(InputError, match=r"cannot write .*log-0001.bin: No space left"):
+            log.append(RECORDS[1], durable=True)
+    assert list(read_log(log.path))[:1] == RECORDS[:1]
