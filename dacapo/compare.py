@@ -47,9 +47,7 @@ def compare(runs_dir: Path, output: Path | None = None) -> int:
     """Collect, write, and print the table of all runs below a folder; the number of failed ones."""
     from dacapo.report import console
 
-    runs = [_read(folder) for folder in find_run_folders(runs_dir)]
-    if not runs:
-        raise InputError(f"runs_dir={runs_dir}: no runs there")
+    runs = read_runs(runs_dir)
     dataset = collect(runs)
     path = write_dataset(dataset, output or runs_dir / "comparison.nc")
     _print_tables(runs)
@@ -85,6 +83,18 @@ class RunRecord:
         assert self.history.header is not None
         scores = [s.scores for s in self.history.scores]
         return np.array(scores, np.float64).reshape(len(scores), *self.history.header.shape)
+
+
+def read_runs(runs_dir: Path) -> list[RunRecord]:
+    """All runs below a folder, by name and repetition.
+
+    Raises:
+        InputError: there is none.
+    """
+    runs = [_read(folder) for folder in find_run_folders(runs_dir)]
+    if not runs:
+        raise InputError(f"runs_dir={runs_dir}: no runs there")
+    return runs
 
 
 def _read(folder: RunFolder) -> RunRecord:
