@@ -40,8 +40,15 @@ def main() -> None:
 
             print_help(sys.argv[1:])
             return
+        sys.argv[1:] = sorted(sys.argv[1:], key=lambda a: a not in ("-m", "--multirun"))
         try:
             hydra.main(version_base="1.3", config_path=conf_dir(), config_name="train")(job)()
+        except OSError as error:
+            if ".hydra" not in str(error.filename):
+                raise
+            raise InputError(
+                f"runs_dir: cannot write {error.filename}: {error.strerror}"
+            ) from error
         finally:
             if SweepStart.runs_dir is not None:
                 from dacapo.compare import compare

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from omegaconf import DictConfig
 from dacapo.config import conf_dir
 from dacapo.experiments.run_config import RunConfig
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+# Real volumes are no part of the project: a test that needs one is skipped where they are not.
+DATA = Path(os.environ.get("DACAPO_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
 
 SMALL = [
     "datasplit.train_shape=[48,48,48]",
@@ -27,6 +29,7 @@ SMALL = [
     "task.neighborhood=[[1,0,0],[0,1,0],[0,0,1],[4,0,0],[0,4,0],[0,0,4]]",
     "task.bias=[0.3,0.5]",
     "task.long_bias=[0.5]",
+    "task.min_size=[0]",
     "trainer.warmup_iterations=2",
     "num_iterations=6",
     "validation_interval=4",
@@ -46,9 +49,9 @@ def small_run_config(*overrides: str) -> RunConfig:
 
 def data_file(name: str) -> Path:
     """A real volume; the test is skipped where it is not there."""
-    path = SHARED / name
+    path = DATA / name
     if not path.exists():
-        pytest.skip(f"needs the real volume {name} in {SHARED}")
+        pytest.skip(f"needs the real volume {name} in {DATA} (or set DACAPO_TEST_DATA)")
     return path
 
 

@@ -56,9 +56,7 @@ def cells_equal(dataset: xr.Dataset, scores: dict[str, ValidationScores]) -> int
 
 
 @pytest.mark.parametrize("suffix", ["nc", "zarr"])
-def test_named_cells_survive_collecting_and_the_disk(
-    runs: Any, tmp_path: Path, suffix: str
-) -> None:
+def test_named_cells_survive_the_disk(runs: Any, tmp_path: Path, suffix: str) -> None:
     runs_dir, scores = runs
     dataset = collect(read_runs(runs_dir))
     assert cells_equal(dataset, scores) == 96

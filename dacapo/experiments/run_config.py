@@ -95,7 +95,13 @@ class RunConfig:
         Args:
             cfg: composed from `conf/train.yaml`.
             choices: group -> option, for the default name.
+
+        Raises:
+            InputError: a value is missing or does not fit; the message names its key.
         """
+        missing = sorted(OmegaConf.missing_keys(cfg))
+        if missing:
+            raise InputError(f"{', '.join(missing)}: required, give a value")
         options = OmegaConf.to_object(cfg)
         assert isinstance(options, TrainConfig)
         run_config = cls(

@@ -1,0 +1,326 @@
+"""The command line as a person types it: real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from dacapo.store import History, RunFolder
+from tests.conftest import SMALL, write_hdf5
+
+ROOT = Path(__file__).parents[1]
+HEAVY = ("torch", "xarray", "scipy", "zarr", "matplotlib", "pandas")
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "dacapo.train", *arguments]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "CI": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+def run(cwd: Path, *arguments: str, program: list[str] | None = None) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr."""
+    done = subprocess.run(
+        program or command(*arguments),
+        cwd=cwd, env=environment(), capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+def imports_nothing_heavy(cwd: Path, *arguments: str) -> tuple[int, str, str]:
+    """Run the command in a process that says afterwards what it has imported."""
+    code = (
+        "import sys, atexit\n"
+        f"heavy = {HEAVY!r}\n"
+        "atexit.register(lambda: print('HEAVY', [m for m in heavy if m in sys.modules]))\n"
+        f"sys.argv = ['dacapo-train', *{list(arguments)!r}]\n"
+        "from dacapo.train import main\n"
+        "main()\n"
+    )
+    status, out, err = run(cwd, program=[sys.executable, "-c", code])
+    assert "HEAVY []" in out, (out, err)
+    return status, out.replace("HEAVY []\n", ""), err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trainer.batchsize=2"], "Key 'batchsize' not in 'DefaultTrainerConfig'"),
+        (["trainer.batch_size=many"], "could not be converted to Integer"),
+        (["task=nope"], "Could not find 'task/nope'"),
+        (["task.neighborhood=[]"], "task.neighborhood is empty: give at least one offset"),
+        (["task.neighborhood=???"], "task.neighborhood: required"),
+        (["start=run"], "start.run: required, give a value"),
+        (["trainer.optimizer=sgd"], "expected one of [adamw, radam]"),
+        (["experiment=flyem"], "datasplit.train.train.raw is missing (and datasplit.raw too)"),
+        (["datasplit=volumes"], "datasplit.train is empty: give at least one volume"),
+        (["num_iterations"], "num_iterations"),
+    ],
+)
+def test_a_mistake_is_one_message_without_torch(
+    tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    status, out, err = imports_nothing_heavy(tmp_path, *arguments)
+    assert status == 1
+    assert message in err
+    assert err.startswith("error: ")
+    assert "Traceback" not in out + err
+    assert not (tmp_path / "runs" / "affinities").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--cfg", "job"], ["--help"], ["--info", "defaults-tree"], ["--cfg", "hydra"],
+     ["--help", "experiment=flyem", "datasplit.raw=a", "datasplit.gt=b"]],
+)  # fmt: skip
+def test_config_commands(tmp_path: Path, arguments: list[str]) -> None:
+    status, out, err = imports_nothing_heavy(tmp_path, *arguments)
+    assert status == 0, err
+    expected = {"--cfg": "overrides" if "hydra" in arguments else "neighborhood"}
+    assert expected.get(arguments[0], "task") in out
+    if "--help" in arguments:
+        assert "Offsets in voxels, one output channel each" in out
+        assert "trainer/augments=elastic, gamma" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tab_completion_of_the_console_script(tmp_path: Path) -> None:
+    script = Path(sys.executable).with_name("dacapo-train")
+    if not script.exists():
+        pytest.skip("needs the installed console script dacapo-train")
+    status, out, err = run(tmp_path, program=[str(script), "-sc", "install=bash"])
+    assert status == 0, err
+    assert "complete -o nospace" in out
+    query = ["bash", "-c", f"COMP_POINT=99 COMP_LINE='dacapo-train task=' {script} -sc query=bash"]
+    status, out, err = run(tmp_path, program=query)
+    assert "task=affinities" in out, err
+
+
+def history(runs_dir: Path, name: str = "a", repetition: int = 0) -> History:
+    return RunFolder(runs_dir / name / str(repetition)).read_history()
+
+
+def test_a_run_from_the_command_line(tmp_path: Path) -> None:
+    status, out, err = run(tmp_path, *SMALL, "name=a")
+    assert status == 0, err
+    assert "picture: runs/a/0/picture.png" in out
+    assert history(tmp_path / "runs").is_done
+    status, out, err = run(tmp_path, *SMALL, "name=a")
+    assert status == 0
+    assert "is finished" in out
+    # Another config under the name is refused, in one line, and nothing is touched.
+    status, out, err = run(tmp_path, *SMALL, "name=a", "trainer.learning_rate=0.5")
+    assert status == 1
+    assert err.startswith("error: runs/a/0 holds a run of another config: trainer.learning_rate")
+
+
+def test_a_sweep_with_a_failure_ends_with_one_dataset(tmp_path: Path) -> None:
+    status, out, err = run(
+        tmp_path, "-m", *SMALL, "trainer.learning_rate=0.001,1e30", "repetition=0,1",
+        "name='lr${trainer.learning_rate}'",
+    )  # fmt: skip
+    assert status == 1
+    assert "4 runs, 2 failed" in out
+    assert "the loss of iteration" in err + out
+    dataset = xr.load_dataset(tmp_path / "runs" / "comparison.nc", engine="h5netcdf")
+    assert sorted(dataset["status"].values) == ["done", "done", "failed", "failed"]
+    assert set(dataset["trainer.learning_rate"].values) == {"0.001", "1e+30"}
+    done = dataset.sel(runs=dataset.status == "done")
+    assert np.isfinite(done.voi.sel(iterations=6)).all()
+
+
+def test_the_literal_command_trains_three_repetitions(tmp_path: Path) -> None:
+    status, out, err = run(
+        tmp_path, "task=affinities", "architecture=unet", "-m", *SMALL, "num_iterations=2"
+    )
+    assert status == 0, err
+    assert "3 runs, 0 failed" in out
+    dataset = xr.load_dataset(tmp_path / "runs" / "comparison.nc", engine="h5netcdf")
+    assert dataset["repetition"].values.tolist() == [0, 1, 2]
+    assert len(set(dataset["name"].values)) == 1
+    # Hydra's own files lie apart from those of the runs.
+    assert {p.name for p in (tmp_path / "runs").iterdir() if p.is_dir()} == {
+        ".hydra", str(dataset["name"].values[0])
+    }  # fmt: skip
+
+
+def test_a_method_of_ones_own_from_outside(tmp_path: Path) -> None:
+    """A script of three lines and one yaml add a task."""
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from dacapo.config import config\n"
+        "from dacapo.experiments.tasks import AffinitiesTaskConfig\n"
+        "@config('task')\n"
+        "@dataclass(kw_only=True)\n"
+        "class MyTaskConfig(AffinitiesTaskConfig):\n"
+        '    """Mine."""\n'
+        "    strength: float = 1.0\n"
+        '    """How much."""\n'
+    )
+    (tmp_path / "train.py").write_text("import mine\nfrom dacapo.train import main\nmain()\n")
+    (tmp_path / "conf" / "task").mkdir(parents=True)
+    (tmp_path / "conf" / "task" / "my_task.yaml").write_text(
+        "defaults: [MyTaskConfig, _self_]\nneighborhood: [[1, 0, 0], [0, 1, 0], [0, 0, 1]]\n"
+    )
+    program = [sys.executable, "train.py", "--config-dir", "conf", *SMALL[:7], *SMALL[11:]]
+    status, out, err = run(tmp_path, program=[*program, "task=my_task", "task.strength=2"])
+    assert status == 0, err
+    (folder,) = (tmp_path / "runs").glob("my_task_unet_*")
+    assert "strength: 2.0" in (folder / "0" / "config.yaml").read_text()
+
+
+class TestData:
+    """Each mistake with the data is one clear error before training."""
+
+    LABELS = np.arange(1, 41).reshape(40, 1, 1).repeat(40, 1).repeat(40, 2) // 8 + 1
+
+    def write(self, path: Path, **changed: object) -> str:
+        raw = np.random.default_rng(0).integers(0, 255, (40, 40, 40)).astype(np.uint8)
+        arrays = {"raw": raw, "labels": self.LABELS.astype(np.uint32), **changed}
+        arrays = {k: v for k, v in arrays.items() if v is not None}
+        return write_hdf5(path, arrays, voxel_size=[8, 8, 8], units="nm")
+
+    def train(self, tmp_path: Path, file: str, *more: str) -> tuple[int, str, str]:
+        data = [
+            "datasplit=volumes", f"datasplit.raw={file}:raw", f"datasplit.gt={file}:labels",
+            "+datasplit.train={a: {region: {z: [0, 160]}}}",
+            "+datasplit.validate={b: {region: {z: [200, 320]}}}",
+        ]  # fmt: skip
+        return run(tmp_path, *SMALL[3:], *data, "name=a", "num_iterations=2", *more)
+
+    def test_volumes_work(self, tmp_path: Path) -> None:
+        status, out, err = self.train(tmp_path, self.write(tmp_path / "a.h5"))
+        assert status == 0, err
+        assert history(tmp_path / "runs").is_done
+
+    @pytest.mark.parametrize(
+        ("changed", "more", "message"),
+        [
+            ({"labels": None}, [], "datasplit.train.a.gt=.*: no dataset 'labels'; the file has raw"),
+            ({}, ["datasplit.raw=none.h5:raw"], "datasplit.train.a.raw=none.h5:raw: no file"),
+            ({"labels": LABELS / 2}, [], "labels must be integers, not float64"),
+            ({"raw": np.full((40, 40, 40), np.nan, np.float32)}, [], "are NaN or infinite"),
+            ({"mask": np.zeros((40, 40, 40), np.uint8)}, ["datasplit.mask={file}:mask"],
+             "dataset a: no voxel is annotated"),
+            ({}, ["datasplit.unit=furlong"], "unknown unit 'furlong'"),
+            ({}, ["datasplit.train.a.region.z=[0,163]"], "begins and ends on voxel borders"),
+            ({}, ["datasplit.train.a.region.z=[0,900]"], "inside the volume, 0.0 to 320.0 nm"),
+            ({}, ["architecture.input_shape=[44,44,44]"], "fewer than the network's input"),
+            ({}, ["architecture.input_shape=[29,28,28]"], "the nearest that fits is"),
+            ({}, ["datasplit.voxel_size=[8,8]"], "does not fit|differ|no whole|axes"),
+            ({}, ["runs_dir=a.h5"], "runs_dir"),
+        ],
+    )  # fmt: skip
+    def test_mistakes(
+        self, tmp_path: Path, changed: dict[str, object], more: list[str], message: str
+    ) -> None:
+        import re
+
+        file = self.write(tmp_path / "a.h5", **changed)
+        status, out, err = self.train(tmp_path, file, *[m.replace("{file}", file) for m in more])
+        assert status == 1, out
+        assert re.search(message, err), err
+        assert len(err.strip().splitlines()) == 1, err
+        assert err.startswith("error: ")
+
+    @pytest.mark.parametrize(
+        ("attributes", "message"),
+        [
+            ({"voxel_size": [8, 8, 12]}, "along each axis one must divide the other"),
+            ({"offset": [4000, 0, 0]}, "do not overlap"),
+            ({"offset": [4, 0, 0]}, "shifted against .* by 0.5 voxels along z"),
+            ({"offset": [160, 0, 0]}, "reaches beyond"),
+        ],
+    )
+    def test_raw_and_labels_that_do_not_fit(
+        self, tmp_path: Path, attributes: dict[str, list[int]], message: str
+    ) -> None:
+        import re
+
+        raw = self.write(tmp_path / "a.h5")
+        meta = {"voxel_size": [8, 8, 8], "offset": [0, 0, 0], "units": "nm", **attributes}
+        gt = write_hdf5(tmp_path / "b.h5", {"labels": self.LABELS.astype(np.uint32)}, **meta)
+        status, out, err = self.train(
+            tmp_path, raw, f"datasplit.gt={gt}:labels",
+            "datasplit.train.a.region=null", "datasplit.validate.b.region=null",
+        )  # fmt: skip
+        assert status == 1, out
+        assert re.search(message, err), err
+
+
+@pytest.mark.slow
+class TestKilled:
+    """SIGKILL at random times; in the end everything is equal to the bit."""
+
+    RUN = (
+        *SMALL, "name=a", "num_iterations=120", "validation_interval=25",
+        "trainer.checkpoint_interval=9", "trainer.num_workers=2", "trainer.batch_size=2",
+        "task.lsds=true", "task.lsd_sigma=1.0",
+    )  # fmt: skip
+
+    def wait_for_step(self, process: subprocess.Popen[bytes], runs_dir: Path, step: int) -> bool:
+        """False when the process ended before."""
+        while process.poll() is None:
+            folder = RunFolder(runs_dir / "a" / "0")
+            if folder.path.exists() and folder.read_history().training_stats.trained_until() > step:
+                return True
+            time.sleep(0.005)
+        return False
+
+    def test_resume_equals_uninterrupted(self, tmp_path: Path) -> None:
+        whole, killed = tmp_path / "whole", tmp_path / "killed"
+        status, _, err = run(tmp_path, *self.RUN, f"runs_dir={whole}")
+        assert status == 0, err
+        rng = np.random.default_rng()
+        kills = []
+        while True:
+            process = subprocess.Popen(
+                command(*self.RUN, f"runs_dir={killed}"), cwd=tmp_path, env=environment(),
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            )  # fmt: skip
+            target = int(rng.integers(0, 30)) + (kills[-1] if kills else 0)
+            if len(kills) < 6 and self.wait_for_step(process, killed, target):
+                time.sleep(float(rng.uniform(0, 0.03)))
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                kills.append(history(killed).training_stats.trained_until())
+                continue
+            _, errors = process.communicate(timeout=300)
+            assert process.returncode == 0, errors
+            break
+        print(f"killed at {kills}")
+        assert len(kills) >= 3
+        one, two = history(whole), history(killed)
+        assert [s.loss for s in one.training_stats.iteration_stats] == [
+            s.loss for s in two.training_stats.iteration_stats
+        ]
+        assert one.scores == two.scores
+        ours, theirs = (RunFolder(d / "a" / "0").read_checkpoint(120) for d in (whole, killed))
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[k], theirs[k]) for k in ours)
+
+    def test_two_processes_on_one_run(self, tmp_path: Path) -> None:
+        runs_dir = tmp_path / "runs"
+        first = subprocess.Popen(
+            command(*self.RUN, f"runs_dir={runs_dir}"), cwd=tmp_path, env=environment(),
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            assert self.wait_for_step(first, runs_dir, 2)
+            status, _, err = run(tmp_path, *self.RUN, f"runs_dir={runs_dir}")
+            assert status == 1
+            assert f"is being trained by process {first.pid} on " in err
+        finally:
+            first.kill()
+            first.wait()
