@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +74,3 @@ def write_hdf5(path: Path, arrays: dict[str, Any], **attributes: Any) -> str:
             for key, value in attributes.items():
                 dataset.attrs[key] = value
     return str(path)
-
-
-def volumes_overrides(file: str, train: Sequence[float], validate: Sequence[float]) -> list[str]:
-    """`datasplit=volumes` on one file, split along z."""
-    return [
-        "datasplit=volumes",
-        f"datasplit.raw={file}:raw",
-        f"datasplit.gt={file}:labels",
-        f"+datasplit.train={{a: {{region: {{z: {list(train)}}}}}}}",
-        f"+datasplit.validate={{b: {{region: {{z: {list(validate)}}}}}}}",
-    ]

@@ -174,7 +174,7 @@ def test_a_method_of_ones_own_from_outside(tmp_path: Path) -> None:
         "defaults: [MyTaskConfig, _self_]\nneighborhood: [[1, 0, 0], [0, 1, 0], [0, 0, 1]]\n"
     )
     program = [sys.executable, "train.py", "--config-dir", "conf", *SMALL[:7], *SMALL[11:]]
-    status, out, err = run(tmp_path, program=[*program, "task=my_task", "task.strength=2"])
+    status, _, err = run(tmp_path, program=[*program, "task=my_task", "task.strength=2"])
     assert status == 0, err
     (folder,) = (tmp_path / "runs").glob("my_task_unet_*")
     assert "strength: 2.0" in (folder / "0" / "config.yaml").read_text()
@@ -194,20 +194,20 @@ class TestData:
     def train(self, tmp_path: Path, file: str, *more: str) -> tuple[int, str, str]:
         data = [
             "datasplit=volumes", f"datasplit.raw={file}:raw", f"datasplit.gt={file}:labels",
-            "+datasplit.train={a: {region: {z: [0, 160]}}}",
-            "+datasplit.validate={b: {region: {z: [200, 320]}}}",
+            "datasplit.train={a: {region: {z: [0, 160]}}}",
+            "datasplit.validate={b: {region: {z: [200, 320]}}}",
         ]  # fmt: skip
         return run(tmp_path, *SMALL[3:], *data, "name=a", "num_iterations=2", *more)
 
     def test_volumes_work(self, tmp_path: Path) -> None:
-        status, out, err = self.train(tmp_path, self.write(tmp_path / "a.h5"))
+        status, _, err = self.train(tmp_path, self.write(tmp_path / "a.h5"))
         assert status == 0, err
         assert history(tmp_path / "runs").is_done
 
     @pytest.mark.parametrize(
         ("changed", "more", "message"),
         [
-            ({"labels": None}, [], "datasplit.train.a.gt=.*: no dataset 'labels'; the file has raw"),
+            ({"labels": None}, [], "train.a.gt=.*: no dataset 'labels'; the file has raw"),
             ({}, ["datasplit.raw=none.h5:raw"], "datasplit.train.a.raw=none.h5:raw: no file"),
             ({"labels": LABELS / 2}, [], "labels must be integers, not float64"),
             ({"raw": np.full((40, 40, 40), np.nan, np.float32)}, [], "are NaN or infinite"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from funlib.geometry import Coordinate
@@ -41,18 +42,22 @@ class Run:
         self.num_iterations = run_config.num_iterations
         self.validation_interval = run_config.validation_interval
 
-        self.task = run_config.task_config.build()
-        self.trainer = run_config.trainer_config.build()
-        self.datasplit = run_config.datasplit_config.build()
-        self.start = None if run_config.start_config is None else run_config.start_config.build()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed(self.repetition, "weights"))
-            self.architecture = run_config.architecture_config.build()
-            self._check_axes()
-            self.model = self.task.predictor.create_model(self.architecture)
+        with ThreadPoolExecutor(1) as reader:  # data and model get ready side by side
+            datasplit = reader.submit(run_config.datasplit_config.build)
+            self.task = run_config.task_config.build()
+            self.trainer = run_config.trainer_config.build()
+            start = run_config.start_config
+            self.start = None if start is None else start.build()
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed(self.repetition, "weights"))
+                self.architecture = run_config.architecture_config.build()
+                self._check_task_axes()
+                self.model = self.task.predictor.create_model(self.architecture)
+            memory_format = self._memory_format
+            self.model = self.model.to(self.trainer.device).to(memory_format=memory_format)  # type: ignore[call-overload]
+            self.optimizer = self.trainer.create_optimizer(self.model)
+        self.datasplit = datasplit.result()
         self.sample_shape = self._sample_shape()
-        self.model = self.model.to(self.trainer.device).to(memory_format=self._memory_format)  # type: ignore[call-overload]
-        self.optimizer = self.trainer.create_optimizer(self.model)
 
         self.training_stats = TrainingStats()
         self.validation_scores = ValidationScores(
@@ -141,12 +146,8 @@ class Run:
         flat = self.architecture.dims == 2
         return torch.channels_last if flat else torch.channels_last_3d
 
-    def _check_axes(self) -> None:
-        raw, dims = self.datasplit.train[0].raw, self.architecture.dims
-        if raw.dims != dims:
-            raise InputError(
-                f"architecture.input_shape has {dims} axes, but {raw.name} has {raw.dims}"
-            )
+    def _check_task_axes(self) -> None:
+        dims = self.architecture.dims
         if self.task.predictor.num_axes not in (None, dims):
             raise InputError(
                 f"task.neighborhood has offsets of {self.task.predictor.num_axes} axes, but "
@@ -155,7 +156,12 @@ class Run:
 
     def _sample_shape(self) -> SampleShape:
         """What a training sample looks like; checks that data and model fit each other."""
-        first = self.datasplit.train[0]
+        first, dims = self.datasplit.train[0], self.architecture.dims
+        if first.raw.dims != dims:
+            raise InputError(
+                f"architecture.input_shape has {dims} axes, but {first.raw.name} has "
+                f"{first.raw.dims}"
+            )
         for dataset in [*self.datasplit.train, *self.datasplit.validate]:
             if dataset.num_channels != self.model.num_in_channels:
                 raise InputError(

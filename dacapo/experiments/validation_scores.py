@@ -54,6 +54,18 @@ class ValidationScores:
                     names.append(name)
         return names
 
+    @property
+    def parameter_labels(self) -> list[str]:
+        """A text for each setting, such as `bias=0.5`."""
+        return [_label(p) for p in self.parameters]
+
+    def parameter_columns(self) -> dict[str, np.ndarray[Any, Any]]:
+        """The values of each parameter, one a setting."""
+        return {
+            name: column([getattr(p, name, None) for p in self.parameters])
+            for name in self.parameter_names
+        }
+
     def subscores(self, iteration_scores: list[ValidationIterationScores]) -> ValidationScores:
         """The same header with these scores."""
         return ValidationScores(
@@ -112,13 +124,9 @@ class ValidationScores:
         """
         import xarray as xr
 
-        labels = [_label(p) for p in self.parameters]
+        labels = self.parameter_labels
         shape = (len(self.scores), len(self.datasets), len(labels), len(self.criteria))
         values = np.array([s.scores for s in self.scores], dtype=float).reshape(shape)
-        own = {
-            name: ("parameters", column([getattr(p, name, None) for p in self.parameters]))
-            for name in self.parameter_names
-        }
         return xr.DataArray(
             values,
             dims=["iterations", "datasets", "parameters", "criteria"],
@@ -127,7 +135,7 @@ class ValidationScores:
                 "datasets": texts([d.name for d in self.datasets]),
                 "parameters": texts(labels),
                 "criteria": texts(self.criteria),
-                **own,
+                **{k: ("parameters", v) for k, v in self.parameter_columns().items()},
             },
             name="scores",
         )
@@ -147,7 +155,7 @@ class ValidationScores:
         if chosen is None:
             return None
         iteration, parameters, value = chosen
-        label = _label(self.parameters[parameters])
+        label = self.parameter_labels[parameters]
         return Best(
             self.scores[iteration].iteration,
             parameters,

@@ -80,9 +80,11 @@ class UNet(nn.Module):
             skips.append(x)
             x = pool(x)
         x = self.down[-1](x)
-        for skip, rise, convolve in reversed(list(zip(skips, self.rise, self.up, strict=True))):
+        for rise, convolve in zip(reversed(self.rise), reversed(self.up), strict=True):
             x = rise(x)
-            x = convolve(torch.cat([_centre(skip, x.shape[2:]), x], dim=1))
+            # Popped, so that without gradients its memory is free before the convolutions.
+            x = torch.cat([_centre(skips.pop(), x.shape[2:]), x], dim=1)
+            x = convolve(x)
         x = self.out(x)
         return x
 

@@ -130,16 +130,19 @@ def _merge(edges, attractive, delta, size):  # type: ignore[no-untyped-def]
     whether a pair is among them. When two roots merge, the one with the longer list stays and
     takes over what is new in the shorter one.
     """
+    last = len(edges) - 1
+    while last >= 0 and not attractive[last]:
+        last -= 1  # once nothing attracts any more, nothing changes
     parent = np.arange(size, dtype=np.uint32)
     head = np.full(size, -1, np.int64)
     length = np.zeros(size, np.int64)
-    capacity = 2 * np.sum(~attractive)
+    capacity = 2 * np.sum(~attractive[: last + 1])
     partner = np.empty(capacity, np.uint32)
     following = np.empty(capacity, np.int64)
     nodes = 0
     table = np.zeros(4096, np.uint64)
     used = 0
-    for e in range(len(edges)):
+    for e in range(last + 1):
         channel = edges[e] // size
         voxel = edges[e] - channel * size
         a = _find(parent, voxel)

@@ -30,13 +30,12 @@ class Header:
     @classmethod
     def of(cls, scores: ValidationScores, selected_by: str) -> Header:
         """The header of a run's scores."""
-        axes = scores.to_xarray().coords
-        own = {name: axes[name].values.tolist() for name in scores.parameter_names}
+        columns = {k: v.tolist() for k, v in scores.parameter_columns().items()}
         return cls(
-            [str(d) for d in axes["datasets"].values],
+            [dataset.name for dataset in scores.datasets],
             [
-                {"label": str(label), **{name: values[i] for name, values in own.items()}}
-                for i, label in enumerate(axes["parameters"].values)
+                {"label": label, **{name: values[i] for name, values in columns.items()}}
+                for i, label in enumerate(scores.parameter_labels)
             ],
             [
                 {"name": name, **criterion_attributes(scores.evaluation_scores, name)}

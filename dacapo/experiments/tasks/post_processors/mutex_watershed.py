@@ -13,7 +13,6 @@ from dacapo.experiments.tasks.post_processors.post_processor import (
     Volume,
 )
 from dacapo.ops.fragments import absorb_small
-from dacapo.ops.mutex_watershed import mutex_watershed
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,8 @@ class MutexWatershedPostProcessor(PostProcessor[MutexWatershedParameters]):
             yield parameters, absorb_small(segments, parameters.min_size)
 
     def _segments(self, prediction: Volume, bias: float, long_bias: float) -> Volume:
+        from dacapo.ops.mutex_watershed import mutex_watershed  # numba starts here
+
         affinities = prediction[: len(self.neighborhood)]
         biases = np.where(self._long, long_bias, bias).astype(np.float32)
         weights = affinities - biases.reshape(-1, *[1] * (affinities.ndim - 1))
