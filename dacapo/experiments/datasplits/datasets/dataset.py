@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,25 +108,34 @@ def check_finite(raw: Array) -> None:
     """Refuse float intensities that are not finite, naming the first place."""
     if raw.dtype.kind != "f":
         return
-    values = raw.read(raw.roi)
-    bad = ~np.isfinite(values)
-    if bad.any():
-        first = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise InputError(
-            f"{raw.name}: {int(bad.sum())} of {values.size} raw values are NaN or infinite, the "
-            f"first at voxel {first}"
-        )
+    for begin, values in _slabs(raw):
+        bad = np.argwhere(~np.isfinite(values))
+        if len(bad):
+            first = bad[0][-raw.dims :] + np.array([begin] + [0] * (raw.dims - 1))
+            raise InputError(
+                f"{raw.name}: raw values are NaN or infinite, the first at voxel "
+                f"{[int(i) for i in first]}"
+            )
 
 
 def find_range(raw: Array) -> tuple[float, float]:
     """The values that become 0 and 1: the type's range for 8 bits, else what the volume holds."""
     if raw.dtype == np.uint8:
         return 0.0, 255.0
-    values = raw.read(raw.roi)
-    low, high = float(values.min()), float(values.max())
+    bounds = [(float(values.min()), float(values.max())) for _, values in _slabs(raw)]
+    low, high = min(b[0] for b in bounds), max(b[1] for b in bounds)
     if low == high:
         raise InputError(f"{raw.name}: all raw values are {low}")
     return low, high
+
+
+def _slabs(array: Array) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:
+    """All voxels, 64 layers of the first axis at a time, each with its first layer's index."""
+    step = 64 * array.voxel_size[0]
+    for start in range(0, array.roi.shape[0], step):
+        begin, shape = list(array.roi.begin), list(array.roi.shape)
+        begin[0], shape[0] = begin[0] + start, min(step, shape[0] - start)
+        yield start // array.voxel_size[0], array.read(Roi(begin, shape))
 
 
 def _spatial(data: np.ndarray[Any, Any], dims: int) -> np.ndarray[Any, Any]:

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from funlib.geometry import Coordinate, Roi
+
+from dacapo.arrays import Array
+from dacapo.errors import InputError
+from dacapo.experiments.datasplits.datasets import Dataset
+from dacapo.experiments.datasplits.datasets.dataset import check_finite, find_range
+from dacapo.experiments.datasplits.datasplit import DataSplit
+
+
+def array(
+    data: np.ndarray, size: tuple[int, ...] = (4, 2), offset: tuple[int, ...] = (0, 0),
+    name: str = "array",
+) -> Array:  # fmt: skip
+    return Array(data, Coordinate(size), Coordinate(offset), "nm", ("y", "x"), name)
+
+
+RAW = array(np.arange(60, dtype=np.uint8).reshape(6, 10), name="raw")
+GT = array(np.arange(1, 13, dtype=np.uint64).reshape(3, 4), offset=(8, 4), name="gt")
+
+
+def dataset(**changes: object) -> Dataset:
+    parts = {"raw": RAW, "gt": GT, "mask": None, "intensity_range": (0.0, 255.0), **changes}
+    return Dataset("a", **parts)  # type: ignore[arg-type]
+
+
+def test_raw_is_normalised_and_has_a_channel() -> None:
+    raw = dataset(intensity_range=(10.0, 60.0)).read_raw(GT.roi)
+    assert raw.shape == (1, 3, 4)
+    assert raw.dtype == np.float32
+    assert raw[0, 0, 0] == pytest.approx((22 - 10) / 50)
+
+
+def test_raw_of_several_channels() -> None:
+    two = array(np.stack([RAW.source, RAW.source]), name="raw")
+    assert dataset(raw=two).num_channels == 2
+    assert dataset(raw=two).read_raw(GT.roi).shape == (2, 3, 4)
+
+
+def test_labels_and_mask_beyond_the_labels_are_0() -> None:
+    roi = Roi((4, 2), (20, 14))
+    labels, mask = dataset().read_gt(roi), dataset().read_mask(roi)
+    assert labels.tolist()[0] == [0] * 7
+    assert labels.tolist()[1] == [0, 1, 2, 3, 4, 0, 0]
+    assert np.array_equal(mask, labels != 0)
+
+
+def test_a_mask_larger_than_the_labels_counts_within_them_only() -> None:
+    whole = array(np.ones((6, 10), np.int32), name="mask")
+    masked = dataset(mask=whole)
+    assert masked.read_mask(RAW.roi).sum() == 12
+    assert masked.read_mask(GT.roi).dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"gt": array(np.ones((3, 4)), name="gt")}, "gt: labels must be integers, not float64"),
+        ({"gt": array(np.ones((3, 4), int), (6, 2), name="gt")}, "one must divide the other"),
+        ({"gt": array(np.ones((3, 4), int), offset=(2, 0), name="gt")}, "by 0.5 voxels along y"),
+        ({"gt": array(np.ones((3, 4), int), offset=(400, 0), name="gt")}, "do not overlap"),
+        ({"gt": array(np.ones((9, 4), int), name="gt")}, "gt reaches beyond raw"),
+        ({"gt": array(np.ones((2, 3, 4), int), name="gt")}, "one channel expected"),
+        ({"mask": array(np.ones((2, 4), int), name="mask")}, "mask does not cover gt"),
+        ({"mask": array(np.ones((6, 20), int), (4, 1), name="mask")}, "must have one voxel size"),
+    ],
+)
+def test_what_does_not_fit(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        dataset(**changes)
+
+
+def test_values_that_are_not_finite_are_found_in_any_slab() -> None:
+    data = np.zeros((200, 3), np.float32)
+    check_finite(array(data))
+    data[150, 2] = np.inf
+    with pytest.raises(InputError, match=r"first at voxel \[150, 2\]"):
+        check_finite(array(data))
+    channels = np.zeros((2, 200, 3), np.float32)
+    channels[1, 100, 1] = np.nan
+    with pytest.raises(InputError, match=r"first at voxel \[100, 1\]"):
+        check_finite(array(channels))
+
+
+def test_the_range_of_intensities() -> None:
+    assert find_range(RAW) == (0, 255)
+    wide = np.full((200, 3), 100, np.uint16)
+    wide[0, 0], wide[199, 2] = 7, 4000
+    assert find_range(array(wide)) == (7, 4000)
+    with pytest.raises(InputError, match="all raw values are 3"):
+        find_range(array(np.full((4, 4), 3, np.int16)))
+
+
+def test_a_split_has_names_that_differ_and_one_voxel_size() -> None:
+    with pytest.raises(InputError, match=r"datasplit.validate is empty"):
+        DataSplit([dataset()], [])
+    with pytest.raises(InputError, match=r"datasplit.train: names must differ, got \['a', 'a'\]"):
+        DataSplit([dataset(), dataset()], [dataset()])
+    coarse = dataset(
+        raw=array(np.zeros((6, 10), np.uint8), (8, 4), name="coarse"),
+        gt=array(np.ones((6, 10), int), (8, 4), name="gt"),
+    )
+    with pytest.raises(InputError, match=r"coarse: voxel size .* one model sees one voxel size"):
+        DataSplit([dataset()], [coarse])
