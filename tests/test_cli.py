@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -324,3 +325,44 @@ class TestKilled:
         finally:
             first.kill()
             first.wait()
+
+
+@pytest.mark.slow
+def test_a_sweep_in_processes_of_submitit(tmp_path: Path) -> None:
+    """The jobs are pickled, run elsewhere, and their scores come together all the same."""
+    status, out, err = run(
+        tmp_path, "-m", "hydra/launcher=submitit_local", *SMALL, "name=a", "repetition=0,1",
+        "hydra.launcher.timeout_min=5",
+    )  # fmt: skip
+    assert status == 0, out + err
+    assert "2 runs, 0 failed" in out
+    assert all(history(tmp_path / "runs", repetition=r).is_done for r in (0, 1))
+
+
+@pytest.mark.slow
+def test_a_wheel_brings_its_configs(tmp_path: Path) -> None:
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "-q",
+        "-w",
+        str(tmp_path),
+        str(ROOT),
+    ]
+    status, out, err = run(tmp_path, program=build)
+    assert status == 0, err
+    (wheel,) = tmp_path.glob("dacapo-*.whl")
+    unpacked = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(unpacked)
+    code = "import sys; sys.path.insert(0, 'site'); import dacapo.train; dacapo.train.main()"
+    without = {k: v for k, v in environment().items() if k != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--cfg", "job", "experiment=flyem"],
+        cwd=tmp_path, env=without, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "precision: bf16" in done.stdout
+    assert (unpacked / "dacapo" / "conf" / "train.yaml").is_file()

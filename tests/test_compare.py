@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from dacapo.compare import collect, compare, main, read_runs, write_dataset
+from dacapo.collect import collect, read_runs, write_dataset
+from dacapo.compare import compare, main
 from dacapo.errors import InputError
 from dacapo.experiments.run_config import RunConfig
 from dacapo.experiments.validation_scores import ValidationScores
@@ -116,7 +117,7 @@ def test_nothing_there(tmp_path: Path) -> None:
         compare(tmp_path)
 
 
-def test_a_run_that_has_just_begun(tmp_path: Path) -> None:
+def test_a_run_that_was_killed_at_once(tmp_path: Path, capsys: Any) -> None:
     """Folder and config, no log yet."""
     config = small_run_config("name=new")
     train(config, tmp_path)
@@ -125,7 +126,8 @@ def test_a_run_that_has_just_begun(tmp_path: Path) -> None:
     (record,) = read_runs(tmp_path)
     assert record.status == "killed"
     assert collect([record]).sizes["runs"] == 1
-    assert compare(tmp_path) == 0
+    assert compare(tmp_path) == 1
+    assert "killed: new/0: ended without a word" in capsys.readouterr().out
 
 
 def test_the_output_must_have_a_known_suffix(runs: Any, tmp_path: Path) -> None:

@@ -32,7 +32,14 @@ LAYERS = [
         "dacapo.store",
     ],
     ["dacapo.experiments.run_config", "dacapo.experiments.run"],
-    ["dacapo.predict", "dacapo.validate", "dacapo.report", "dacapo.picture", "dacapo.interrupts"],
+    [
+        "dacapo.predict",
+        "dacapo.validate",
+        "dacapo.collect",
+        "dacapo.report",
+        "dacapo.picture",
+        "dacapo.interrupts",
+    ],
     ["dacapo.help", "dacapo.compare", "dacapo.train"],
 ]
 NEUTRAL = {"dacapo", "dacapo.experiments"}  # the version, and the lazy names

@@ -49,15 +49,20 @@ class History:
     scores: list[ValidationIterationScores] = field(default_factory=list)
     outcome: dict[str, Any] = field(default_factory=dict)
 
-    def best_iteration(self) -> int | None:
-        """The iteration of the best score by the run's own criterion."""
+    def values(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """All scores: (iterations, datasets, parameters, criteria)."""
+        assert self.header is not None
+        scores = np.array([s.scores for s in self.scores], np.float64)
+        return scores.reshape(len(self.scores), *self.header.shape)
+
+    def best(self) -> tuple[int, int, float] | None:
+        """Indices of iteration and parameters with the best score by the run's own criterion."""
         if self.header is None or not self.scores:
             return None
-        names = [c["name"] for c in self.header.criteria]
-        at = names.index(self.header.selected_by)
-        values = np.array([s.scores for s in self.scores])[..., at]
-        best = select_best(values, bool(self.header.criteria[at]["higher_is_better"]))
-        return None if best is None else self.scores[best[0]].iteration
+        at = [c["name"] for c in self.header.criteria].index(self.header.selected_by)
+        return select_best(
+            self.values()[..., at], bool(self.header.criteria[at]["higher_is_better"])
+        )
 
     @property
     def is_done(self) -> bool:
@@ -120,7 +125,9 @@ class RunFolder:
         other = RunFolder(self.path.parent.parent / run)
         stored = other.checkpoints()
         if iteration is None:
-            iteration = other.read_history().best_iteration()
+            history = other.read_history()
+            best = history.best()
+            iteration = None if best is None else history.scores[best[0]].iteration
         if iteration not in stored:
             raise InputError(
                 f"start: {other.path} has no checkpoint of iteration {iteration}; it has "

@@ -29,11 +29,6 @@ def test_golden_loss_curve() -> None:
     assert curve == pytest.approx(json.loads(GOLDEN.read_text()), rel=1e-3)
 
 
-def test_training_learns() -> None:
-    curve = losses(Run(small_run_config("num_iterations=60", "trainer/augments=[]")))
-    assert np.mean(curve[-10:]) < np.mean(curve[:10]) - 0.02
-
-
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_two_equal_runs_are_equal_to_the_bit(precision: str) -> None:
     one, two = (Run(small_run_config(f"trainer.precision={precision}")) for _ in range(2))
