@@ -341,18 +341,8 @@ def test_a_sweep_in_processes_of_submitit(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_wheel_brings_its_configs(tmp_path: Path) -> None:
-    build = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--no-deps",
-        "-q",
-        "-w",
-        str(tmp_path),
-        str(ROOT),
-    ]
-    status, out, err = run(tmp_path, program=build)
+    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "-q", "-w", str(tmp_path)]
+    status, _, err = run(tmp_path, program=[*build, str(ROOT)])
     assert status == 0, err
     (wheel,) = tmp_path.glob("dacapo-*.whl")
     unpacked = tmp_path / "site"

@@ -22,7 +22,11 @@ def locked(folder: Path) -> Iterator[None]:
         InputError: another process holds it; the message names it.
     """
     path = folder / "lock"
-    with path.open("a+") as file:
+    try:
+        opened = path.open("a+")
+    except OSError as error:
+        raise InputError(f"runs_dir: cannot write {path}: {error.strerror}") from error
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

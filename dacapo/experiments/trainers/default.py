@@ -36,7 +36,7 @@ class DefaultTrainerConfig(TrainerConfig):
 
     batch_size: int = 1
     """Crops a step."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     """At the end of the warm-up."""
     optimizer: OptimizerName = OptimizerName.adamw
     """adamw or radam."""
