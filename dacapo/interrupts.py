@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
+
+_ONE_SIGNAL = 1.0
+"""Seconds in which a second signal is the first one again: terminals, `timeout` and schedulers
+often send it both to a process and to its group."""
 
 Handler = Callable[[int, "FrameType | None"], Any]
 
@@ -22,6 +27,7 @@ class Interrupts:
     def __init__(self) -> None:
         self.signal: int | None = None
         self._frame: FrameType | None = None
+        self._noted = 0.0
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
@@ -51,6 +57,7 @@ class Interrupts:
         raise SystemExit(128 + self.signal)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
+        if self.signal is None:
+            self.signal, self._frame, self._noted = number, frame, time.monotonic()
+        elif time.monotonic() - self._noted > _ONE_SIGNAL:
             raise SystemExit(128 + number)
-        self.signal, self._frame = number, frame
