@@ -54,10 +54,12 @@ def _print_tables(runs: Sequence[RunRecord]) -> None:
     """Each run with the scores of one iteration and one set of parameters; then each config."""
     from dacapo.report import table
 
+    headers = [run.history.header for run in runs if run.history.header is not None]
+    criteria = list(dict.fromkeys(c["name"] for header in headers for c in header.criteria))
     table(
         "Runs",
-        ["run", "status", "trained", "best at", "scores there", "parameters"],
-        [_row(run) for run in runs],
+        ["run", "status", "trained", "best at", *criteria, "parameters"],
+        [_row(run, criteria) for run in runs],
         "Iteration and parameters are chosen on these same validation data: a little optimistic.",
     )
     by_name: dict[tuple[str, str], list[float]] = {}
@@ -74,18 +76,21 @@ def _print_tables(runs: Sequence[RunRecord]) -> None:
     table("Configs", ["name", "criterion", "runs", "mean", "sd", "min", "max"], rows)
 
 
-def _row(run: RunRecord) -> list[str]:
+def _row(run: RunRecord, criteria: Sequence[str]) -> list[str]:
     history = run.history
     row = [run.label, run.status, f"{history.training_stats.trained_until()}"]
     best, header = history.best(), history.header
     if best is None or header is None:
-        return [*row, "", "none", ""]
+        return [*row, "", *[""] * len(criteria), "no scores"]
     iteration, setting, _ = best
     means = np.nanmean(history.values()[iteration, :, setting], axis=0)
-    named = zip(header.criteria, means, strict=True)
-    scores = ", ".join(f"{criterion['name']} {mean:.3f}" for criterion, mean in named)
-    label = str(header.parameters[setting]["label"])
-    return [*row, f"{history.scores[iteration].iteration}", scores, label]
+    scores = {c["name"]: f"{mean:.3f}" for c, mean in zip(header.criteria, means, strict=True)}
+    return [
+        *row,
+        f"{history.scores[iteration].iteration}",
+        *(scores.get(criterion, "") for criterion in criteria),
+        str(header.parameters[setting]["label"]),
+    ]
 
 
 if __name__ == "__main__":

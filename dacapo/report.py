@@ -26,7 +26,7 @@ from dacapo.experiments.validation_scores import ValidationScores
 
 console = Console(highlight=False, soft_wrap=True)
 if not console.is_terminal:
-    console.width = 160  # a log file has no edge to wrap at
+    console.width = 240  # a log file has no edge to wrap at
 
 
 class TrainingProgress:
@@ -109,7 +109,7 @@ def table(title: str, columns: list[str], rows: list[list[str]], caption: str = 
     """Print a table; the first column is text, the others are numbers."""
     out = Table(title=title, caption=caption or None, title_justify="left", caption_justify="left")
     for number, column in enumerate(columns):
-        out.add_column(column, justify="left" if number == 0 else "right")
+        out.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
     for row in rows:
         out.add_row(*row)
     console.print(out)
