@@ -12,7 +12,15 @@ import dacapo
 ROOT = Path(dacapo.__file__).parent
 
 LAYERS = [
-    ["dacapo.errors", "dacapo.lazy", "dacapo.config", "dacapo.arrays", "dacapo.ops", "dacapo.nn"],
+    [
+        "dacapo.errors",
+        "dacapo.lazy",
+        "dacapo.config",
+        "dacapo.prefetch",
+        "dacapo.arrays",
+        "dacapo.ops",
+        "dacapo.nn",
+    ],
     [
         "dacapo.experiments.arraytypes",
         "dacapo.experiments.datasplits",

@@ -149,10 +149,10 @@ def _merge(edges, attractive, delta, size):  # type: ignore[no-untyped-def]
         b = _find(parent, voxel + delta[channel])
         if a == b:
             continue
-        at, key = _slot(table, a, b)
-        if table[at] != 0:
-            continue
         if not attractive[e]:
+            at, key = _slot(table, a, b)
+            if table[at] != 0:
+                continue
             table[at] = key
             used += 1
             for root, other in ((a, b), (b, a)):
@@ -166,6 +166,10 @@ def _merge(edges, attractive, delta, size):  # type: ignore[no-untyped-def]
             continue
         if length[a] < length[b]:
             a, b = b, a
+        if length[b] > 0:
+            at, key = _slot(table, a, b)
+            if table[at] != 0:
+                continue
         parent[b] = a
         walk = head[b]
         while walk >= 0:

@@ -13,9 +13,9 @@ from dacapo.experiments.model import Model
 from dacapo.experiments.tasks.predictors import Predictor
 from dacapo.experiments.trainers.augments.augment import Augment
 from dacapo.experiments.trainers.crops import CropSampler
-from dacapo.experiments.trainers.prefetch import prefetch
 from dacapo.experiments.trainers.samples import BatchMaker
 from dacapo.experiments.trainers.trainer import Batch, SampleShape, Trainer
+from dacapo.prefetch import prefetch
 
 _OPTIMIZERS = {"adamw": torch.optim.AdamW, "radam": torch.optim.RAdam}
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}

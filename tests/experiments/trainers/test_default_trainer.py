@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import threading
-import time
-
 import numpy as np
 import pytest
 import torch
@@ -10,7 +7,6 @@ import torch
 from dacapo.errors import InputError
 from dacapo.experiments.run import Run
 from dacapo.experiments.trainers import DefaultTrainerConfig
-from dacapo.experiments.trainers.prefetch import prefetch
 from dacapo.experiments.trainers.trainer import Batch
 from tests.conftest import small_run_config
 
@@ -89,37 +85,3 @@ def test_no_such_device(device: str, message: str) -> None:
         pytest.skip("needs a machine without a GPU")
     with pytest.raises(InputError, match=message):
         Run(small_run_config(f"trainer.device={device}"))
-
-
-class TestPrefetch:
-    @pytest.mark.parametrize("workers", [0, 1, 4])
-    def test_in_order(self, workers: int) -> None:
-        def prepare(i: int) -> int:
-            time.sleep(0.01 * ((i * 7) % 3))
-            return i
-
-        assert list(prefetch(prepare, 3, 20, workers)) == list(range(3, 20))
-
-    @pytest.mark.parametrize("workers", [0, 2])
-    def test_an_error_reaches_the_caller(self, workers: int) -> None:
-        def prepare(i: int) -> int:
-            if i == 2:
-                raise InputError("bad crop")
-            return i
-
-        batches = prefetch(prepare, 0, 5, workers)
-        assert [next(batches), next(batches)] == [0, 1]
-        with pytest.raises(InputError, match="bad crop"):
-            next(batches)
-
-    def test_no_thread_is_left(self) -> None:
-        before = threading.active_count()
-        batches = prefetch(lambda i: i, 0, 100, 3)
-        next(batches)
-        batches.close()  # type: ignore[attr-defined]
-        assert threading.active_count() == before
-
-    def test_the_caller_keeps_its_threads(self) -> None:
-        torch.set_num_threads(2)
-        list(prefetch(lambda i: torch.get_num_threads(), 0, 3, 1))
-        assert torch.get_num_threads() == 2

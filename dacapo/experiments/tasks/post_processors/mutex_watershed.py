@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
+import torch
 
 from dacapo.experiments.tasks.post_processors.post_processor import (
     PostProcessor,
@@ -13,6 +15,7 @@ from dacapo.experiments.tasks.post_processors.post_processor import (
     Volume,
 )
 from dacapo.ops.fragments import absorb_small
+from dacapo.prefetch import prefetch
 
 
 @dataclass(frozen=True)
@@ -48,30 +51,33 @@ class MutexWatershedPostProcessor(PostProcessor[MutexWatershedParameters]):
         long_stride: int = 1,
     ) -> None:
         self.neighborhood = [list(o) for o in neighborhood]
-        self.parameters = [
-            MutexWatershedParameters(bias, long_bias, min_size)
-            for bias in biases
-            for long_bias in long_biases
-            for min_size in min_sizes
-        ]
+        self._biases = list(product(biases, long_biases))
+        self._min_sizes = list(min_sizes)
         self._long = np.array([sum(map(abs, o)) > 1 for o in self.neighborhood])
         dims = len(self.neighborhood[0])
         self._strides = [[long_stride if far else 1] * dims for far in self._long]
 
     def enumerate_parameters(self) -> list[MutexWatershedParameters]:
-        return list(self.parameters)
+        return [
+            MutexWatershedParameters(*b, size) for b in self._biases for size in self._min_sizes
+        ]
 
     def process(self, prediction: Volume, parameters: MutexWatershedParameters) -> Volume:
         segments = self._segments(prediction, parameters.bias, parameters.long_bias)
         return absorb_small(segments, parameters.min_size)
 
     def process_all(self, prediction: Volume) -> Iterator[tuple[MutexWatershedParameters, Volume]]:
-        last: tuple[float, float] | None = None
-        for parameters in self.parameters:  # min_size varies fastest
-            if last != (parameters.bias, parameters.long_bias):
-                last = parameters.bias, parameters.long_bias
-                segments = self._segments(prediction, *last)
-            yield parameters, absorb_small(segments, parameters.min_size)
+        threads = torch.get_num_threads()
+        every = prefetch(
+            lambda i: self._segments(prediction, *self._biases[i]),
+            begin=0,
+            end=len(self._biases),
+            num_workers=threads if threads > 1 else 0,
+        )
+        for (bias, long_bias), segments in zip(self._biases, every, strict=True):
+            for size in self._min_sizes:
+                parameters = MutexWatershedParameters(bias, long_bias, size)
+                yield parameters, absorb_small(segments, size)
 
     def _segments(self, prediction: Volume, bias: float, long_bias: float) -> Volume:
         from dacapo.ops.mutex_watershed import mutex_watershed  # numba starts here

@@ -1,4 +1,4 @@
-"""Prepare batches ahead in threads."""
+"""Compute ahead in threads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def prefetch(prepare: Callable[[int], T], begin: int, end: int, num_workers: int
     copied, and no child outlives a killed parent. With 0 workers a thread prepares too, while the
     caller waits: sums in `prepare` are then rounded alike for any number of workers.
     """
-    pool = ThreadPoolExecutor(max(1, num_workers), "batches", torch.set_num_threads, (1,))
+    pool = ThreadPoolExecutor(max(1, num_workers), "prefetch", torch.set_num_threads, (1,))
     waiting: deque[Future[T]] = deque()
     upcoming = iter(range(begin, end))
     try:
