@@ -57,7 +57,8 @@ def _read(folder: RunFolder) -> RunRecord:
     ended = history.outcome.get("status", "killed")
     status = "running" if folder.is_running() else ended
     overrides = dict(o.lstrip("+").split("=", 1) for o in document["overrides"] if "=" in o)
-    kept = {k: v for k, v in overrides.items() if k not in _NOT_A_RUN}
+    # A "/" in a name would be a group to netCDF.
+    kept = {k.replace("/", "."): v for k, v in overrides.items() if k not in _NOT_A_RUN}
     return RunRecord("/".join(folder.path.parts[-2:]), document, history, status, kept)
 
 
@@ -192,10 +193,17 @@ def _run_coordinates(runs: Sequence[RunRecord]) -> dict[str, Any]:
         columns[group] = texts([_choice(run, group) for run in runs])
     for key in sorted({key for run in runs for key in run.overrides}):
         columns[key] = texts([run.overrides.get(key, "") for run in runs])
-    for key in ("seconds_per_iteration", "peak_memory_mib", "num_parameters"):
+    columns["seconds_per_iteration"] = np.array([_seconds(run.history) for run in runs])
+    for key in ("peak_memory_mib", "num_parameters"):
         costs = [float(run.history.outcome.get(key, math.nan)) for run in runs]
         columns[key] = np.array(costs, np.float64)
     return columns
+
+
+def _seconds(history: History) -> float:
+    """Median of all steps; NaN when there is none."""
+    times = [s.time for s in history.training_stats.iteration_stats]
+    return float(np.median(times)) if times else math.nan
 
 
 def _choice(run: RunRecord, group: str) -> str:

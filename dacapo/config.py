@@ -34,7 +34,12 @@ def config(group: str | None) -> Callable[[type[C]], type[C]]:
 
     def register(cls: type[C]) -> type[C]:
         _classes[cls.__name__] = cls
-        ConfigStore.instance().store(group=group, name=cls.__name__, node=cls)
+        node = OmegaConf.structured(cls)
+        for key in node:
+            child = node._get_node(key)
+            if isinstance(child, DictConfig) and OmegaConf.get_type(child) is dict:
+                OmegaConf.set_struct(child, False)  # people add entries of their own
+        ConfigStore.instance().store(group=group, name=cls.__name__, node=node)
         return cls
 
     return register

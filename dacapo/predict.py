@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from funlib.geometry import Coordinate, Roi
 
+from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.run import Run
 from dacapo.ops.intensity import centred
@@ -32,6 +33,7 @@ def predict(run: Run, dataset: Dataset, roi: Roi | None = None) -> Volume:
     roi = dataset.gt.roi if roi is None else roi
     voxel_size = run.sample_shape.output_voxel_size
     out = np.empty((run.model.num_out_channels, *(roi.shape / voxel_size)), np.float32)
+    halo = run.architecture.halo * run.sample_shape.input_voxel_size
     run.model.eval()
     with torch.inference_mode():
         for block in _blocks(run, roi):
@@ -41,7 +43,10 @@ def predict(run: Run, dataset: Dataset, roi: Roi | None = None) -> Volume:
                 slice(b // v, e // v)
                 for b, e, v in zip(block.begin, block.end, voxel_size, strict=True)
             ]
-            size = [slice(0, p.stop - p.start) for p in place]
+            size = [
+                slice(h // v, h // v + p.stop - p.start)
+                for h, v, p in zip(halo, voxel_size, place, strict=True)
+            ]
             out[:, *place] = prediction[:, *size].cpu().numpy()
     return out
 
@@ -59,17 +64,24 @@ def _blocks(run: Run, roi: Roi) -> Iterator[_Block]:
     """Blocks of one shape that cover a region and start at multiples of the network's period."""
     shape, model = run.sample_shape, run.model
     period = run.architecture.period * shape.input_voxel_size
-    _, largest = model.compute_output_shape(model.eval_input_shape)
+    halo = run.architecture.halo * shape.input_voxel_size
+    _, output_shape = model.compute_output_shape(model.eval_input_shape)
+    largest = output_shape * shape.output_voxel_size - halo * 2
+    if min(largest) <= 0:
+        raise InputError(
+            f"with architecture.padding=same the outer {list(run.architecture.halo)} voxels of a "
+            f"prediction are not used: architecture.eval_shape_increase must leave more than twice "
+            f"that of {list(model.eval_input_shape)}"
+        )
     steps = []
-    for size, most, unit in zip(roi.shape, largest * shape.output_voxel_size, period, strict=True):
-        most = max(most // unit * unit, unit)
-        count = math.ceil(size / most)
+    for size, most, unit in zip(roi.shape, largest, period, strict=True):
+        count = math.ceil(size / max(most // unit * unit, unit))
         steps.append(math.ceil(size / count / unit) * unit)
     step = Coordinate(steps)
-    input_shape = run.architecture.smallest_input_shape(step / shape.output_voxel_size)
+    input_shape = run.architecture.smallest_input_shape((step + halo * 2) / shape.output_voxel_size)
     _, output_shape = model.compute_output_shape(input_shape)
     input_size = input_shape * shape.input_voxel_size
-    context = (input_size - output_shape * shape.output_voxel_size) / 2
+    context = (input_size - output_shape * shape.output_voxel_size) / 2 + halo
     for index in product(*(range(math.ceil(r / s)) for r, s in zip(roi.shape, step, strict=True))):
         begin = Coordinate(index) * step
         end = Coordinate(map(min, begin + step, roi.shape))

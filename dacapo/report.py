@@ -24,7 +24,7 @@ from dacapo.experiments.training_iteration_stats import TrainingIterationStats
 from dacapo.experiments.training_stats import TrainingStats
 from dacapo.experiments.validation_scores import ValidationScores
 
-console = Console(highlight=False, soft_wrap=True)
+console = Console(highlight=False, soft_wrap=True, markup=False)
 if not console.is_terminal:
     console.width = 240  # a log file has no edge to wrap at
 
@@ -56,7 +56,7 @@ def training_progress(name: str, begin: int, end: int) -> Iterator[TrainingProgr
     """A bar from `begin` to `end` iterations; only in a terminal, and not under CI."""
     visible = console.is_terminal and not os.environ.get("CI")
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[text]}"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from dacapo import __version__
 from dacapo.config import conf_dir, encode
 from dacapo.errors import InputError, one_line_errors
 from dacapo.experiments.run_config import RunConfig
+from dacapo.memory import peak_memory_mib, reset_peak_memory
 
 if TYPE_CHECKING:
     from dacapo.experiments.run import Run
@@ -51,9 +51,16 @@ def main() -> None:
             ) from error
         finally:
             if SweepStart.runs_dir is not None:
-                from dacapo.compare import compare
+                _compare_sweep(Path(SweepStart.runs_dir))
 
-                compare(Path(SweepStart.runs_dir))
+
+def _compare_sweep(runs_dir: Path) -> None:
+    """All runs beside each other, if a job of the sweep came so far as to have a folder."""
+    from dacapo.compare import compare
+    from dacapo.store import find_run_folders
+
+    if find_run_folders(runs_dir):
+        compare(runs_dir)
 
 
 class SweepStart(Callback):
@@ -72,12 +79,20 @@ def job(cfg: DictConfig) -> float:
     """
     hydra_config = HydraConfig.get()
     alone = hydra_config.mode is RunMode.RUN
-    with one_line_errors() if alone else nullcontext():
+    if alone:
+        with one_line_errors():
+            return _job(cfg, hydra_config)
+    try:
         return _job(cfg, hydra_config)
+    except InputError as error:
+        # Of the jobs that fail, Hydra tells of the first alone.
+        sys.stderr.write(f"error: job {hydra_config.job.num}: {error}\n")
+        raise
 
 
 def _job(cfg: DictConfig, hydra_config: Any) -> float:
-    choices = {str(k): str(v) for k, v in hydra_config.runtime.choices.items()}
+    chosen = {str(k): v for k, v in hydra_config.runtime.choices.items() if v is not None}
+    choices = {k: str(v) for k, v in chosen.items() if not k.startswith("hydra")}
     run_config = RunConfig.from_hydra(cfg, choices)
     asked = Asked(choices, [str(o) for o in hydra_config.overrides.task])
     scores = train(run_config, Path(str(cfg.runs_dir)), asked)
@@ -99,7 +114,7 @@ def train(run_config: RunConfig, runs_dir: Path, asked: Asked | None = None) -> 
     The same call goes on where an earlier one stopped, to the same bits. A finished run returns
     its scores.
     """
-    from dacapo.store import Header, RunFolder
+    from dacapo.store import RunFolder
 
     asked = asked or Asked()
     folder = RunFolder(runs_dir / run_config.name / str(run_config.repetition))
@@ -107,27 +122,39 @@ def train(run_config: RunConfig, runs_dir: Path, asked: Asked | None = None) -> 
         "dacapo": __version__,
         "config": encode(run_config),
         "identity": run_config.identity(),
-        "choices": {k: v for k, v in asked.choices.items() if not k.startswith("hydra")},
+        "choices": asked.choices,
         "overrides": asked.overrides,
     }
     folder.check_identity(document)
-    history = folder.read_history()
+    if _is_finished(folder.read_history(), run_config):
+        return _finished_scores(folder, run_config)
+    with folder.writing(document) as writer:
+        from dacapo.experiments.run import Run
+        from dacapo.report import show_scores
 
-    from dacapo.experiments.run import Run
-    from dacapo.report import console, show_scores
-
-    run = Run(run_config)
-    if history.is_done and history.training_stats.trained_until() >= run.num_iterations:
-        console.print(f"{folder.path} is finished; a larger num_iterations trains it further")
-        run.validation_scores.scores = history.scores
-        show_scores(run.validation_scores, run.task.criterion)
-        return run.validation_scores
-    with folder.writing(document, Header.of(run.validation_scores, run.task.criterion)) as writer:
-        _resume(run, folder, history, writer)
+        reset_peak_memory()
+        run = Run(run_config)
+        _resume(run, folder, writer)
         _loop(run, writer)
         show_scores(run.validation_scores, run.task.criterion)
         _draw(run, folder, writer)
         writer.finish("done", **_cost(run))
+    return run.validation_scores
+
+
+def _is_finished(history: History, run_config: RunConfig) -> bool:
+    return history.is_done and history.training_stats.trained_until() >= run_config.num_iterations
+
+
+def _finished_scores(folder: RunFolder, run_config: RunConfig) -> ValidationScores:
+    """Say that nothing is left to do, and show the scores again."""
+    from dacapo.experiments.run import Run
+    from dacapo.report import console, show_scores
+
+    console.print(f"{folder.path} is finished; a larger num_iterations trains it further")
+    run = Run(run_config)
+    run.validation_scores.scores = folder.read_history().scores
+    show_scores(run.validation_scores, run.task.criterion)
     return run.validation_scores
 
 
@@ -146,6 +173,8 @@ def _loop(run: Run, writer: RunWriter) -> None:
             if run.validation_due(done):
                 _validate(run, writer, progress)
             if done == run.num_iterations:
+                if interrupts.signal is not None:  # it came during the last validation
+                    interrupts.hand_on()
                 break
             begin = time.perf_counter()
             batch = next(batches)
@@ -177,11 +206,13 @@ def _validate(run: Run, writer: RunWriter, progress: TrainingProgress) -> None:
     progress.say(f"{line}  (validated in {elapsed(begin)})")
 
 
-def _resume(run: Run, folder: RunFolder, history: History, writer: RunWriter) -> None:
+def _resume(run: Run, folder: RunFolder, writer: RunWriter) -> None:
     """Load the latest checkpoint that is whole, or begin."""
     from dacapo.report import console
+    from dacapo.store import Header
     from dacapo.store.checkpoint import CheckpointError
 
+    history = folder.read_history()  # again: now nobody else can add to it
     begin = 0
     for iteration in reversed(folder.checkpoints()):
         if iteration > run.num_iterations:
@@ -206,7 +237,7 @@ def _resume(run: Run, folder: RunFolder, history: History, writer: RunWriter) ->
     run.training_stats.delete_after(begin)
     run.validation_scores.scores = history.scores
     run.validation_scores.delete_after(begin)
-    writer.begin(begin)
+    writer.begin(begin, Header.of(run.validation_scores, run.task.criterion))
     console.print(
         f"{folder.path}: {'training' if begin == 0 else 'going on'} from iteration {begin} "
         f"to {run.num_iterations} on {run.trainer.device}"
@@ -222,6 +253,7 @@ def _draw(run: Run, folder: RunFolder, writer: RunWriter) -> None:
     """Pictures of the best segmentation of the first validation dataset, and of the history."""
     from dacapo.picture import draw_curves, draw_segmentation
     from dacapo.report import console
+    from dacapo.store.checkpoint import CheckpointError
     from dacapo.validate import segment
 
     curves = draw_curves(run.training_stats, run.validation_scores, run.task.criterion)
@@ -230,7 +262,11 @@ def _draw(run: Run, folder: RunFolder, writer: RunWriter) -> None:
     if best is None:
         console.print(f"no picture: {run.task.criterion} could not be computed")
         return
-    run.load_state(folder.read_checkpoint(best.iteration))
+    try:
+        run.load_state(folder.read_checkpoint(best.iteration))
+    except CheckpointError as error:
+        console.print(f"no picture: {error}")
+        return
     dataset = run.datasplit.validate[0]
     picture = draw_segmentation(
         dataset,
@@ -241,14 +277,9 @@ def _draw(run: Run, folder: RunFolder, writer: RunWriter) -> None:
 
 
 def _cost(run: Run) -> dict[str, Any]:
-    """What the run cost: median seconds a step, peak memory in MiB, number of parameters."""
-    import resource
-    import statistics
-
-    steps = [s.time for s in run.training_stats.iteration_stats]
+    """What the run cost: peak memory in MiB (NaN where it cannot be told), weights."""
     return {
-        "seconds_per_iteration": statistics.median(steps),
-        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_memory_mib": peak_memory_mib(),
         "num_parameters": sum(p.numel() for p in run.model.parameters()),
     }
 

@@ -55,13 +55,14 @@ def data_file(name: str) -> Path:
     return path
 
 
+torch.set_num_threads(1)  # so that sums are rounded alike, also in fixtures of a wider scope
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    """One thread, so that sums are rounded alike on any machine with the same libraries."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    """One thread again, whatever a test has set."""
     yield
-    torch.set_num_threads(before)
+    torch.set_num_threads(1)
 
 
 def write_hdf5(path: Path, arrays: dict[str, Any], **attributes: Any) -> str:

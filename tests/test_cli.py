@@ -141,6 +141,21 @@ def test_a_sweep_with_a_failure_ends_with_one_dataset(tmp_path: Path) -> None:
     assert np.isfinite(done.voi.sel(iterations=6)).all()
 
 
+def test_every_failure_of_a_sweep_is_told(tmp_path: Path) -> None:
+    status, out, err = run(
+        tmp_path, "-m", *SMALL, "trainer.batch_size=0,-1,1", "num_iterations=1", "repetition=0"
+    )
+    assert status == 1
+    assert "error: job 0: trainer.batch_size=0 must be positive" in err
+    assert "error: job 1: trainer.batch_size=-1 must be positive" in err
+    assert "1 runs, 0 failed" in out
+    (tmp_path / "empty").mkdir()
+    status, out, err = run(tmp_path / "empty", "-m", "trainer.batch_size=0", "repetition=0")
+    assert status == 1
+    assert "trainer.batch_size=0 must be positive" in err
+    assert "no runs there" not in err
+
+
 def test_the_literal_command_trains_three_repetitions(tmp_path: Path) -> None:
     status, out, err = run(
         tmp_path, "task=affinities", "architecture=unet", "-m", *SMALL, "num_iterations=2"
@@ -213,7 +228,7 @@ class TestData:
             ({"labels": LABELS / 2}, [], "labels must be integers, not float64"),
             ({"raw": np.full((40, 40, 40), np.nan, np.float32)}, [], "are NaN or infinite"),
             ({"mask": np.zeros((40, 40, 40), np.uint8)}, ["datasplit.mask={file}:mask"],
-             "dataset a: no voxel is annotated"),
+             "dataset a: nothing is annotated"),
             ({}, ["datasplit.unit=furlong"], "unknown unit 'furlong'"),
             ({}, ["datasplit.train.a.region.z=[0,163]"], "begins and ends on voxel borders"),
             ({}, ["datasplit.train.a.region.z=[0,900]"], "inside the volume, 0.0 to 320.0 nm"),
@@ -221,6 +236,9 @@ class TestData:
             ({}, ["architecture.input_shape=[29,28,28]"], "the nearest that fits is"),
             ({}, ["datasplit.voxel_size=[8,8]"], "does not fit|differ|no whole|axes"),
             ({}, ["runs_dir=a.h5"], "runs_dir"),
+            ({"labels": np.zeros((40, 40, 40), np.uint8)}, [], "dataset a: nothing is annotated"),
+            ({}, ["datasplit.validate.b.region.z=[96,264]"], "share labels of"),
+            ({}, ["datasplit.voxel_size=[nan,8,8]"], "is not finite"),
         ],
     )  # fmt: skip
     def test_mistakes(
@@ -240,7 +258,7 @@ class TestData:
         [
             ({"voxel_size": [8, 8, 12]}, "along each axis one must divide the other"),
             ({"offset": [4000, 0, 0]}, "do not overlap"),
-            ({"offset": [4, 0, 0]}, "shifted against .* by 0.5 voxels along z"),
+            ({"offset": [4, 0, 0]}, "shifted against .* by 0.5 voxels of raw along z"),
             ({"offset": [160, 0, 0]}, "reaches beyond"),
         ],
     )

@@ -32,6 +32,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Vali
         "two/0": trained(
             runs_dir, "name=two", "validation_interval=3", "task.bias=[0.5,0.9]",
             "task.min_size=[0,5]", "trainer.learning_rate=0.01", "datasplit.seed=3",
+            "trainer/augments=[mirror]",
         ),
     }  # fmt: skip
     with pytest.raises(InputError):
@@ -80,10 +81,13 @@ def test_coordinates_and_attributes(runs: Any) -> None:
     assert dataset["repetition"].values.tolist() == [0, 0, 1, 0]
     assert set(dataset["task"].values) == {"affinities"}
     assert dataset["trainer.learning_rate"].values.tolist() == ["1e30", "", "", "0.01"]
+    assert dataset["trainer.augments"].values.tolist() == ["", "", "", "[mirror]"]
+    assert set(dataset["start"].values) == {""}
     assert dataset["bias"].dims == ("parameters",)
     assert np.isnan(dataset["num_parameters"].values[0])
     assert (dataset["num_parameters"].values[1:] > 1000).all()
     assert (dataset["seconds_per_iteration"].values[1:] > 0).all()
+    assert (dataset["peak_memory_mib"].values[1:] > 100).all()
     assert dataset.voi.attrs["higher_is_better"] == 0
     assert dataset.voi.attrs["lower"] == 0
     assert "upper" not in dataset.voi.attrs

@@ -74,8 +74,8 @@ def test_every_yaml_composes_and_builds(path: Path) -> None:
         overrides += ["task=affinities_2d", "architecture=unet_2d", "datasplit=synthetic_2d"]
     extra = {
         "volumes": [
-            "+datasplit.train={a: {raw: 'a.h5:raw', gt: 'a.h5:gt'}}",
-            "+datasplit.validate={a: {raw: 'a.h5:raw', gt: 'a.h5:gt'}}",
+            "datasplit.train={a: {raw: 'a.h5:raw', gt: 'a.h5:gt'}}",
+            "datasplit.validate={a: {raw: 'a.h5:raw', gt: 'a.h5:gt'}}",
         ],
         "flyem": ["datasplit.raw=a.h5:raw", "datasplit.gt=a.h5:labels"],
         "run": ["start.run=a/0"],
@@ -173,6 +173,12 @@ class TestIdentity:
         ("architecture.fmaps_in=2", "architecture.fmaps_in=2, but .* has 1 channels"),
         ("datasplit.train_shape=[10]", r"datasplit.train_shape=\[10\]"),
         ("datasplit.voxel_size=[8,8,4.0005]", "no whole multiple of 1 pm"),
+        ("datasplit.seed=-1", "datasplit.seed=-1 must not be negative"),
+        ("architecture.fmaps_out=-3", "architecture.fmaps_out=-3 must be at least 1"),
+        ("trainer.learning_rate=nan", "trainer.learning_rate=nan must be positive"),
+        ("trainer.gradient_clip=nan", "trainer.gradient_clip=nan must be positive"),
+        ("trainer.weight_decay=inf", "trainer.weight_decay=inf must not be negative"),
+        ("task.bias=[0.5,0.5]", r"task.bias=\[0.5, 0.5\] has a value twice"),
     ],
 )
 def test_bad_values_name_the_key(override: str, message: str) -> None:

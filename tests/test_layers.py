@@ -17,6 +17,7 @@ LAYERS = [
         "dacapo.lazy",
         "dacapo.config",
         "dacapo.prefetch",
+        "dacapo.memory",
         "dacapo.arrays",
         "dacapo.ops",
         "dacapo.nn",

@@ -5,6 +5,7 @@ import pytest
 import torch
 from funlib.geometry import Coordinate, Roi
 
+from dacapo.errors import InputError
 from dacapo.experiments.run import Run
 from dacapo.ops.intensity import centred
 from dacapo.predict import predict
@@ -19,6 +20,19 @@ def test_blocks_of_any_size_give_the_same_prediction(increase: int) -> None:
     a, b = predict(small, dataset), predict(large, dataset)
     assert a.shape == (6, 24, 32, 32)
     assert np.abs(a - b).max() < 1e-5
+
+
+def test_zero_padding_is_not_felt_where_blocks_meet() -> None:
+    same = ("architecture.padding=same", "architecture.input_shape=[32,32,32]")
+    small = Run(small_run_config(*same, "architecture.eval_shape_increase=[8,8,8]"))
+    large = Run(small_run_config(*same, "architecture.eval_shape_increase=[64,64,64]"))
+    dataset = small.datasplit.validate[0]
+    a, b = predict(small, dataset), predict(large, dataset)
+    assert np.abs(a - b).max() < 1e-5
+    none = "architecture.eval_shape_increase=[0,0,0]"
+    tight = Run(small_run_config(same[0], "architecture.input_shape=[20,20,20]", none))
+    with pytest.raises(InputError, match="eval_shape_increase must leave more"):
+        predict(tight, dataset)
 
 
 def test_agrees_with_one_padded_forward_pass() -> None:

@@ -43,6 +43,9 @@ class Array:
     axis_names: tuple[str, ...] = ("z", "y", "x")
     name: str = "array"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "axis_names", self.axis_names[-self.dims :])
+
     @property
     def dims(self) -> int:
         return len(self.voxel_size)

@@ -50,22 +50,30 @@ def open_array(
         InputError: no such file or dataset, no voxel size, an unknown unit.
     """
     name = f"{key}={where}"
+    try:
+        source, found = _open(where, name)
+    except InputError:
+        raise
+    except (TypeError, KeyError, ValueError) as error:
+        raise InputError(f"{name}: its metadata cannot be read: {error}") from error
+    given = Metadata(voxel_size=voxel_size, offset=offset, unit=None if unit is None else [unit])
+    return _on_grid(source, found, given, name)
+
+
+def _open(where: str, name: str) -> tuple[Source, Metadata]:
     file, colon, inner = where.rpartition(":")
     if colon and Path(file).suffix.lower() in _HDF5_SUFFIXES:
         from dacapo.arrays.hdf5 import open_hdf5
 
-        source, found = open_hdf5(Path(file), inner, name)
-    elif Path(where).suffix.lower() in _HDF5_SUFFIXES:
+        return open_hdf5(Path(file), inner, name)
+    if Path(where).suffix.lower() in _HDF5_SUFFIXES:
         raise InputError(f"{name}: which dataset? Write file.h5:dataset")
-    elif ".zarr" in where:
+    if ".zarr" in where:
         from dacapo.arrays.zarr import open_zarr
 
-        source, found = open_zarr(Path(where), name)
-    else:
-        known = ", ".join(_HDF5_SUFFIXES)
-        raise InputError(f"{name}: neither an HDF5 dataset (file{known}:dataset) nor a .zarr path")
-    given = Metadata(voxel_size=voxel_size, offset=offset, unit=None if unit is None else [unit])
-    return _on_grid(source, found, given, name)
+        return open_zarr(Path(where), name)
+    known = ", ".join(_HDF5_SUFFIXES)
+    raise InputError(f"{name}: neither an HDF5 dataset (file{known}:dataset) nor a .zarr path")
 
 
 def _on_grid(source: Source, found: Metadata, given: Metadata, name: str) -> Array:

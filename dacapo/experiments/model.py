@@ -46,7 +46,8 @@ class Model(torch.nn.Module):
         """(B, num_in_channels, *spatial) -> (B, num_out_channels, *spatial)."""
         y: Tensor = self.prediction_head(self.architecture(x))
         if self.eval_activation is not None and not self.training:
-            y = self.eval_activation(y)
+            # Not in low precision: a sigmoid there makes ties of strong predictions.
+            y = self.eval_activation(y.to(torch.promote_types(y.dtype, torch.float32)))
         return y
 
     def compute_output_shape(self, input_shape: Coordinate) -> tuple[int, Coordinate]:

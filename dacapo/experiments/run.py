@@ -81,7 +81,7 @@ class Run:
         """Change the weights by one batch.
 
         Raises:
-            InputError: the loss is not finite; the weights have not changed.
+            InputError: loss or gradient is not finite; the weights have not changed.
         """
         begin = time.perf_counter()
         for group in self.optimizer.param_groups:
@@ -92,17 +92,23 @@ class Run:
         loss = self.task.loss.compute(prediction, batch.target, batch.weight)
         value = loss.item()
         if not math.isfinite(value):
-            raise InputError(
-                f"the loss of iteration {batch.iteration} is {value}; its batch: "
-                f"{'; '.join(batch.places)}. A lower trainer.learning_rate or "
-                f"trainer.gradient_clip may help, if raw and labels look right there"
-            )
+            raise self._not_finite("loss", value, batch)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        if self.trainer.gradient_clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.trainer.gradient_clip)
+        most = self.trainer.gradient_clip or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), most).item()
+        if not math.isfinite(norm):
+            raise self._not_finite("gradient", norm, batch)
         self.optimizer.step()
         return TrainingIterationStats(batch.iteration, value, time.perf_counter() - begin)
+
+    @staticmethod
+    def _not_finite(what: str, value: float, batch: Batch) -> InputError:
+        return InputError(
+            f"the {what} of iteration {batch.iteration} is {value}; its batch: "
+            f"{'; '.join(batch.places)}. A lower trainer.learning_rate or trainer.gradient_clip "
+            f"may help, if raw and labels look right there"
+        )
 
     def forward(self, raw: Tensor) -> Tensor:
         """The model's float32 output for an input (B, C, *spatial), in the trainer's precision."""
@@ -179,6 +185,9 @@ class Run:
             )
         for dataset in self.datasplit.train:
             self._check_size(dataset.raw.name, dataset.raw.shape)
+            dataset.check_annotated(to_score=False)
+        for dataset in self.datasplit.validate:
+            dataset.check_annotated(to_score=True)
         shape = SampleShape(
             self.model.input_shape, input_voxel_size, self.model.output_shape, output_voxel_size
         )

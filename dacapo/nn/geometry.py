@@ -50,6 +50,29 @@ class UNetGeometry:
             period = [p * f for p, f in zip(period, factor, strict=True)]
         return tuple(period)
 
+    @property
+    def halo(self) -> tuple[int, ...]:
+        """Input voxels from a border within which padding with zeros can be felt.
+
+        A multiple of the period; 0 without padding.
+        """
+        halo = [0] * len(self.period)
+        if not self.same_padding:
+            return tuple(halo)
+        steps = [1] * len(halo)
+        for level, kernels in enumerate(self.kernels_down):
+            both = [*kernels, *(self.kernels_up[level] if level < len(self.kernels_up) else [])]
+            for axis, step in enumerate(steps):
+                halo[axis] += step * sum(kernel[axis] // 2 for kernel in both)
+            if level < len(self.downsample):
+                steps = [s * f for s, f in zip(steps, self.downsample[level], strict=True)]
+        if self.upsample_out:  # convolutions on voxels that are at most as large as the input's
+            kernels = self.kernels_up[0]
+            for axis in range(len(halo)):
+                halo[axis] += len(self.upsample_out) * sum(k[axis] // 2 for k in kernels)
+        # Pooling windows reach up to a period further.
+        return tuple(-(-h // p) * p + p for h, p in zip(halo, self.period, strict=True))
+
     def _along(self, axis: int, size: int) -> int | None:
         """The output's size along one axis, None where the input's does not fit."""
         sizes = []

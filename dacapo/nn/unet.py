@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dacapo.nn.initialize import initialize
+
 Shape = Sequence[int]
 
 
@@ -71,6 +73,7 @@ class UNet(nn.Module):
             o = last if step == len(upsample_out) - 1 else num_fmaps
             self.out.append(Upsample(num_fmaps, num_fmaps, factor, constant_upsample))
             self.out.append(Convolutions(num_fmaps, o, kernels_up[0], same_padding))
+        initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, *spatial) -> (B, out_channels, *smaller)."""
@@ -100,9 +103,6 @@ class Convolutions(nn.Sequential):
             convolution = nn.Conv2d if len(kernel) == 2 else nn.Conv3d
             padding = "same" if same_padding else 0
             layer = convolution(in_channels, out_channels, tuple(kernel), padding=padding)  # type: ignore[arg-type]
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
             layers += [layer, nn.ReLU(inplace=True)]
             in_channels = out_channels
         super().__init__(*layers)

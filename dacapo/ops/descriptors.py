@@ -53,6 +53,23 @@ def local_shape_descriptors(
     return out
 
 
+def window_share(mask: Tensor, sigma: Sequence[float], voxel_size: Sequence[float]) -> Tensor:
+    """The share of the window around each voxel, by its Gaussian weight, where a mask is nonzero.
+
+    Args:
+        mask: (B, *spatial); what lies outside counts as 0.
+        sigma, voxel_size: as of the descriptors.
+
+    Returns:
+        (B, *spatial) float32 in [0, 1].
+    """
+    share = (mask != 0).double()
+    for axis, (s, v) in enumerate(zip(sigma, voxel_size, strict=True), start=1):
+        blur = _moment_matrices(mask.shape[axis], s / v, mask.device)[0]
+        share = torch.tensordot(blur, share, dims=([1], [axis])).movedim(0, axis)
+    return share.clamp(0, 1).float()
+
+
 def _describe(part: Tensor, sigma: Sequence[float]) -> Tensor:
     """Descriptors of one binary object, everything in units of sigma: (C, *spatial)."""
     dims = part.ndim

@@ -86,13 +86,15 @@ class RunFolder:
         """Replay the logs."""
         history = History()
         for path in log_files(self.path):
-            header = None
+            header, history.outcome = None, {}
             for record in read_log(path):
                 if record.kind is Kind.header:
                     header = Header.decode(record.payload)
                     if history.header is not None and history.header.axes != header.axes:
                         history.scores.clear()  # of other datasets, parameters or criteria
                     history.header, history.outcome = header, {}
+                elif record.kind is Kind.outcome:
+                    history.outcome = json.loads(record.payload)
                 elif header is not None and record.schema == header.schema:
                     _replay(history, header, record)
         return history
@@ -133,7 +135,12 @@ class RunFolder:
                 f"start: {other.path} has no checkpoint of iteration {iteration}; it has "
                 f"{', '.join(map(str, stored)) or 'none'}"
             )
-        tensors = other.read_checkpoint(iteration)
+        from dacapo.store.checkpoint import CheckpointError
+
+        try:
+            tensors = other.read_checkpoint(iteration)
+        except CheckpointError as error:
+            raise InputError(f"start: {error}") from error
         return {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
 
     def is_running(self) -> bool:
@@ -141,12 +148,11 @@ class RunFolder:
         return is_locked(self.path)
 
     @contextmanager
-    def writing(self, document: Mapping[str, Any], header: Header) -> Iterator[RunWriter]:
+    def writing(self, document: Mapping[str, Any]) -> Iterator[RunWriter]:
         """Hold the folder and write to it; notes how it ended.
 
         Args:
             document: `config`, `identity` and more, as plain data.
-            header: of the scores to come.
 
         Raises:
             InputError: another process holds it, or it belongs to a run of another config.
@@ -164,7 +170,7 @@ class RunFolder:
                 yaml.safe_dump(dict(document), sort_keys=False).encode(),
             )
             with LogWriter(self.path) as log:
-                writer = RunWriter(self, log, header)
+                writer = RunWriter(self, log)
                 with writer:
                     yield writer
 
@@ -173,7 +179,8 @@ class RunFolder:
         for other in self.path.parent.glob("*/config.yaml"):
             theirs = yaml.safe_load(other.read_text())["identity"]
             differ = list(_differences(theirs, document["identity"]))
-            if differ:
+            # A run that failed before its first step holds nothing that a new one could spoil.
+            if differ and RunFolder(other.parent).read_history().training_stats.iteration_stats:
                 key, old, new = differ[0]
                 hint = (
                     f" To train it further, give trainer.schedule_iterations={old}."
@@ -192,14 +199,23 @@ class RunFolder:
 class RunWriter:
     """Writes the files of one run."""
 
-    def __init__(self, folder: RunFolder, log: LogWriter, header: Header) -> None:
-        self._folder, self._log, self._header = folder, log, header
+    def __init__(self, folder: RunFolder, log: LogWriter) -> None:
+        self._folder, self._log = folder, log
+        self._header: Header | None = None
         self._finished = False
-        self._append(Kind.header, 0, header.encode(), durable=True)
 
-    def begin(self, iteration: int) -> None:
-        """Go on from weights trained until `iteration`; what lies beyond is void."""
+    def begin(self, iteration: int, header: Header) -> None:
+        """Go on from weights trained until `iteration`; what lies beyond is void.
+
+        Args:
+            header: of the scores to come.
+        """
+        self._header = header
+        self._append(Kind.header, 0, header.encode(), durable=True)
         self._append(Kind.begin, iteration, b"", durable=True)
+        for later in self._folder.checkpoints():
+            if later > iteration:
+                self._folder._checkpoint(later).unlink()
 
     def add_step(self, stats: TrainingIterationStats) -> None:
         """Note one step; it need not survive a power loss: a checkpoint's are made sure of."""
@@ -209,6 +225,7 @@ class RunWriter:
     def add_scores(self, scores: ValidationIterationScores) -> None:
         """Note one validation."""
         values = np.asarray(scores.scores, np.float64)
+        assert self._header is not None
         assert values.shape == self._header.shape, (values.shape, self._header.shape)
         self._append(Kind.scores, scores.iteration, values.tobytes(), durable=True)
 
@@ -223,12 +240,6 @@ class RunWriter:
         for old in stored[:-2]:
             if old not in keep:
                 self._folder._checkpoint(old).unlink()
-
-    def drop_checkpoints_after(self, iteration: int) -> None:
-        """Remove the checkpoints beyond the one that is gone on from."""
-        for later in self._folder.checkpoints():
-            if later > iteration:
-                self._folder._checkpoint(later).unlink()
 
     def add_picture(self, name: str, content: bytes) -> Path:
         """Write a picture."""
@@ -260,7 +271,8 @@ class RunWriter:
             self.finish("failed", error=f"{type(error).__name__}: {error}", traceback=text)
 
     def _append(self, kind: Kind, iteration: int, payload: bytes, durable: bool) -> None:
-        self._log.append(Record(kind, self._header.schema, iteration, payload), durable)
+        schema = 0 if self._header is None else self._header.schema
+        self._log.append(Record(kind, schema, iteration, payload), durable)
 
 
 def find_run_folders(runs_dir: Path) -> list[RunFolder]:
@@ -275,14 +287,14 @@ def _replay(history: History, header: Header, record: Record) -> None:
         history.training_stats.delete_after(at)
         history.scores = [s for s in history.scores if s.iteration <= at]
     elif record.kind is Kind.step:
-        stats = TrainingIterationStats(at, *_STEP.unpack(record.payload))
-        history.training_stats.add_iteration_stats(stats)
+        # After a gap, which a damaged log leaves, no step counts: the run goes on before the gap.
+        if at == history.training_stats.trained_until():
+            stats = TrainingIterationStats(at, *_STEP.unpack(record.payload))
+            history.training_stats.add_iteration_stats(stats)
     elif record.kind is Kind.scores:
         values = np.frombuffer(record.payload, np.float64).reshape(header.shape)
         history.scores = [s for s in history.scores if s.iteration < at]
         history.scores.append(ValidationIterationScores(at, values.tolist()))
-    elif record.kind is Kind.outcome:
-        history.outcome = json.loads(record.payload)
 
 
 def _differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -58,7 +58,7 @@ class LogWriter:
         number = max((int(p.stem.removeprefix("log-")) for p in log_files(folder)), default=0) + 1
         self.path = folder / f"log-{number:04d}.bin"
         try:
-            self._file = self.path.open("xb")
+            self._file = self.path.open("xb", buffering=0)
         except OSError as error:
             raise InputError(f"cannot write {self.path}: {error.strerror}") from error
         sync_folder(folder)
@@ -69,9 +69,10 @@ class LogWriter:
         frame = _FRAME.pack(
             _MAGIC, checksum, record.kind, record.schema, record.iteration, len(record.payload)
         )
+        data = memoryview(frame + record.payload)
         try:
-            self._file.write(frame + record.payload)
-            self._file.flush()
+            while data:
+                data = data[self._file.write(data) :]
         except OSError as error:
             raise InputError(f"cannot write {self.path}: {error.strerror}") from error
         if durable:

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +74,54 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change() -> None:
     assert all(torch.equal(before[k], v) for k, v in run.state().items())
 
 
+def test_a_gradient_that_is_not_finite_stops_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(small_run_config())
+    batch = next(run.batches(0))
+    for parameter in run.model.parameters():
+        parameter.register_hook(lambda gradient: gradient * float("inf"))
+    before = {k: v.clone() for k, v in run.state().items()}
+    with pytest.raises(InputError, match="the gradient of iteration 0 is"):
+        run.train_step(batch)
+    assert all(torch.equal(before[k], v) for k, v in run.state().items())
+
+
+def test_workers_leave_the_network_its_threads() -> None:
+    """In a process of its own: here the number is settled already."""
+    code = (
+        "from tests.conftest import small_run_config\n"
+        "from dacapo.experiments.run import Run\n"
+        "import torch\n"
+        "run = Run(small_run_config('trainer.num_threads=2'))\n"
+        "next(run.batches(0)); print(torch.get_num_threads())\n"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], env=environment,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == "2\n"
+
+
+def test_low_precision_makes_no_ties_of_strong_predictions() -> None:
+    run = Run(small_run_config("trainer.precision=bf16"))
+    with torch.no_grad():
+        run.model.prediction_head.bias.fill_(6.0)
+    run.model.eval()
+    values = run.forward(next(run.batches(0)).raw)
+    assert len(values[values > 0.99].unique()) > 20
+
+
+def test_weights_of_one_name_and_shape_are_shared_whatever_else_differs() -> None:
+    one, two = Run(small_run_config()), Run(small_run_config("task.neighborhood=[[1,0,0]]"))
+    wide = small_run_config("architecture.kernel_size_down=[[[1,1,1],[3,3,3]],[[3,3,3],[3,3,3]]]")
+    other = Run(dataclasses.replace(wide, name=""))
+    key = "model.architecture.unet.up.0.2.weight"
+    assert torch.equal(one.state()[key], two.state()[key])
+    assert torch.equal(one.state()[key], other.state()[key])
+    first = "model.architecture.unet.down.0.0.weight"
+    assert one.state()[first].shape != other.state()[first].shape
+
+
 def test_train_step_puts_the_model_into_train_mode() -> None:
     """A validation in between must not leave the sigmoid in training."""
     run = Run(small_run_config())
@@ -96,7 +147,7 @@ class TestMask:
             noise = np.random.default_rng(1).integers(0, 2**40, gt.shape).astype(np.uint64)
             labels = np.where(mask != 0, gt.astype(np.uint64), noise if scrambled else 0)
             array = dataclasses.replace(dataset.gt, source=labels)
-            known = Array(mask, array.voxel_size, array.offset, name="mask")
+            known = Array(mask, array.voxel_size, array.offset, "nm", name="mask")
             return dataclasses.replace(dataset, gt=array, mask=known)
 
         run.datasplit = DataSplit(

@@ -35,8 +35,8 @@ def step(iteration: int, loss: float = 0.5) -> TrainingIterationStats:
 
 
 def test_history_round_trip(tmp_path: Path) -> None:
-    with folder(tmp_path).writing(document(), HEADER) as writer:
-        writer.begin(0)
+    with folder(tmp_path).writing(document()) as writer:
+        writer.begin(0, HEADER)
         writer.add_step(step(0))
         writer.add_step(step(1))
         writer.add_scores(score(2))
@@ -51,14 +51,14 @@ def test_history_round_trip(tmp_path: Path) -> None:
 
 
 def test_going_on_voids_what_lies_beyond(tmp_path: Path) -> None:
-    with folder(tmp_path).writing(document(), HEADER) as writer:
-        writer.begin(0)
+    with folder(tmp_path).writing(document()) as writer:
+        writer.begin(0, HEADER)
         for i in range(5):
             writer.add_step(step(i))
         writer.add_scores(score(2))
         writer.add_scores(score(4))
-    with folder(tmp_path).writing(document(), HEADER) as writer:
-        writer.begin(3)
+    with folder(tmp_path).writing(document()) as writer:
+        writer.begin(3, HEADER)
         writer.add_step(step(3, loss=9.0))
     history = folder(tmp_path).read_history()
     assert [s.loss for s in history.training_stats.iteration_stats] == [0.5, 0.5, 0.5, 9.0]
@@ -68,7 +68,7 @@ def test_going_on_voids_what_lies_beyond(tmp_path: Path) -> None:
 
 def test_checkpoints_kept_are_the_latest_two_and_the_best(tmp_path: Path) -> None:
     run = folder(tmp_path)
-    with run.writing(document(), HEADER) as writer:
+    with run.writing(document()) as writer:
         for i in (1, 2, 3, 4, 5):
             writer.add_checkpoint(i, STATE, keep={2})
     assert run.checkpoints() == [2, 4, 5]
@@ -77,40 +77,67 @@ def test_checkpoints_kept_are_the_latest_two_and_the_best(tmp_path: Path) -> Non
 
 def test_how_a_writer_ended(tmp_path: Path) -> None:
     run = folder(tmp_path)
-    with pytest.raises(RuntimeError), run.writing(document(), HEADER):
+    with pytest.raises(RuntimeError), run.writing(document()):
         raise RuntimeError("broken")
     outcome = run.read_history().outcome
     assert outcome["status"] == "failed"
     assert outcome["error"] == "RuntimeError: broken"
     assert "Traceback" in outcome["traceback"]
-    with pytest.raises(SystemExit), run.writing(document(), HEADER):
+    with pytest.raises(SystemExit), run.writing(document()):
         raise SystemExit(143)
     assert run.read_history().outcome["status"] == "interrupted"
 
 
 def test_another_config_under_one_name(tmp_path: Path) -> None:
-    with folder(tmp_path).writing(document(rate=1), HEADER):
-        pass
-    with folder(tmp_path).writing(document(rate=1), HEADER):
-        pass
+    for _ in range(2):
+        with folder(tmp_path).writing(document(rate=1)) as writer:
+            writer.begin(0, HEADER)
+            writer.add_step(step(0))
     for repetition in (0, 1):
         other = folder(tmp_path, repetition)
         with (
             pytest.raises(InputError, match=r"n/0 holds .* trainer.rate is 1 there and 2 here"),
-            other.writing(document(rate=2), HEADER),
+            other.writing(document(rate=2)),
         ):
             pass
     assert not folder(tmp_path, 1).path.exists()
 
 
 def test_a_longer_schedule_says_how_to_train_further(tmp_path: Path) -> None:
-    with folder(tmp_path).writing(document(schedule_iterations=10), HEADER):
-        pass
+    with folder(tmp_path).writing(document(schedule_iterations=10)) as writer:
+        writer.begin(0, HEADER)
+        writer.add_step(step(0))
     with (
         pytest.raises(InputError, match=r"give trainer.schedule_iterations=10"),
-        folder(tmp_path).writing(document(schedule_iterations=20), HEADER),
+        folder(tmp_path).writing(document(schedule_iterations=20)),
     ):
         pass
+
+
+def test_a_run_without_a_step_gives_way_to_another_config(tmp_path: Path) -> None:
+    with pytest.raises(InputError), folder(tmp_path).writing(document(rate=1)):
+        raise InputError("no such file")
+    assert folder(tmp_path).read_history().outcome["status"] == "failed"
+    with folder(tmp_path).writing(document(rate=2)):
+        pass
+    assert folder(tmp_path).read_document() == document(rate=2)
+
+
+def test_a_gap_in_the_steps_ends_what_counts(tmp_path: Path) -> None:
+    for steps in ((0, 1), (4, 5)):  # the log between them was damaged
+        with folder(tmp_path).writing(document()) as writer:
+            writer.begin(steps[0], HEADER)
+            for i in steps:
+                writer.add_step(step(i))
+    assert folder(tmp_path).read_history().training_stats.trained_until() == 2
+
+
+def test_going_on_removes_later_checkpoints(tmp_path: Path) -> None:
+    with folder(tmp_path).writing(document()) as writer:
+        for i in (1, 2, 3):
+            writer.add_checkpoint(i, STATE, keep={1})
+        writer.begin(2, HEADER)
+    assert folder(tmp_path).checkpoints() == [1, 2]
 
 
 def test_a_second_process_is_told_of_the_first(tmp_path: Path) -> None:
@@ -128,20 +155,20 @@ def test_a_second_process_is_told_of_the_first(tmp_path: Path) -> None:
         assert first.stdout.readline() == b"held\n"
         assert run.is_running()
         message = rf"is being trained by process {first.pid} on "
-        with pytest.raises(InputError, match=message), run.writing(document(), HEADER):
+        with pytest.raises(InputError, match=message), run.writing(document()):
             pass
         first.kill()
     assert not run.is_running()
-    with run.writing(document(), HEADER):
+    with run.writing(document()):
         pass
 
 
 def test_leftovers_of_a_killed_writer_are_removed(tmp_path: Path) -> None:
     run = folder(tmp_path)
-    with run.writing(document(), HEADER) as writer:
+    with run.writing(document()) as writer:
         writer.add_checkpoint(1, STATE, set())
     (run.checkpoints_dir / ".00000002.safetensors.99.tmp").write_bytes(b"half")
-    with run.writing(document(), HEADER):
+    with run.writing(document()):
         pass
     assert [p.name for p in run.checkpoints_dir.iterdir()] == ["00000001.safetensors"]
 
@@ -151,14 +178,14 @@ def test_a_read_only_runs_folder(tmp_path: Path) -> None:
     blocked.write_text("")  # root may write anywhere, but nobody makes a folder in a file
     with (
         pytest.raises(InputError, match="runs_dir: cannot write"),
-        RunFolder(blocked / "n" / "0").writing(document(), HEADER),
+        RunFolder(blocked / "n" / "0").writing(document()),
     ):
         pass
 
 
 def test_finding_runs(tmp_path: Path) -> None:
     for repetition in (10, 2):
-        with folder(tmp_path, repetition).writing(document(), HEADER):
+        with folder(tmp_path, repetition).writing(document()):
             pass
     (tmp_path / ".hydra").mkdir()
     assert [f.path.name for f in find_run_folders(tmp_path)] == ["2", "10"]
@@ -166,8 +193,8 @@ def test_finding_runs(tmp_path: Path) -> None:
 
 def test_weights_of_another_run(tmp_path: Path) -> None:
     other = RunFolder(tmp_path / "other" / "1")
-    with other.writing(document(), HEADER) as writer:
-        writer.begin(0)
+    with other.writing(document()) as writer:
+        writer.begin(0, HEADER)
         for i, value in ((2, 3.0), (4, 1.0), (6, 2.0)):
             writer.add_checkpoint(i, {"model.w": torch.full((1,), float(i))}, keep={4})
             writer.add_scores(score(i, value))

@@ -55,7 +55,15 @@ def test_each_writer_has_its_own_file(tmp_path: Path) -> None:
     assert list(read_log(first)) == list(read_log(second)) == RECORDS
 
 
-def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_disk_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Path("/dev/full").open("wb", buffering=0) as full, LogWriter(tmp_path) as log:
+        monkeypatch.setattr(log, "_file", full)
+        with pytest.raises(InputError, match=r"cannot write .*log-0001.bin: No space left"):
+            log.append(RECORDS[0], durable=False)
+
+
+def test_a_disk_that_cannot_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -41,6 +41,14 @@ class Architecture(torch.nn.Module, ABC):
         """Blocks of a prediction must start at multiples of this many input voxels apart."""
         return Coordinate((1,) * self.dims)
 
+    @property
+    def halo(self) -> Coordinate:
+        """Input voxels along each side of a block whose prediction is not to be used.
+
+        Where zeros are padded, they are felt; a multiple of `period`.
+        """
+        return Coordinate((0,) * self.dims)
+
     def scale(self, input_voxel_size: Coordinate) -> Coordinate:
         """Voxel size of the output."""
         return input_voxel_size

@@ -60,6 +60,10 @@ class UNetConfig(ArchitectureConfig):
         for key in ("fmaps_in", "num_fmaps", "fmap_inc_factor"):
             if getattr(self, key) < 1:
                 raise InputError(f"architecture.{key}={getattr(self, key)} must be at least 1")
+        if self.fmaps_out is not None and self.fmaps_out < 1:
+            raise InputError(f"architecture.fmaps_out={self.fmaps_out} must be at least 1")
+        if self.upsample_factors and not self.downsample_factors:
+            raise InputError("architecture.upsample_factors needs architecture.downsample_factors")
         for key in ("downsample_factors", "upsample_factors"):
             self._check(key, getattr(self, key))
         levels = len(self.downsample_factors)

@@ -83,6 +83,10 @@ class UNetArchitecture(Architecture):
     def period(self) -> Coordinate:
         return Coordinate(self._geometry.period)
 
+    @property
+    def halo(self) -> Coordinate:
+        return Coordinate(self._geometry.halo)
+
     def scale(self, input_voxel_size: Coordinate) -> Coordinate:
         size = input_voxel_size
         for factor in self._geometry.upsample_out:

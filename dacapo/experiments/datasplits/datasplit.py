@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dacapo.arrays.units import from_world
+from dacapo.arrays.units import from_world, is_pixel
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets.dataset import Dataset
 
@@ -26,6 +26,11 @@ class DataSplit:
                 raise InputError(f"datasplit.{part}: names must differ, got {names}")
         first = self.train[0]
         for dataset in [*self.train, *self.validate]:
+            if is_pixel(dataset.raw.unit) != is_pixel(first.raw.unit):
+                raise InputError(
+                    f"{dataset.raw.name} is measured in {dataset.raw.unit}, {first.raw.name} in "
+                    f"{first.raw.unit}: give voxel_size and unit"
+                )
             for what in ("raw", "gt"):
                 ours, theirs = getattr(dataset, what), getattr(first, what)
                 if ours.voxel_size != theirs.voxel_size:

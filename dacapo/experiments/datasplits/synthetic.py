@@ -39,6 +39,8 @@ class SyntheticDataSplitConfig(DataSplitConfig):
                 raise InputError(f"datasplit.{key}={value}: give 2 or 3 positive numbers")
             if len(value) != len(self.train_shape):
                 raise InputError(f"datasplit.{key}={value} and train_shape differ in axes")
+        if self.seed < 0:
+            raise InputError(f"datasplit.seed={self.seed} must not be negative")
         if self.cell_size <= 2 or self.noise < 0:
             raise InputError(
                 f"datasplit.cell_size={self.cell_size} must be above 2 voxels and "

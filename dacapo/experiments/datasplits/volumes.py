@@ -100,7 +100,19 @@ class VolumesDataSplitConfig(DataSplitConfig):
             ]
             for part in ("train", "validate")
         }
+        self._check_apart(parts)
         return DataSplit(parts["train"], parts["validate"])
+
+    def _check_apart(self, parts: dict[str, list[Dataset]]) -> None:
+        """Refuse to validate on labels that are trained on."""
+        paths = {p: [volume.gt or self.gt for volume in getattr(self, p).values()] for p in parts}
+        for ours, path in zip(parts["validate"], paths["validate"], strict=True):
+            for theirs, other in zip(parts["train"], paths["train"], strict=True):
+                if path == other and ours.gt.roi.intersects(theirs.gt.roi):
+                    raise InputError(
+                        f"datasplit.validate.{ours.name} and datasplit.train.{theirs.name} share "
+                        f"labels of {path}: give regions that do not overlap"
+                    )
 
     def _dataset(
         self, key: str, name: str, volume: VolumeConfig, opened: dict[str, Array]

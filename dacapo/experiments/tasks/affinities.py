@@ -57,6 +57,8 @@ class AffinitiesTaskConfig(TaskConfig):
         for key in ("bias", "long_bias", "min_size"):
             if not getattr(self, key):
                 raise InputError(f"task.{key} is empty: give at least one value to try")
+            if len(set(getattr(self, key))) < len(getattr(self, key)):
+                raise InputError(f"task.{key}={getattr(self, key)} has a value twice")
         for key in ("lsd_sigma", "balance_most"):
             if getattr(self, key) <= 0:
                 raise InputError(f"task.{key}={getattr(self, key)} must be positive")

@@ -9,7 +9,6 @@ from itertools import product
 import numpy as np
 from funlib.geometry import Coordinate, Roi
 
-from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets import Dataset
 
 _BLOCK = 32
@@ -28,7 +27,8 @@ class CropSampler:
     """Draws crops that hold an annotated voxel, each annotated voxel as likely as another.
 
     The annotation is counted once in blocks, so the index stays small for any volume; a draw looks
-    at one block. A crop lies inside the labels along every axis where they are large enough.
+    at one block. A crop lies inside the labels along every axis where they are large enough, or
+    reaches beyond them by less than a voxel of raw where labels are finer.
 
     Args:
         datasets: with at least one annotated voxel in all.
@@ -41,19 +41,11 @@ class CropSampler:
         self._blocks: list[tuple[int, Roi]] = []
         counts: list[int] = []
         for number, dataset in enumerate(datasets):
-            annotated = 0
             for block in _blocks(dataset):
                 count = int(dataset.read_mask(block).sum())
-                annotated += count
                 if count:
                     self._blocks.append((number, block))
                     counts.append(count)
-            if not annotated:
-                raise InputError(
-                    f"dataset {dataset.name}: no voxel is annotated "
-                    f"(mask {dataset.mask.name if dataset.mask else 'none'} is 0 everywhere in "
-                    f"{dataset.gt.name})"
-                )
         self._until = np.cumsum(counts)
 
     def draw(self, rng: np.random.Generator) -> Crop:
@@ -86,7 +78,7 @@ def _begin(rng: np.random.Generator, at: int, size: int, low: int, high: int, st
     begin = at - (at - low) % step - before
     if high - low <= size:
         return low - (size - (high - low)) // 2 // step * step
-    return min(max(begin, low), low + (high - low - size) // step * step)
+    return min(max(begin, low), low - (size - (high - low)) // step * step)
 
 
 def _blocks(dataset: Dataset) -> list[Roi]:

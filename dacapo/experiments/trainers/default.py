@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from math import inf
 from typing import TYPE_CHECKING
 
 from dacapo.config import config, not_identity
@@ -61,10 +62,10 @@ class DefaultTrainerConfig(TrainerConfig):
 
     def __post_init__(self) -> None:
         for key in ("batch_size", "learning_rate", "checkpoint_interval"):
-            if getattr(self, key) <= 0:
+            if not 0 < getattr(self, key) < inf:
                 raise InputError(f"trainer.{key}={getattr(self, key)} must be positive")
         for key in ("num_workers", "warmup_iterations", "weight_decay", "final_rate"):
-            if getattr(self, key) < 0:
+            if not 0 <= getattr(self, key) < inf:
                 raise InputError(f"trainer.{key}={getattr(self, key)} must not be negative")
         if self.schedule_iterations is not None and self.schedule_iterations < 1:
             raise InputError(
@@ -73,7 +74,7 @@ class DefaultTrainerConfig(TrainerConfig):
             )
         for key in ("num_threads", "gradient_clip"):
             value = getattr(self, key)
-            if value is not None and value <= 0:
+            if value is not None and not 0 < value < inf:
                 raise InputError(f"trainer.{key}={value} must be positive (or null)")
 
     def build(self) -> DefaultTrainer:

@@ -54,6 +54,7 @@ class DefaultTrainer(Trainer):
         self._num_workers = num_workers
         if num_threads is not None:
             torch.set_num_threads(num_threads)
+        torch.get_num_threads()  # settles the main thread's number before a worker sets its own
 
     @property
     def device(self) -> torch.device:
@@ -61,10 +62,10 @@ class DefaultTrainer(Trainer):
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:
             device = torch.device(self._device)
-        except RuntimeError as error:
-            raise InputError(f"trainer.device={self._device}: {error}") from error
-        if device.type == "cuda" and not torch.cuda.is_available():
-            raise InputError(f"trainer.device={self._device}: no GPU is available here")
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"trainer.device={self._device} is not available: {reason}") from error
         return device
 
     def batches(

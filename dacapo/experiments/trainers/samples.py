@@ -84,14 +84,11 @@ class BatchMaker:
     def _targets(self, sample: Sample) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Raw (C, *input), target and weight (C', *output)."""
         gt, mask = sample.gt[None], sample.mask[None]
-        target = self._predictor.create_target(gt, self._shape.output_voxel_size)
-        weight = self._predictor.create_weight(gt, target, mask)
-        inner: tuple[slice, ...] = tuple(
+        size = self._shape.output_voxel_size
+        region: tuple[slice, ...] = tuple(
             slice((n - o) // 2, (n - o) // 2 + o)
             for n, o in zip(gt.shape[1:], self._shape.output_shape, strict=True)
         )
-        return (
-            centred(sample.raw),
-            target[0][:, *inner],
-            weight[0][:, *inner],
-        )
+        target = self._predictor.create_target(gt, size)
+        weight = self._predictor.create_weight(gt, target, mask, size, region)
+        return centred(sample.raw), target[0][:, *region], weight[0]

@@ -60,7 +60,10 @@ def test_a_mask_larger_than_the_labels_counts_within_them_only() -> None:
     [
         ({"gt": array(np.ones((3, 4)), name="gt")}, "gt: labels must be integers, not float64"),
         ({"gt": array(np.ones((3, 4), int), (6, 2), name="gt")}, "one must divide the other"),
-        ({"gt": array(np.ones((3, 4), int), offset=(2, 0), name="gt")}, "by 0.5 voxels along y"),
+        (
+            {"gt": array(np.ones((3, 4), int), offset=(2, 0), name="gt")},
+            "by 0.5 voxels of raw",
+        ),
         ({"gt": array(np.ones((3, 4), int), offset=(400, 0), name="gt")}, "do not overlap"),
         ({"gt": array(np.ones((9, 4), int), name="gt")}, "gt reaches beyond raw"),
         ({"gt": array(np.ones((2, 3, 4), int), name="gt")}, "one channel expected"),
@@ -71,6 +74,31 @@ def test_a_mask_larger_than_the_labels_counts_within_them_only() -> None:
 def test_what_does_not_fit(changes: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         dataset(**changes)
+
+
+def test_nothing_annotated() -> None:
+    empty = array(np.zeros((3, 4), int), offset=(8, 4), name="gt")
+    background = array(np.ones((3, 4), int), offset=(8, 4), name="mask")
+    for to_score in (True, False):
+        dataset().check_annotated(to_score)
+        with pytest.raises(InputError, match="dataset a: nothing is annotated: gt 0 everywhere"):
+            dataset(gt=empty).check_annotated(to_score)
+        with pytest.raises(InputError, match="nothing is annotated: gt, or gt is 0 everywhere"):
+            dataset(mask=empty).check_annotated(to_score)
+    dataset(gt=empty, mask=background).check_annotated(to_score=False)  # background by choice
+    with pytest.raises(InputError, match="nothing is annotated"):
+        dataset(gt=empty, mask=background).check_annotated(to_score=True)
+
+
+def test_pixels_and_nanometres_do_not_mix() -> None:
+    pixels = Array(GT.source, GT.voxel_size, GT.offset, "pixel", ("y", "x"), "gt")
+    with pytest.raises(InputError, match="gt is measured in pixel, raw in nm"):
+        dataset(gt=pixels)
+
+
+def test_labels_may_be_true_and_false() -> None:
+    truth = array(np.ones((3, 4), bool), offset=(8, 4), name="gt")
+    assert dataset(gt=truth).read_gt(GT.roi).dtype == np.uint8
 
 
 def test_values_that_are_not_finite_are_found_in_any_slab() -> None:

@@ -60,6 +60,27 @@ class TestPredictor:
         assert (weight[0, 2, :, :, -3:] == 0).all()
         assert (weight[:, 3:][:, :, labels[0] == 0] == 0).all()  # background has no shape
 
+    def test_the_shape_of_an_object_is_known_less_beside_what_is_not_annotated(self) -> None:
+        predictor = AffinitiesPredictor([[1, 0]], lsds=True, lsd_sigma=2.0)
+        labels = torch.ones(1, 40, 40, dtype=torch.int32)
+        mask = torch.ones(1, 40, 40)
+        mask[:, :20] = 0
+        weight = predictor.create_weight(labels, predictor.create_target(labels), mask)[0, 1]
+        assert weight[19, 20] == 0
+        assert 0.5 < weight[20, 20] < 0.7
+        assert weight[27, 20] == pytest.approx(1.0, abs=1e-6)
+
+    def test_classes_are_balanced_within_what_is_trained(self) -> None:
+        predictor = AffinitiesPredictor([[0, 1]])
+        labels = torch.ones(1, 12, 12, dtype=torch.int32)
+        labels[0, :4] = torch.arange(2, 50).reshape(4, 12)  # context of objects of one voxel
+        labels[0, 6:, 6:] = 99
+        target = predictor.create_target(labels)
+        region = (slice(5, 11), slice(2, 10))
+        weight = predictor.create_weight(labels, target, torch.ones_like(labels), region=region)
+        assert weight.shape == (1, 1, 6, 8)
+        assert weight.mean() == pytest.approx(1.0)
+
 
 class TestLoss:
     def test_weight_0_has_exactly_no_influence(self) -> None:

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from funlib.geometry import Coordinate
 
 from dacapo.arrays import Array
-from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.trainers.crops import CropSampler
 from dacapo.ops.draws import generator
@@ -57,6 +55,15 @@ def test_labels_smaller_than_a_crop_are_in_its_middle() -> None:
     assert crop.roi.shape[0] == 160
 
 
-def test_nothing_annotated_is_an_error() -> None:
-    with pytest.raises(InputError, match=r"dataset a: no voxel is annotated \(mask mask is 0"):
-        CropSampler([dataset(np.zeros((8, 70, 70), np.uint8))], VOXEL)
+def test_labels_finer_than_raw_whose_extent_is_no_multiple_of_raws_voxels() -> None:
+    raw = Array(np.zeros((20, 20), np.uint8), Coordinate(8, 8), Coordinate(0, 0), name="raw")
+    known = np.zeros((33, 33), np.uint8)
+    known[-1] = 1
+    size = Coordinate(4, 4)
+    gt = Array(np.ones((33, 33), np.uint8), size, Coordinate(0, 0), name="gt")
+    data = Dataset("a", raw, gt, Array(known, size, Coordinate(0, 0), name="mask"), (0, 255))
+    sampler = CropSampler([data], Coordinate(32, 32))
+    for i in range(50):
+        crop = sampler.draw(generator(i))
+        assert data.read_mask(crop.roi).any()
+        assert all(b % 8 == 0 for b in crop.roi.begin)

@@ -78,7 +78,8 @@ def test_optimizers(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "message"), [("toaster", "trainer.device=toaster"), ("cuda:99", "no GPU")]
+    ("device", "message"),
+    [("toaster", "trainer.device=toaster"), ("cuda:99", "trainer.device=cuda:99 is not available")],
 )
 def test_no_such_device(device: str, message: str) -> None:
     if device.startswith("cuda") and torch.cuda.is_available():

@@ -10,7 +10,7 @@ import numpy as np
 from funlib.geometry import Coordinate, Roi
 
 from dacapo.arrays import Array
-from dacapo.arrays.units import from_world
+from dacapo.arrays.units import from_world, is_pixel
 from dacapo.errors import InputError
 
 
@@ -49,6 +49,11 @@ class Dataset:
                     f"{from_world(raw.voxel_size, raw.unit)} {raw.unit} of raw: along each axis "
                     f"one must divide the other"
                 )
+            if is_pixel(array.unit) != is_pixel(raw.unit):
+                raise InputError(
+                    f"{array.name} is measured in {array.unit}, {raw.name} in {raw.unit}: give "
+                    f"voxel_size and unit for both"
+                )
             _check_aligned(raw, array)
             if not raw.roi.intersects(array.roi):
                 raise InputError(
@@ -80,7 +85,8 @@ class Dataset:
 
     def read_gt(self, roi: Roi) -> np.ndarray[Any, Any]:
         """Labels (*spatial) as they stand in the file; 0 beyond."""
-        return _spatial(self.gt.read(roi, beyond="zero"), roi.dims)
+        labels = _spatial(self.gt.read(roi, beyond="zero"), roi.dims)
+        return labels.astype(np.uint8) if labels.dtype == np.bool_ else labels
 
     def read_mask(self, roi: Roi) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """1 where annotated (*spatial); 0 beyond the labels."""
@@ -91,6 +97,27 @@ class Dataset:
                 mask &= self._inside(roi)
             return np.asarray(mask, np.uint8)
         return self._inside(roi).astype(np.uint8)
+
+    def check_annotated(self, to_score: bool) -> None:
+        """Refuse labels that say nothing.
+
+        Args:
+            to_score: an object is needed too; to train on, annotated background is enough where a
+                mask says that it is annotated.
+        """
+        for begin, labels in _slabs(self.gt):
+            start = list(self.gt.roi.begin)
+            start[0] += begin * self.gt.voxel_size[0]
+            shape = Coordinate(labels.shape[-self.gt.dims :]) * self.gt.voxel_size
+            known = self.read_mask(Roi(start, shape)) != 0
+            if self.mask is None or to_score:
+                known &= _spatial(labels, self.gt.dims) != 0
+            if known.any():
+                return
+        mask = "" if self.mask is None else f", or {self.mask.name} is"
+        raise InputError(
+            f"dataset {self.name}: nothing is annotated: {self.gt.name}{mask} 0 everywhere"
+        )
 
     def _inside(self, roi: Roi) -> np.ndarray[Any, np.dtype[np.bool_]]:
         begin, shape = self.gt.to_voxels(roi)
@@ -148,10 +175,10 @@ def _divides(one: Coordinate, other: Coordinate) -> bool:
 
 def _check_aligned(raw: Array, array: Array) -> None:
     shift = array.offset - raw.offset
-    for axis, s, a, b in zip(raw.axis_names, shift, raw.voxel_size, array.voxel_size, strict=True):
-        if s % min(a, b):
+    for axis, s, size in zip(raw.axis_names, shift, raw.voxel_size, strict=True):
+        if s % size:
             raise InputError(
-                f"{array.name} is shifted against {raw.name} by {s / min(a, b):.3g} voxels along "
+                f"{array.name} is shifted against {raw.name} by {s / size:.3g} voxels of raw along "
                 f"{axis}: the offsets must differ by whole voxels"
             )
 

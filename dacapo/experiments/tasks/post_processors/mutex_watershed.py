@@ -17,6 +17,8 @@ from dacapo.experiments.tasks.post_processors.post_processor import (
 from dacapo.ops.fragments import absorb_small
 from dacapo.prefetch import prefetch
 
+_MOST_THREADS = 4  # each holds a copy of the weights and a list of the edges
+
 
 @dataclass(frozen=True)
 class MutexWatershedParameters(PostProcessorParameters):
@@ -67,7 +69,7 @@ class MutexWatershedPostProcessor(PostProcessor[MutexWatershedParameters]):
         return absorb_small(segments, parameters.min_size)
 
     def process_all(self, prediction: Volume) -> Iterator[tuple[MutexWatershedParameters, Volume]]:
-        threads = torch.get_num_threads()
+        threads = min(torch.get_num_threads(), _MOST_THREADS)
         every = prefetch(
             lambda i: self._segments(prediction, *self._biases[i]),
             begin=0,

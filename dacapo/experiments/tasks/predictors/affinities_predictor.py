@@ -13,8 +13,14 @@ from dacapo.experiments.architectures.architecture import Architecture
 from dacapo.experiments.arraytypes import ProbabilityArray
 from dacapo.experiments.model import Model
 from dacapo.experiments.tasks.predictors.predictor import Predictor
+from dacapo.nn.initialize import initialize
 from dacapo.ops.affinities import affinities, both_known, reach
-from dacapo.ops.descriptors import TRUNCATE, local_shape_descriptors, num_descriptors
+from dacapo.ops.descriptors import (
+    TRUNCATE,
+    local_shape_descriptors,
+    num_descriptors,
+    window_share,
+)
 from dacapo.ops.weights import balance
 
 
@@ -56,12 +62,10 @@ class AffinitiesPredictor(Predictor):
         return ProbabilityArray(names + lsds)
 
     def create_model(self, architecture: Architecture) -> Model:
-        head = nn.Conv2d if self.dims == 2 else nn.Conv3d
-        return Model(
-            architecture,
-            head(architecture.num_out_channels, self.num_channels, 1),
-            eval_activation=nn.Sigmoid(),
-        )
+        convolution = nn.Conv2d if self.dims == 2 else nn.Conv3d
+        head = convolution(architecture.num_out_channels, self.num_channels, 1)
+        initialize(head)
+        return Model(architecture, head, eval_activation=nn.Sigmoid())
 
     def create_target(self, gt: Tensor, voxel_size: Coordinate | None = None) -> Tensor:
         target = affinities(gt, self.neighborhood).float()
@@ -71,15 +75,27 @@ class AffinitiesPredictor(Predictor):
         described = local_shape_descriptors(gt, self._sigma(voxel_size), voxel_size)
         return torch.cat([target, described], dim=1)
 
-    def create_weight(self, gt: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-        known = both_known(mask, self.neighborhood)
-        weight = balance(target[:, : len(self.neighborhood)], known, self.balance_most)
+    def create_weight(
+        self,
+        gt: Tensor,
+        target: Tensor,
+        mask: Tensor,
+        voxel_size: Coordinate | None = None,
+        region: tuple[slice, ...] | None = None,
+    ) -> Tensor:
+        region = region or (slice(None),) * self.dims
+        known = both_known(mask, self.neighborhood)[:, :, *region]
+        affinity = target[:, : len(self.neighborhood)][:, :, *region]
+        weight = balance(affinity, known, self.balance_most)
         if not self.lsds:
             return weight
-        # The shape of an object is known inside of it; the background has none.
-        inside = ((gt != 0) & (mask != 0)).float()
-        num = num_descriptors(self.dims)
-        return torch.cat([weight, inside[:, None].expand(-1, num, *inside.shape[1:])], dim=1)
+        # The background has no shape. Where a part of the window is not annotated, an object may
+        # go on there, so its shape is known the less the larger that part.
+        voxel_size = voxel_size or Coordinate((1,) * self.dims)
+        share = window_share(mask, self._sigma(voxel_size), voxel_size)
+        inside = (share * ((gt != 0) & (mask != 0)))[:, None, *region]
+        lsds = inside.expand(-1, num_descriptors(self.dims), *inside.shape[2:])
+        return torch.cat([weight, lsds], dim=1)
 
     def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
         below, above = (Coordinate(r) * voxel_size for r in reach(self.neighborhood))

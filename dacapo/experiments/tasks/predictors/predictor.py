@@ -42,8 +42,21 @@ class Predictor(ABC):
         """
 
     @abstractmethod
-    def create_weight(self, gt: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-        """(B, C, *spatial) float32; exactly 0 where the target is not known."""
+    def create_weight(
+        self,
+        gt: Tensor,
+        target: Tensor,
+        mask: Tensor,
+        voxel_size: Coordinate | None = None,
+        region: tuple[slice, ...] | None = None,
+    ) -> Tensor:
+        """(B, C, *spatial) float32; exactly 0 where the target is not known.
+
+        Args:
+            voxel_size: of the labels; None: equal along all axes.
+            region: the part of the spatial axes that is trained, and so balanced and returned; the
+                rest is context. None: all.
+        """
 
     def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
         """The labels that the targets of a region depend on."""

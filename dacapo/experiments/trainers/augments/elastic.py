@@ -58,6 +58,11 @@ class Elastic(Augment):
         self._spacing, self._jitter, self._angle = spacing, jitter, angle
 
     def margin(self, size: Coordinate, voxel_size: Coordinate) -> Coordinate:
+        """Enough for one turn and the bend.
+
+        Turns in several planes may add up to reach beyond it by a few voxels at the corners, which
+        then count as not annotated.
+        """
         from dacapo.ops.warp import planes
 
         bend = math.ceil(3 * self._jitter * min(voxel_size))

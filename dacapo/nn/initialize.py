@@ -1,0 +1,37 @@
+"""Fresh weights that do not depend on what else is initialised."""
+
+from __future__ import annotations
+
+import zlib
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+_CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+def initialize(network: nn.Module) -> None:
+    """Kaiming initialisation of all convolutions (He et al. 2015), biases 0.
+
+    Each draws from a generator of its own, a function of torch's present seed and of its name: two
+    networks share what has the same name and shape.
+    """
+    before_relu = {
+        layer
+        for sequence in network.modules()
+        if isinstance(sequence, nn.Sequential)
+        for layer, following in pairwise(sequence)
+        if isinstance(following, nn.ReLU)
+    }
+    for name, module in network.named_modules():
+        if isinstance(module, _CONVOLUTIONS):
+            seed = (torch.initial_seed() + zlib.crc32(name.encode())) % 2**63
+            generator = torch.Generator(module.weight.device).manual_seed(seed)
+            nn.init.kaiming_normal_(
+                module.weight,
+                nonlinearity="relu" if module in before_relu else "linear",
+                generator=generator,
+            )
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
