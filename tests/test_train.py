@@ -89,6 +89,18 @@ def test_an_interrupted_run_ends_equal(
     assert scores.scores == folder(whole).read_history().scores
 
 
+def test_two_threads_end_equal_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    more = ("name=a", "trainer.num_threads=2", "architecture.num_fmaps=12")
+    train(small_run_config(*more), tmp_path / "whole")
+    stop_after(monkeypatch, 5, RuntimeError("killed"))
+    with pytest.raises(RuntimeError, match="killed"):
+        train(small_run_config(*more), tmp_path / "killed")
+    monkeypatch.undo()
+    train(small_run_config(*more), tmp_path / "killed")
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+    assert equal(final_state(tmp_path / "killed"), final_state(tmp_path / "whole"))
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_the_same_command_goes_on(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, number: int
