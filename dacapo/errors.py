@@ -31,6 +31,8 @@ def one_line_errors() -> Iterator[None]:
         _exit(str(error))
     except (HydraException, OmegaConfBaseException) as error:
         _exit(_readable(error))
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None  # before training began: nothing to save or to explain
 
 
 def _exit(message: str) -> None:

@@ -62,7 +62,8 @@ class RunConfig:
     datasplit_config: DataSplitConfig
     """The data to train and to validate on."""
     name: str
-    """Names the run's folder, together with the repetition; '' takes the default name."""
+    """Names the run's folder, together with the repetition; '' takes the default, made of
+    the names of the classes, which are those of the options where a class has only one."""
     repetition: int
     """Seeds everything random."""
     num_iterations: int
