@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from itertools import pairwise
 
@@ -12,10 +13,11 @@ _CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 def initialize(network: nn.Module) -> None:
-    """Kaiming initialisation of all convolutions (He et al. 2015), biases 0.
+    """Kaiming initialisation of convolutions (He et al. 2015), biases 0.
 
-    Each draws from a generator of its own, a function of torch's present seed and of its name: two
-    networks share what has the same name and shape.
+    With the gain of a ReLU where one follows, and torch's own smaller one of 1 / sqrt(3) elsewhere,
+    which learns faster at first. Each draws from a generator of its own, a function of torch's
+    present seed and of its name: two networks share what has the same name and shape.
     """
     before_relu = {
         layer
@@ -28,10 +30,9 @@ def initialize(network: nn.Module) -> None:
         if isinstance(module, _CONVOLUTIONS):
             seed = (torch.initial_seed() + zlib.crc32(name.encode())) % 2**63
             generator = torch.Generator(module.weight.device).manual_seed(seed)
-            nn.init.kaiming_normal_(
-                module.weight,
-                nonlinearity="relu" if module in before_relu else "linear",
-                generator=generator,
-            )
+            if module in before_relu:
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+            else:
+                nn.init.kaiming_uniform_(module.weight, a=math.sqrt(5), generator=generator)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
