@@ -163,7 +163,7 @@ def _criteria(runs: Sequence[RunRecord]) -> dict[str, dict[str, Any]]:
     for run in runs:
         assert run.history.header is not None
         for criterion in run.history.header.criteria:
-            attributes = {k: v for k, v in criterion.items() if k != "name"}
+            attributes = {k: v for k, v in criterion.items() if k not in ("name", "store_best")}
             known = found.setdefault(criterion["name"], attributes)
             if known != attributes:
                 raise InputError(

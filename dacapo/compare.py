@@ -12,6 +12,7 @@ import numpy as np
 from dacapo.collect import RunRecord, collect, read_runs, write_dataset
 from dacapo.config import config, from_arguments
 from dacapo.errors import one_line_errors
+from dacapo.experiments.validation_scores import mean_over_datasets
 
 
 @config(None)
@@ -55,7 +56,14 @@ def _print_tables(runs: Sequence[RunRecord]) -> None:
     from dacapo.report import table
 
     headers = [run.history.header for run in runs if run.history.header is not None]
-    criteria = list(dict.fromkeys(c["name"] for header in headers for c in header.criteria))
+    criteria = list(
+        dict.fromkeys(
+            c["name"]
+            for header in headers
+            for c in header.criteria
+            if c.get("store_best", 1) or c["name"] == header.selected_by
+        )
+    )
     table(
         "Runs",
         ["run", "status", "trained", "best at", *criteria, "parameters"],
@@ -83,7 +91,7 @@ def _row(run: RunRecord, criteria: Sequence[str]) -> list[str]:
     if best is None or header is None:
         return [*row, "", *[""] * len(criteria), "no scores"]
     iteration, setting, _ = best
-    means = np.nanmean(history.values()[iteration, :, setting], axis=0)
+    means = mean_over_datasets(history.values()[iteration, :, setting])
     scores = {c["name"]: f"{mean:.3f}" for c, mean in zip(header.criteria, means, strict=True)}
     return [
         *row,

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dacapo.experiments.datasplits.datasets import Dataset
+from dacapo.experiments.tasks.evaluators import Evaluator
 from dacapo.experiments.training_stats import TrainingStats
 from dacapo.experiments.validation_scores import ValidationScores
 
@@ -17,17 +18,21 @@ Labels = np.ndarray[Any, np.dtype[Any]]
 _SMOOTH = 25
 
 
-def draw_segmentation(dataset: Dataset, segmentation: Labels, title: str) -> bytes:
+def draw_segmentation(
+    dataset: Dataset, evaluator: Evaluator, segmentation: Labels, title: str
+) -> bytes:
     """Raw, truth and segmentation side by side, in middle slices.
 
     A segment that is the best match of a truth object has that object's colour; so a right
     segmentation looks like the truth, and what is split off or invented stands out.
 
     Args:
-        segmentation: (*spatial), of the dataset's labelled region.
+        evaluator: says how truth and segmentation are shown as labels.
+        segmentation: of the dataset's labelled region.
     """
     roi = dataset.gt.roi
     raw, gt = dataset.read_raw(roi)[0], dataset.read_gt(roi)
+    gt, segmentation = evaluator.shown(gt, segmentation)
     gt = np.where(dataset.read_mask(roi) != 0, gt, np.zeros((), gt.dtype))
     raw = _to_shape(raw, gt.shape)
     truth, segments = _matching_colours(gt, segmentation)
@@ -40,7 +45,7 @@ def draw_segmentation(dataset: Dataset, segmentation: Labels, title: str) -> byt
         grey = np.repeat(np.clip(raw[index], 0, 1)[..., None], 3, axis=-1)
         panels = {
             f"raw, {name}": grey,
-            "truth (grey: not counted)": _overlay(grey, truth[index], gt[index]),
+            "truth (grey: background or not annotated)": _overlay(grey, truth[index], gt[index]),
             "segmentation": _overlay(grey, segments[index], segmentation[index]),
         }
         for axis, (panel, image) in zip(row, panels.items(), strict=True):

@@ -22,7 +22,7 @@ from rich.table import Table
 
 from dacapo.experiments.training_iteration_stats import TrainingIterationStats
 from dacapo.experiments.training_stats import TrainingStats
-from dacapo.experiments.validation_scores import ValidationScores
+from dacapo.experiments.validation_scores import ValidationScores, mean_over_datasets
 
 console = Console(highlight=False, soft_wrap=True, markup=False)
 if not console.is_terminal:
@@ -80,18 +80,24 @@ def score_line(stats: TrainingStats, scores: ValidationScores, criterion: str) -
 
 
 def show_scores(scores: ValidationScores, criterion: str) -> None:
-    """A table of each validation, with the parameters that are best for it."""
+    """A table of each validation, with the parameters that are best for it.
+
+    It shows the selecting criterion and those that are worth keeping weights for.
+    """
+    declared = scores.evaluation_scores
+    shown = [c for c in scores.criteria if c == criterion or declared.store_best(c)]
+    columns = [scores.criteria.index(c) for c in shown]
     rows = []
     for one in scores.scores:
         best = scores.subscores([one]).best(criterion)
         if best is None:
-            rows.append([f"{one.iteration}", *["nan"] * len(scores.criteria), "none"])
+            rows.append([f"{one.iteration}", *["nan"] * len(shown), "none"])
             continue
-        means = np.nanmean(np.asarray(one.scores)[:, best.parameters], axis=0)
+        means = mean_over_datasets(np.asarray(one.scores)[:, best.parameters][:, columns])
         rows.append([f"{one.iteration}", *(f"{m:.3f}" for m in means), best.label])
     overall = scores.best(criterion)
     caption = "" if overall is None else f"best: iteration {overall.iteration}, {overall.text}"
-    table("Validation", ["iteration", *scores.criteria, "parameters"], rows, caption)
+    table("Validation", ["iteration", *shown, "parameters"], rows, caption)
 
 
 def elapsed(since: float) -> str:

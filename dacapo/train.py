@@ -270,6 +270,7 @@ def _draw(run: Run, folder: RunFolder, writer: RunWriter) -> None:
     dataset = run.datasplit.validate[0]
     picture = draw_segmentation(
         dataset,
+        run.task.evaluator,
         segment(run, dataset, best.parameters),
         f"{run.name}/{run.repetition}, iteration {best.iteration}: {best.text}",
     )

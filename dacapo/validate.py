@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from dacapo.arrays.units import in_nm
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.run import Run
+from dacapo.experiments.tasks.evaluators import Truth
 from dacapo.experiments.validation_iteration_scores import ValidationIterationScores
 from dacapo.predict import predict
 
@@ -15,18 +19,35 @@ from dacapo.predict import predict
 def validate(run: Run) -> ValidationIterationScores:
     """Score the present weights on every validation dataset with every parameter.
 
-    The whole labelled region is scored; where truth or mask is 0, no voxel counts.
+    The whole labelled region is scored; what is not annotated does not count.
     """
     criteria = run.validation_scores.criteria
     scores = []
     for dataset in run.datasplit.validate:
-        gt, mask = dataset.read_gt(dataset.gt.roi), dataset.read_mask(dataset.gt.roi)
+        score = run.task.evaluator.against(truth(dataset, run.task.predictor.classes))
         rows = []
         for _, segmentation in run.task.post_processor.process_all(predict(run, dataset)):
-            evaluated = run.task.evaluator.evaluate(segmentation, gt, mask)
+            evaluated = score(segmentation)
             rows.append([float(getattr(evaluated, criterion)) for criterion in criteria])
         scores.append(rows)
     return ValidationIterationScores(run.training_stats.trained_until(), scores)
+
+
+def truth(dataset: Dataset, classes: Sequence[str] = ()) -> Truth:
+    """All that a dataset says of its labelled region.
+
+    Args:
+        classes: of the task; where the dataset annotates some of them only, each has its own mask.
+    """
+    roi = dataset.gt.roi
+    mask = dataset.read_mask(roi)
+    if classes and dataset.classes is not None:
+        mask = np.stack([mask * np.uint8(a) for a in dataset.annotates(classes)])
+    skeletons = dataset.skeletons
+    if skeletons is not None:
+        at = (skeletons.position - np.array(roi.begin)) / np.array(dataset.gt.voxel_size)
+        skeletons = replace(skeletons, position=at)
+    return Truth(dataset.read_gt(roi), mask, in_nm(dataset.gt.voxel_size), skeletons)
 
 
 def segment(run: Run, dataset: Dataset, parameters: int) -> np.ndarray[Any, Any]:

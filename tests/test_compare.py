@@ -30,8 +30,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Vali
         "one/0": trained(runs_dir, "name=one"),
         "one/1": trained(runs_dir, "name=one", "repetition=1"),
         "two/0": trained(
-            runs_dir, "name=two", "validation_interval=3", "task.bias=[0.5,0.9]",
-            "task.min_size=[0,5]", "trainer.learning_rate=0.01", "datasplit.seed=3",
+            runs_dir, "name=two", "validation_interval=3", "task.post_processor.bias=[0.5,0.9]",
+            "task.post_processor.min_size=[0,5]", "trainer.learning_rate=0.01", "datasplit.seed=3",
             "trainer/augments=[mirror]",
         ),
     }  # fmt: skip
@@ -61,11 +61,11 @@ def cells_equal(dataset: xr.Dataset, scores: dict[str, ValidationScores]) -> int
 def test_named_cells_survive_the_disk(runs: Any, tmp_path: Path, suffix: str) -> None:
     runs_dir, scores = runs
     dataset = collect(read_runs(runs_dir))
-    assert cells_equal(dataset, scores) == 96
+    assert cells_equal(dataset, scores) == 16 * 18
     path = write_dataset(dataset, tmp_path / f"all.{suffix}")
     opened = xr.open_zarr(path) if suffix == "zarr" else xr.open_dataset(path, engine="h5netcdf")
     back = opened.load()
-    assert cells_equal(back, scores) == 96
+    assert cells_equal(back, scores) == 16 * 18
     xr.testing.assert_equal(dataset, back)
     assert back.voi.attrs == dataset.voi.attrs
     assert [p.name for p in tmp_path.iterdir()] == [path.name]

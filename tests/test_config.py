@@ -14,6 +14,7 @@ from dacapo.experiments.datasplits import SyntheticDataSplitConfig
 from dacapo.experiments.run_config import GROUPS, RunConfig, TrainConfig
 from dacapo.experiments.starts import RunStartConfig
 from dacapo.experiments.tasks import AffinitiesTaskConfig
+from dacapo.experiments.tasks.post_processors import MutexWatershedConfig
 from dacapo.experiments.trainers import DefaultTrainerConfig
 from dacapo.experiments.trainers.augments import ElasticConfig, MirrorConfig
 from tests.conftest import SMALL, composed, small_run_config
@@ -23,9 +24,7 @@ def python_run_config(**changes: object) -> RunConfig:
     config = RunConfig(
         AffinitiesTaskConfig(
             neighborhood=[[1, 0, 0], [0, 1, 0], [0, 0, 1], [4, 0, 0], [0, 4, 0], [0, 0, 4]],
-            bias=[0.3, 0.5],
-            long_bias=[0.5],
-            long_stride=2,
+            post_processor=MutexWatershedConfig(bias=[0.3, 0.5], long_bias=[0.5], long_stride=2),
         ),
         UNetConfig(
             input_shape=[28, 28, 28],
@@ -70,6 +69,7 @@ def test_every_yaml_composes_and_builds(path: Path) -> None:
     group = str(path.parent.relative_to(conf_dir()))
     option = f"[{path.stem}]" if group == "trainer/augments" else path.stem
     overrides = [f"{group}={option}"]
+    classes = "task.classes={mito: [3, 4], er: [7]}"
     if path.stem.endswith("_2d"):
         overrides += ["task=affinities_2d", "architecture=unet_2d", "datasplit=synthetic_2d"]
     extra = {
@@ -79,11 +79,19 @@ def test_every_yaml_composes_and_builds(path: Path) -> None:
         ],
         "flyem": ["datasplit.raw=a.h5:raw", "datasplit.gt=a.h5:labels"],
         "run": ["start.run=a/0"],
+        "distance_classes": [classes],
+        "hot_distance": [classes],
+        "one_hot": [classes],
+        "argmax": ["task=one_hot", classes],
+        "threshold": ["task=hot_distance", classes],
+        "watershed": ["task=distance"],
+        "components": ["task=boundary"],
+        "pretrained": ["task.weights=a.safetensors"],
     }
     overrides = list(dict.fromkeys(overrides)) + extra.get(path.stem, [])
     config = RunConfig.from_hydra(composed(*overrides))
     for name, node in config.configs().items():
-        if node is not None and name != "datasplit":
+        if node is not None and name != "datasplit" and path.stem != "pretrained":
             node.build()
 
 
@@ -127,7 +135,7 @@ class TestIdentity:
                 ["datasplit.seed=1"],
                 ["datasplit.voxel_size=[8,8,9]"],
                 ["trainer/augments=[mirror]"],
-                ["task.bias=[0.3]"],
+                ["task.post_processor.bias=[0.3]"],
                 ["architecture.num_fmaps=5"],
                 ["num_iterations=12"],  # a longer schedule
                 ["start=run", "start.run=a/0"],
@@ -178,7 +186,10 @@ class TestIdentity:
         ("trainer.learning_rate=nan", "trainer.learning_rate=nan must be positive"),
         ("trainer.gradient_clip=nan", "trainer.gradient_clip=nan must be positive"),
         ("trainer.weight_decay=inf", "trainer.weight_decay=inf must not be negative"),
-        ("task.bias=[0.5,0.5]", r"task.bias=\[0.5, 0.5\] has a value twice"),
+        (
+            "task.post_processor.bias=[0.5,0.5]",
+            r"task.post_processor.bias=\[0.5, 0.5\] has a value twice",
+        ),
     ],
 )
 def test_bad_values_name_the_key(override: str, message: str) -> None:

@@ -26,7 +26,7 @@ _PICOMETRES = {
     "cm": 10**10, "centimeter": 10**10, "centimetre": 10**10,
     "m": 10**12, "meter": 10**12, "metre": 10**12,
 }  # fmt: skip
-_PARTS_OF_A_PIXEL = 1000
+_PARTS_OF_A_PIXEL = 1000  # as many as pm in a nm
 _PIXEL_NAMES = (PIXEL, "px", "pixels", "voxel")
 
 
@@ -82,3 +82,12 @@ def from_world(values: Coordinate, unit: str) -> list[float]:
     [4.6, 0.5]
     """
     return [v / scale_of(unit, "unit") for v in values]
+
+
+def in_nm(values: Coordinate) -> list[float]:
+    """World units in nm, or in pixels for data without a physical size.
+
+    >>> in_nm(Coordinate(4600, 500))
+    [4.6, 0.5]
+    """
+    return [v / _PICOMETRES["nm"] for v in values]

@@ -94,7 +94,7 @@ class Run:
         if not math.isfinite(value):
             raise self._not_finite("loss", value, batch)
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         most = self.trainer.gradient_clip or math.inf
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), most).item()
         if not math.isfinite(norm):
@@ -160,6 +160,21 @@ class Run:
                 f"architecture.input_shape has {dims}"
             )
 
+    def _check_classes(self) -> None:
+        """Classes that datasets name exist, and each class can be learned somewhere."""
+        classes = self.task.predictor.classes
+        for dataset in [*self.datasplit.train, *self.datasplit.validate]:
+            unknown = sorted(set(dataset.classes or ()) - set(classes))
+            if classes and unknown:
+                raise InputError(
+                    f"dataset {dataset.name}: classes names {unknown[0]}, which is none of "
+                    f"task.classes: {', '.join(classes)}"
+                )
+        learned = [dataset.annotates(classes) for dataset in self.datasplit.train]
+        for name, where in zip(classes, zip(*learned, strict=True), strict=True):
+            if not any(where):
+                raise InputError(f"task.classes: {name} is annotated in no training volume")
+
     def _sample_shape(self) -> SampleShape:
         """What a training sample looks like; checks that data and model fit each other."""
         first, dims = self.datasplit.train[0], self.architecture.dims
@@ -183,6 +198,7 @@ class Run:
                 f"{first.gt.name} has {from_world(first.gt.voxel_size, unit)}: change "
                 f"architecture.upsample_factors"
             )
+        self._check_classes()
         for dataset in self.datasplit.train:
             self._check_size(dataset.raw.name, dataset.raw.shape)
             dataset.check_annotated(to_score=False)

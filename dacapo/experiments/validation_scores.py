@@ -253,6 +253,14 @@ def criterion_attributes(evaluation_scores: EvaluationScores, criterion: str) ->
     return {**attributes, "units": units, "long_name": long_name}
 
 
+def mean_over_datasets(scores: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The mean along the first axis of what is a number; NaN where nothing is."""
+    known = ~np.isnan(scores)
+    count = known.sum(axis=0)
+    total = np.where(known, scores, 0.0).sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
 def _own_fields(parameters: Any) -> list[str]:
     names = (
         [f.name for f in fields(parameters)] if is_dataclass(parameters) else list(vars(parameters))

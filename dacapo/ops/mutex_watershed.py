@@ -22,6 +22,7 @@ def mutex_watershed(
     offsets: Sequence[Sequence[int]],
     strides: Sequence[Sequence[int]] | None = None,
     mask: Array | None = None,
+    random_strides: bool = False,
 ) -> Array:
     """Segment a volume by its edge weights.
 
@@ -34,6 +35,8 @@ def mutex_watershed(
         strides: an offset's edges are used only at voxels whose coordinates are multiples of its
             stride (default 1 everywhere).
         mask: (*spatial); voxels where it is 0 get label 0 and no edges.
+        random_strides: an offset's edges are used at as many voxels as its stride says, drawn at
+            random but always the same.
 
     Returns:
         (*spatial) uint32; segments from 1. Memory is linear in the number of edges used.
@@ -50,15 +53,24 @@ def mutex_watershed(
         inside = np.ascontiguousarray(mask != 0).reshape(volume.shape[1:])
     largest = float(np.abs(volume).max(initial=0.0))
     scale = (_LEVELS - 1) / largest if largest > 0 else 0.0
-    edges, attractive = _sorted_edges(volume, steps, stride, inside, scale)
+    edges, attractive = _sorted_edges(volume, steps, stride, random_strides, inside, scale)
     delta = steps @ np.array([volume.shape[2] * volume.shape[3], volume.shape[3], 1])
     roots = _merge(edges, attractive, delta, inside.size)
     segments: Array = _number(roots, inside.reshape(-1)).reshape(shape)
     return segments
 
 
+@numba.njit(cache=True, nogil=True, inline="always")
+def _mixed(number):  # type: ignore[no-untyped-def]
+    """A number's bits, mixed: a random draw that is a function of its key (splitmix64)."""
+    z = np.uint64(number) + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
 @numba.njit(cache=True, nogil=True)
-def _visit(volume, steps, stride, inside, scale, place, edges, attractive):  # type: ignore[no-untyped-def]
+def _visit(volume, steps, stride, drawn, inside, scale, place, edges, attractive):  # type: ignore[no-untyped-def]
     """Walk over all edges in use: count them by level (edges empty), or put them in their place."""
     channels, depth, height, width = volume.shape
     fill = len(edges) > 0
@@ -66,6 +78,9 @@ def _visit(volume, steps, stride, inside, scale, place, edges, attractive):  # t
     for c in range(channels):
         dz, dy, dx = steps[c]
         sz, sy, sx = stride[c]
+        one_in = np.uint64(sz * sy * sx)
+        if drawn:
+            sz = sy = sx = 1
         for z in range(0, depth, sz):
             if z + dz < 0 or z + dz >= depth:
                 continue
@@ -77,6 +92,8 @@ def _visit(volume, steps, stride, inside, scale, place, edges, attractive):  # t
                         continue
                     if not (inside[z, y, x] and inside[z + dz, y + dy, x + dx]):
                         continue
+                    if drawn and _mixed(c * size + (z * height + y) * width + x) % one_in != 0:
+                        continue
                     weight = volume[c, z, y, x]
                     level = _LEVELS - 1 - int(abs(weight) * scale)
                     if fill:
@@ -87,11 +104,19 @@ def _visit(volume, steps, stride, inside, scale, place, edges, attractive):  # t
 
 
 @numba.njit(cache=True, nogil=True)
-def _sorted_edges(volume, steps, stride, inside, scale):  # type: ignore[no-untyped-def]
+def _sorted_edges(volume, steps, stride, drawn, inside, scale):  # type: ignore[no-untyped-def]
     """Edges (channel * size + voxel) from the strongest to the weakest, by counting sort."""
     place = np.zeros(_LEVELS, np.int64)
     _visit(
-        volume, steps, stride, inside, scale, place, np.empty(0, np.int64), np.empty(0, np.bool_)
+        volume,
+        steps,
+        stride,
+        drawn,
+        inside,
+        scale,
+        place,
+        np.empty(0, np.int64),
+        np.empty(0, np.bool_),
     )
     total = place.sum()
     begin = np.zeros(_LEVELS, np.int64)
@@ -99,7 +124,7 @@ def _sorted_edges(volume, steps, stride, inside, scale):  # type: ignore[no-unty
     edges = np.empty(total, np.int64)
     attractive = np.empty(total, np.bool_)
     if total > 0:
-        _visit(volume, steps, stride, inside, scale, begin, edges, attractive)
+        _visit(volume, steps, stride, drawn, inside, scale, begin, edges, attractive)
     return edges, attractive
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 Labels = np.ndarray[Any, np.dtype[Any]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
+Whole = np.ndarray[Any, np.dtype[np.int64]]
 
 _DENSE_CELLS = 2**24
 
@@ -20,55 +21,96 @@ class Overlap:
 
     Attributes:
         counts: voxels in each cell.
-        truth, prediction: voxels of each truth object and of each predicted segment.
+        rows, columns: of each cell.
+        truth, prediction: voxels of each truth object (row) and of each predicted segment (column).
+        truth_ids, prediction_ids: the labels of rows and columns.
     """
 
     counts: Floats
+    rows: Whole
+    columns: Whole
     truth: Floats
     prediction: Floats
+    truth_ids: Labels
+    prediction_ids: Labels
 
     @property
     def total(self) -> float:
         return float(self.truth.sum())
 
+    def select(self, keep: np.ndarray[Any, np.dtype[np.bool_]]) -> Overlap:
+        """The table of some truth rows alone: the voxels of the others do not count."""
+        cells = keep[self.rows]
+        columns, counts = self.columns[cells], self.counts[cells]
+        sizes = np.bincount(columns, counts, len(self.prediction)).astype(np.float64)
+        return Overlap(
+            counts,
+            (np.cumsum(keep) - 1)[self.rows[cells]],
+            columns,
+            self.truth[keep],
+            sizes,
+            self.truth_ids[keep],
+            self.prediction_ids,
+        )
 
-def counted(truth: Labels, mask: Labels | None = None, ignore_smaller: int = 0) -> Labels:
-    """The voxels that a score counts: annotated, part of a truth object, and of one large enough.
-
-    Args:
-        ignore_smaller: truth objects with fewer counted voxels than this are left out.
-    """
-    keep: Labels = truth != 0
-    if mask is not None:
-        keep &= mask != 0
-    if ignore_smaller > 1 and keep.any():
-        which, sizes = np.unique(truth[keep], return_inverse=True, return_counts=True)[1:]
-        keep[keep] = (sizes >= ignore_smaller)[which]
-    return keep
+    def objects(self, ignore_smaller: int = 0) -> Overlap:
+        """The truth objects alone: not 0, and of at least so many counted voxels."""
+        return self.select((self.truth_ids != 0) & (self.truth >= ignore_smaller))
 
 
-def overlap(truth: Labels, prediction: Labels) -> Overlap:
+@dataclass(frozen=True)
+class Compact:
+    """Labels as 0..n-1, and the n labels."""
+
+    index: Whole
+    ids: Labels
+
+    @classmethod
+    def of(cls, labels: Labels) -> Compact:
+        """Labels of any shape, flattened; memory goes with their number, never with the largest."""
+        flat = np.ascontiguousarray(labels).reshape(-1)
+        if flat.dtype.kind not in "iu":
+            raise ValueError(f"labels must be integers, got {flat.dtype}")
+        if flat.size == 0:
+            return cls(np.zeros(0, np.int64), np.zeros(0, flat.dtype))
+        renumbered, mapping = fastremap.renumber(flat, preserve_zero=False)
+        ids = np.empty(len(mapping), flat.dtype)
+        places = np.fromiter(mapping.values(), np.int64, len(mapping)) - 1
+        ids[places] = np.fromiter(mapping.keys(), flat.dtype, len(mapping))
+        return cls(renumbered.astype(np.int64) - 1, ids)
+
+
+def overlap(truth: Labels | Compact, prediction: Labels) -> Overlap:
     """The overlap table of two label arrays of any shape; every voxel given counts.
 
-    Memory goes with the number of objects, never with the largest id. Predicted 0 is one segment:
-    deleting an object must not help.
+    Args:
+        truth: labels, or what `Compact.of` made of them, to be compared with many predictions.
+        prediction: 0 is a segment like any other.
     """
-    if truth.shape != prediction.shape:
-        raise ValueError(f"truth {truth.shape} and prediction {prediction.shape} differ in shape")
-    if truth.size == 0:
-        return Overlap(*(np.zeros(0) for _ in range(3)))
-    rows, num_rows = _compact(truth)
-    columns, num_columns = _compact(prediction)
-    cell = rows * np.int64(num_columns) + columns
-    if num_rows * num_columns <= max(_DENSE_CELLS, truth.size):
+    if not isinstance(truth, Compact):
+        if truth.shape != prediction.shape:
+            raise ValueError(
+                f"truth {truth.shape} and prediction {prediction.shape} differ in shape"
+            )
+        truth = Compact.of(truth)
+    found = Compact.of(prediction)
+    num_rows, num_columns = len(truth.ids), len(found.ids)
+    cell = truth.index * np.int64(num_columns) + found.index
+    if num_rows * num_columns <= max(_DENSE_CELLS, cell.size):
         counts = np.bincount(cell)
-        counts = counts[counts > 0]
+        cells = np.flatnonzero(counts)
+        counts = counts[cells]
     else:
-        counts = np.unique(cell, return_counts=True)[1]
+        cells, counts = np.unique(cell, return_counts=True)
+    rows, columns = np.divmod(cells, max(num_columns, 1))
     return Overlap(
         counts.astype(np.float64),
-        np.bincount(rows).astype(np.float64),
-        np.bincount(columns).astype(np.float64),
+        rows,
+        columns,
+        np.bincount(rows, counts, num_rows).astype(np.float64),
+        np.bincount(columns, counts, num_columns).astype(np.float64),
+        truth.ids,
+        found.ids,
     )
 
 
@@ -103,15 +145,5 @@ def adapted_rand(table: Overlap) -> tuple[float, float, float]:
 
 
 def _entropy(counts: Floats) -> float:
-    p = counts / counts.sum()
+    p = counts[counts > 0] / counts.sum()
     return float(-(p * np.log2(p)).sum())
-
-
-def _compact(labels: Labels) -> tuple[np.ndarray[Any, np.dtype[np.int64]], int]:
-    """Labels as 0..n-1, and n."""
-    flat = np.ascontiguousarray(labels).reshape(-1)
-    if flat.dtype.kind not in "iu":
-        raise ValueError(f"labels must be integers, got {flat.dtype}")
-    renumbered, mapping = fastremap.renumber(flat, preserve_zero=False)
-    index = renumbered.astype(np.int64) - 1
-    return index, len(mapping)

@@ -12,7 +12,7 @@ def balance(target: Tensor, known: Tensor, most: float = 20.0) -> Tensor:
     Args:
         target: (B, C, *spatial), 0 or 1.
         known: (B, C, *spatial), nonzero where the target counts.
-        most: a class is weighed up at most this many times.
+        most: a class is weighed up at most this many times; 1: no class is.
 
     Returns:
         (B, C, *spatial) float32: n / (2 n_class) where known, 0 elsewhere; its mean over the known
@@ -27,5 +27,5 @@ def balance(target: Tensor, known: Tensor, most: float = 20.0) -> Tensor:
     both = (ones > 0) & (zeros > 0)
     weight_one = torch.where(both, total / (2 * ones.clamp_min(1)), torch.ones_like(total))
     weight_zero = torch.where(both, total / (2 * zeros.clamp_min(1)), torch.ones_like(total))
-    weight_one, weight_zero = (w.clamp(max=most).float() for w in (weight_one, weight_zero))
+    weight_one, weight_zero = (w.clamp(1 / most, most).float() for w in (weight_one, weight_zero))
     return torch.where(positive, weight_one, weight_zero) * known

@@ -18,7 +18,7 @@ class Header:
     Attributes:
         datasets: names.
         parameters: label and fields of each setting of the post-processor.
-        criteria: name and attributes of each score.
+        criteria: name and attributes of each score; `store_best`: it belongs in a short table.
         selected_by: the criterion that selects the best iteration and parameters.
     """
 
@@ -38,7 +38,11 @@ class Header:
                 for i, label in enumerate(scores.parameter_labels)
             ],
             [
-                {"name": name, **criterion_attributes(scores.evaluation_scores, name)}
+                {
+                    "name": name,
+                    "store_best": int(bool(scores.evaluation_scores.store_best(name))),
+                    **criterion_attributes(scores.evaluation_scores, name),
+                }
                 for name in scores.criteria
             ],
             selected_by,

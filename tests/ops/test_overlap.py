@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage.metrics import adapted_rand_error, variation_of_information
 
-from dacapo.ops.overlap import adapted_rand, counted, overlap
+from dacapo.ops.overlap import adapted_rand, overlap
 from dacapo.ops.overlap import variation_of_information as voi
 
 labels = arrays(np.int64, (6, 7), elements=st.integers(0, 4))
@@ -18,7 +20,7 @@ labels = arrays(np.int64, (6, 7), elements=st.integers(0, 4))
 @settings(max_examples=200, deadline=None)
 @given(labels, labels)
 def test_voi_agrees_with_scikit_image(truth: np.ndarray, prediction: np.ndarray) -> None:
-    keep = counted(truth)
+    keep = truth != 0
     if not keep.any():
         assert np.isnan(voi(overlap(truth[keep], prediction[keep]))).all()
         return
@@ -30,7 +32,7 @@ def test_voi_agrees_with_scikit_image(truth: np.ndarray, prediction: np.ndarray)
 @settings(max_examples=200, deadline=None)
 @given(labels, labels)
 def test_adapted_rand_agrees_with_scikit_image(truth: np.ndarray, prediction: np.ndarray) -> None:
-    keep = counted(truth)
+    keep = truth != 0
     ours = adapted_rand(overlap(truth[keep], prediction[keep]))
     if keep.sum() < 2 or np.isnan(ours[0]):
         return  # no pairs: ours is NaN
@@ -49,7 +51,7 @@ def test_adapted_rand_agrees_with_scikit_image(truth: np.ndarray, prediction: np
 def test_renaming_objects_changes_nothing(
     truth: np.ndarray, prediction: np.ndarray, factor: int
 ) -> None:
-    keep = counted(truth)
+    keep = truth != 0
     a = overlap(truth[keep], prediction[keep])
     b = overlap(truth[keep] * factor, prediction[keep] * factor + 3)
     assert voi(a) == pytest.approx(voi(b), nan_ok=True)
@@ -59,7 +61,7 @@ def test_renaming_objects_changes_nothing(
 @settings(max_examples=100, deadline=None)
 @given(labels)
 def test_a_perfect_segmentation(truth: np.ndarray) -> None:
-    keep = counted(truth)
+    keep = truth != 0
     if keep.any():
         table = overlap(truth[keep], truth[keep])
         assert voi(table) == (0, 0)
@@ -113,11 +115,25 @@ def test_deleting_objects_does_not_help() -> None:
 
 def test_what_counts() -> None:
     truth = np.array([0, 1, 2, 2, 3, 3, 3])
-    mask = np.array([1, 1, 1, 1, 1, 0, 0])
-    assert counted(truth).tolist() == [False, True, True, True, True, True, True]
-    assert counted(truth, mask).tolist() == [False, True, True, True, True, False, False]
-    # Object 3 is small within the mask.
-    assert counted(truth, mask, 2).tolist() == [False, False, True, True, False, False, False]
+    prediction = np.array([7, 7, 7, 8, 8, 0, 0])
+    table = overlap(truth, prediction)
+    assert dict(zip(table.truth_ids.tolist(), table.truth, strict=True)) == {0: 1, 1: 1, 2: 2, 3: 3}
+    assert voi(table.objects()) == voi(overlap(truth[1:], prediction[1:]))
+    large = truth > 1
+    assert voi(table.objects(2)) == voi(overlap(truth[large], prediction[large]))
+    assert np.isnan(voi(table.objects(4))).all()
+
+
+def test_the_table_is_the_obvious_one() -> None:
+    rng = np.random.default_rng(0)
+    truth, prediction = rng.integers(0, 6, (2, 9, 8)).astype(np.uint64) * 2**61
+    table = overlap(truth, prediction)
+    cells = {
+        (int(table.truth_ids[r]), int(table.prediction_ids[c])): n
+        for r, c, n in zip(table.rows, table.columns, table.counts, strict=True)
+    }
+    pairs = zip(truth.ravel().tolist(), prediction.ravel().tolist(), strict=True)
+    assert cells == Counter(pairs)
 
 
 def test_nothing_counts() -> None:

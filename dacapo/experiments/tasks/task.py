@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from dacapo.errors import InputError
 from dacapo.experiments.tasks.evaluators.evaluator import Evaluator
-from dacapo.experiments.tasks.losses.loss import Loss
+from dacapo.experiments.tasks.losses import CombinedLoss, Loss
 from dacapo.experiments.tasks.post_processors.post_processor import PostProcessor
+from dacapo.experiments.tasks.predictors.combined_predictor import CombinedPredictor
 from dacapo.experiments.tasks.predictors.predictor import Predictor
+
+
+@dataclass(frozen=True)
+class Part:
+    """One head of a network: what it predicts, how that is trained, and how much it counts."""
+
+    predictor: Predictor
+    loss: Loss
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -26,6 +37,23 @@ class Task:
     criterion: str
 
     def __post_init__(self) -> None:
-        known = list(self.evaluator.evaluation_scores.criteria)
+        scores = self.evaluator.evaluation_scores
+        known = [c for c in scores.criteria if scores.selects(c)]
         if self.criterion not in known:
             raise InputError(f"task.criterion={self.criterion}: choose one of {', '.join(known)}")
+
+    @classmethod
+    def of_parts(
+        cls,
+        parts: Mapping[str, Part],
+        post_processor: PostProcessor[Any],
+        evaluator: Evaluator,
+        criterion: str,
+    ) -> Task:
+        """Several heads on one network, or one; their channels follow each other."""
+        if len(parts) == 1:
+            (part,) = parts.values()
+            return cls(part.predictor, part.loss, post_processor, evaluator, criterion)
+        predictor = CombinedPredictor({name: part.predictor for name, part in parts.items()})
+        loss = CombinedLoss([(p.predictor.num_channels, p.weight, p.loss) for p in parts.values()])
+        return cls(predictor, loss, post_processor, evaluator, criterion)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import fastremap
 import numpy as np
 import torch
 from funlib.geometry import Coordinate
 
+from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.tasks.predictors import Predictor
 from dacapo.experiments.trainers.augments.augment import Augment, Sample
 from dacapo.experiments.trainers.crops import Crop, CropSampler
@@ -45,7 +45,7 @@ class BatchMaker:
             sample = self._read(crop)
             for name, augment in self._augments:
                 sample = augment.apply(sample, generator(seed, iteration, number, name))
-            parts.append(self._targets(sample))
+            parts.append(self._targets(sample, crop.dataset))
             places.append(f"{crop.dataset.name} at {tuple(crop.roi.begin)}")
         raw, target, weight = (torch.stack(p) for p in zip(*parts, strict=True))
         return Batch(iteration, raw, target, weight, places)
@@ -71,19 +71,23 @@ class BatchMaker:
         mask = dataset.read_mask(gt_roi)
         labels = dataset.read_gt(gt_roi)
         labels = np.where(mask != 0, labels, np.zeros((), labels.dtype))
-        small, _ = fastremap.renumber(labels, preserve_zero=True)
         return Sample(
             raw=torch.from_numpy(np.ascontiguousarray(dataset.read_raw(raw_roi))).to(self._device),
-            gt=torch.from_numpy(small.astype(np.int32)).to(self._device),
+            gt=torch.from_numpy(self._predictor.encode(labels)).to(self._device),
             mask=torch.from_numpy(mask).to(self._device),
             raw_voxel_size=shape.input_voxel_size,
             gt_voxel_size=shape.output_voxel_size,
             margin=margin,
         )
 
-    def _targets(self, sample: Sample) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _targets(
+        self, sample: Sample, dataset: Dataset
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Raw (C, *input), target and weight (C', *output)."""
         gt, mask = sample.gt[None], sample.mask[None]
+        if self._predictor.classes:
+            annotated = dataset.annotates(self._predictor.classes)
+            mask = torch.stack([mask if a else torch.zeros_like(mask) for a in annotated], dim=1)
         size = self._shape.output_voxel_size
         region: tuple[slice, ...] = tuple(
             slice((n - o) // 2, (n - o) // 2 + o)

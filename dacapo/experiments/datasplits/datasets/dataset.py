@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from funlib.geometry import Coordinate, Roi
 from dacapo.arrays import Array
 from dacapo.arrays.units import from_world, is_pixel
 from dacapo.errors import InputError
+from dacapo.ops.run_length import Skeletons
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,9 @@ class Dataset:
         gt: object ids, 0 for background.
         mask: nonzero where annotated; None: everywhere.
         intensity_range: raw values that become 0 and 1.
+        ignore_label: labels of this id are not annotated; None: there is no such id.
+        classes: the only classes that are annotated here; None: all.
+        skeletons: traced neurites, in world units.
     """
 
     name: str
@@ -31,6 +35,9 @@ class Dataset:
     gt: Array
     mask: Array | None
     intensity_range: tuple[float, float]
+    ignore_label: int | None = None
+    classes: Sequence[str] | None = None
+    skeletons: Skeletons | None = None
 
     def __post_init__(self) -> None:
         raw, gt = self.raw, self.gt
@@ -90,13 +97,16 @@ class Dataset:
 
     def read_mask(self, roi: Roi) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """1 where annotated (*spatial); 0 beyond the labels."""
+        known = self._inside(roi)
         if self.mask is not None:
-            inside = self.gt.roi.intersect(roi)
-            mask = _spatial(self.mask.read(roi, beyond="zero"), roi.dims) != 0
-            if inside != roi:
-                mask &= self._inside(roi)
-            return np.asarray(mask, np.uint8)
-        return self._inside(roi).astype(np.uint8)
+            known &= _spatial(self.mask.read(roi, beyond="zero"), roi.dims) != 0
+        if self.ignore_label is not None:
+            known &= self.read_gt(roi) != self.ignore_label
+        return known.astype(np.uint8)
+
+    def annotates(self, classes: Sequence[str]) -> list[bool]:
+        """Which of these classes are annotated here."""
+        return [self.classes is None or name in self.classes for name in classes]
 
     def check_annotated(self, to_score: bool) -> None:
         """Refuse labels that say nothing.

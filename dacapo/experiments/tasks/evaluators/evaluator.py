@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan, nan
 from typing import Any
 
 import numpy as np
+
+from dacapo.ops.run_length import Skeletons
 
 Volume = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """One score: its direction, its true bounds, its unit."""
+    """One score: its direction, its true bounds, its unit.
+
+    Attributes:
+        headline: shown in tables, and worth keeping the weights that are best by it.
+        selects: whether it says which of two segmentations is better.
+    """
 
     name: str
     higher_is_better: bool
@@ -22,6 +30,8 @@ class Criterion:
     upper: float
     units: str
     long_name: str
+    headline: bool = False
+    selects: bool = True
 
 
 class EvaluationScores(ABC):
@@ -46,6 +56,92 @@ class EvaluationScores(ABC):
         """The unit of a criterion and its name in words."""
         return "1", criterion.replace("_", " ")
 
+    def selects(self, criterion: str) -> bool:
+        """Whether it says which of two segmentations is better."""
+        return True
+
+
+class Scores(EvaluationScores):
+    """Scores by a table of criteria; a score is an attribute: `scores.voi`.
+
+    Args:
+        table: the criteria, in the order in which they are shown.
+        values: a value for each; NaN for those that are left out.
+        reasons: why a value is NaN, by criterion.
+    """
+
+    def __init__(
+        self,
+        table: Sequence[Criterion],
+        values: Mapping[str, float] | None = None,
+        reasons: Mapping[str, str] | None = None,
+    ) -> None:
+        self._table = {c.name: c for c in table}
+        self._values = {name: float((values or {}).get(name, nan)) for name in self._table}
+        self._reasons = dict(reasons or {})
+
+    def __getattr__(self, name: str) -> float:
+        values: dict[str, float] = self.__dict__.get("_values", {})
+        if name in values:
+            return values[name]
+        raise AttributeError(f"no score {name!r}; there are {', '.join(values)}")
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Scores)
+            and list(self._values) == list(other._values)
+            and np.array_equal(
+                list(self._values.values()), list(other._values.values()), equal_nan=True
+            )
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return ", ".join(f"{name}={value:.4g}" for name, value in self._values.items())
+
+    @property
+    def criteria(self) -> Sequence[str]:
+        return list(self._table)
+
+    def higher_is_better(self, criterion: str) -> bool:
+        return self._table[criterion].higher_is_better
+
+    def bounds(self, criterion: str) -> tuple[float, float]:
+        return self._table[criterion].lower, self._table[criterion].upper
+
+    def store_best(self, criterion: str) -> bool:
+        return self._table[criterion].headline
+
+    def describe(self, criterion: str) -> tuple[str, str]:
+        return self._table[criterion].units, self._table[criterion].long_name
+
+    def selects(self, criterion: str) -> bool:
+        return self._table[criterion].selects
+
+    def reason(self, criterion: str) -> str:
+        """Why a score is NaN; empty where it is a number."""
+        return self._reasons.get(criterion, "") if isnan(self._values[criterion]) else ""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a segmentation is compared with.
+
+    Attributes:
+        gt: (*spatial), label ids as they stand in the file.
+        mask: nonzero where annotated: (*spatial), or (K, *spatial) where classes are annotated
+            each by itself; None: everywhere.
+        voxel_size: an axis, z first, in nm, or in pixels for data without a physical size; None:
+            1 along all axes.
+        skeletons: their positions in voxels of `gt`.
+    """
+
+    gt: Volume
+    mask: Volume | None = None
+    voxel_size: Sequence[float] | None = None
+    skeletons: Skeletons | None = None
+
 
 class Evaluator(ABC):
     """Compares a segmentation with truth."""
@@ -57,4 +153,12 @@ class Evaluator(ABC):
 
     @abstractmethod
     def evaluate(self, output: Volume, gt: Volume, mask: Volume | None = None) -> EvaluationScores:
-        """Scores of an output (*spatial) against truth; voxels of mask 0 do not count."""
+        """Scores of an output against truth; voxels of mask 0 do not count."""
+
+    def against(self, truth: Truth) -> Callable[[Volume], EvaluationScores]:
+        """A function that scores one output after the other; what they share is computed once."""
+        return lambda output: self.evaluate(output, truth.gt, truth.mask)
+
+    def shown(self, gt: Volume, output: Volume) -> tuple[Volume, Volume]:
+        """Truth and an output as labels (*spatial), as a picture shows them."""
+        return gt, output

@@ -2,82 +2,151 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from math import inf, nan
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import inf
+
+import numpy as np
 
 from dacapo.experiments.tasks.evaluators.evaluator import (
     Criterion,
-    EvaluationScores,
     Evaluator,
+    Scores,
+    Truth,
     Volume,
 )
-from dacapo.ops.overlap import adapted_rand, counted, overlap, variation_of_information
+from dacapo.ops.detection import Detection
+from dacapo.ops.overlap import Compact, adapted_rand, overlap, variation_of_information
+from dacapo.ops.run_length import expected_run_length
 
-_CRITERIA = {
-    c.name: c
-    for c in [
-        Criterion("voi_split", False, 0, inf, "bit", "conditional entropy of segments in truth"),
-        Criterion("voi_merge", False, 0, inf, "bit", "conditional entropy of truth in segments"),
-        Criterion("voi", False, 0, inf, "bit", "variation of information"),
-        Criterion("adapted_rand_error", False, 0, 1, "1", "adapted Rand error"),
-        Criterion("adapted_rand_precision", True, 0, 1, "1", "adapted Rand precision"),
-        Criterion("adapted_rand_recall", True, 0, 1, "1", "adapted Rand recall"),
-    ]
+_OVERLAP = [
+    Criterion("voi_split", False, 0, inf, "bit", "conditional entropy of segments in truth"),
+    Criterion("voi_merge", False, 0, inf, "bit", "conditional entropy of truth in segments"),
+    Criterion("voi", False, 0, inf, "bit", "variation of information", headline=True),
+    Criterion("adapted_rand_error", False, 0, 1, "1", "adapted Rand error", headline=True),
+    Criterion("adapted_rand_precision", True, 0, 1, "1", "adapted Rand precision"),
+    Criterion("adapted_rand_recall", True, 0, 1, "1", "adapted Rand recall"),
+]
+_COUNTS = [
+    Criterion("average_precision", True, 0, 1, "1", "matched share, IoU 0.5 to 0.95", True),
+    Criterion("num_objects", True, 0, inf, "1", "number of truth objects", selects=False),
+    Criterion("num_segments", True, 0, inf, "1", "number of segments", selects=False),
+    Criterion("count_error", False, 0, inf, "1", "segments too many or too few"),
+]
+_RUN_LENGTH = [
+    Criterion("expected_run_length", True, 0, inf, "nm or pixel", "expected run length"),
+    Criterion("relative_run_length", True, 0, 1, "1", "share of the largest run length"),
+]
+_DETECTION = {
+    "f1": "F1 score of objects",
+    "precision": "share of segments that match an object",
+    "recall": "share of objects that match a segment",
+    "panoptic_quality": "panoptic quality",
 }
 
 
-@dataclass(frozen=True)
-class InstanceEvaluationScores(EvaluationScores):
-    """See `dacapo.ops.overlap` for the definitions; NaN where no voxel counts."""
-
-    voi_split: float = nan
-    voi_merge: float = nan
-    adapted_rand_error: float = nan
-    adapted_rand_precision: float = nan
-    adapted_rand_recall: float = nan
-
-    @property
-    def voi(self) -> float:
-        return self.voi_split + self.voi_merge
-
-    @property
-    def criteria(self) -> Sequence[str]:
-        return list(_CRITERIA)
-
-    def higher_is_better(self, criterion: str) -> bool:
-        return _CRITERIA[criterion].higher_is_better
-
-    def bounds(self, criterion: str) -> tuple[float, float]:
-        return _CRITERIA[criterion].lower, _CRITERIA[criterion].upper
-
-    def store_best(self, criterion: str) -> bool:
-        return criterion in ("voi", "adapted_rand_error")
-
-    def describe(self, criterion: str) -> tuple[str, str]:
-        return _CRITERIA[criterion].units, _CRITERIA[criterion].long_name
-
-
 class InstanceEvaluator(Evaluator):
-    """Variation of information and adapted Rand error.
+    """Overlap of segments, objects found, and run length along skeletons where there are any.
 
-    Truth 0 and mask 0 do not count; predicted 0 on a counted voxel is one segment.
+    Variation of information and adapted Rand error count the annotated voxels of truth objects;
+    a prediction of 0 there is one segment. Objects are matched by intersection over union, for
+    which truth 0 is background where it is annotated, and a prediction of 0 is none. Criteria of a
+    threshold carry it in percent: `f1_50`. See `dacapo.ops.overlap`, `dacapo.ops.detection` and
+    `dacapo.ops.run_length` for the definitions, and for what is NaN when.
 
     Args:
         ignore_smaller: truth objects with fewer counted voxels do not count.
+        iou_thresholds: at least 0.5, where matches are one to one.
+        run_length: score along skeletons too; NaN where truth has none.
     """
 
-    def __init__(self, ignore_smaller: int = 0) -> None:
+    def __init__(
+        self,
+        ignore_smaller: int = 0,
+        iou_thresholds: Sequence[float] = (0.5, 0.75),
+        run_length: bool = False,
+    ) -> None:
         self.ignore_smaller = ignore_smaller
+        self._thresholds = list(iou_thresholds)
+        detection = [
+            Criterion(
+                _at(name, threshold), True, 0, 1, "1", f"{text}, IoU above {threshold}",
+                headline=(name, threshold) == ("f1", 0.5),
+            )
+            for threshold in self._thresholds
+            for name, text in _DETECTION.items()
+        ]  # fmt: skip
+        self._table = [*_OVERLAP, *detection, *_COUNTS, *(_RUN_LENGTH if run_length else [])]
 
     @property
-    def evaluation_scores(self) -> InstanceEvaluationScores:
-        return InstanceEvaluationScores()
+    def evaluation_scores(self) -> Scores:
+        return Scores(self._table)
 
-    def evaluate(
-        self, output: Volume, gt: Volume, mask: Volume | None = None
-    ) -> InstanceEvaluationScores:
-        keep = counted(gt, mask, self.ignore_smaller)
-        table = overlap(gt[keep], output[keep])
-        split, merge = variation_of_information(table)
-        return InstanceEvaluationScores(split, merge, *adapted_rand(table))
+    def evaluate(self, output: Volume, gt: Volume, mask: Volume | None = None) -> Scores:
+        return self.against(Truth(gt, mask))(output)
+
+    def against(self, truth: Truth) -> Callable[[Volume], Scores]:
+        annotated = np.ones(truth.gt.shape, bool) if truth.mask is None else truth.mask != 0
+        return partial(self._score, truth, annotated, Compact.of(truth.gt[annotated]))
+
+    def _score(self, truth: Truth, annotated: Volume, objects: Compact, output: Volume) -> Scores:
+        if output.shape != annotated.shape:
+            raise ValueError(f"truth {annotated.shape} and output {output.shape} differ in shape")
+        table = overlap(objects, output[annotated])
+        known = table.objects(self.ignore_smaller)
+        split, merge = variation_of_information(known)
+        error, precision, recall = adapted_rand(known)
+        found = Detection.of(table, self.ignore_smaller)
+        values = {
+            "voi_split": split,
+            "voi_merge": merge,
+            "voi": split + merge,
+            "adapted_rand_error": error,
+            "adapted_rand_precision": precision,
+            "adapted_rand_recall": recall,
+            "average_precision": found.average_precision(),
+            "num_objects": found.num_objects,
+            "num_segments": found.num_segments,
+            "count_error": found.count_error,
+        }
+        for threshold in self._thresholds:
+            for name in _DETECTION:
+                values[_at(name, threshold)] = getattr(found, name)(threshold)
+        if truth.skeletons is not None:
+            segment = _at_nodes(truth.skeletons.position, output, annotated)
+            lengths = expected_run_length(truth.skeletons, segment)
+            values |= {c.name: v for c, v in zip(_RUN_LENGTH, lengths, strict=True)}
+        return Scores(self._table, values, self._reasons(found, truth))
+
+    def _reasons(self, found: Detection, truth: Truth) -> dict[str, str]:
+        reasons = {c.name: "no counted truth object" for c in self._table}
+        reasons |= dict.fromkeys((c.name for c in _RUN_LENGTH), "no skeletons")
+        if truth.skeletons is not None:
+            reasons |= dict.fromkeys((c.name for c in _RUN_LENGTH), "no edge that counts")
+        if found.num_objects:
+            pairs = "no two counted voxels are joined"
+            reasons |= {c.name: pairs for c in _OVERLAP if c.name.startswith("adapted")}
+        for threshold in self._thresholds:
+            reasons[_at("precision", threshold)] = "no segments"
+        return reasons
+
+
+def _at(name: str, threshold: float) -> str:
+    """The name of a criterion at a threshold.
+
+    >>> _at("f1", 0.5), _at("f1", 0.625)
+    ('f1_50', 'f1_62.5')
+    """
+    return f"{name}_{100 * threshold:g}"
+
+
+def _at_nodes(position: Volume, output: Volume, annotated: Volume) -> Volume:
+    """The segment at each node, -1 where none counts."""
+    place = np.floor(position).astype(np.int64)
+    inside = ((place >= 0) & (place < output.shape)).all(axis=1)
+    at = tuple(place[inside].T)
+    ids = np.unique(output, return_inverse=True)
+    compact = (ids[1] + (ids[0][0] != 0)).reshape(output.shape)  # 0 stays 0, ids of any size
+    segment = np.full(len(position), -1, np.int64)
+    segment[inside] = np.where(annotated[at], compact[at], -1)
+    return segment

@@ -1,6 +1,7 @@
 """What training minimises."""
 
-from dacapo.experiments.tasks.losses.affinities_loss import AffinitiesLoss
-from dacapo.experiments.tasks.losses.loss import Loss
+from dacapo.experiments.tasks.losses.loss import CombinedLoss, Loss
+from dacapo.experiments.tasks.losses.probability_loss import ProbabilityLoss
+from dacapo.experiments.tasks.losses.regression_loss import RegressionLoss
 
-__all__ = ["AffinitiesLoss", "Loss"]
+__all__ = ["CombinedLoss", "Loss", "ProbabilityLoss", "RegressionLoss"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -19,11 +20,21 @@ class Loss(ABC):
         """
 
 
-def weighted_mean(loss: Tensor, weight: Tensor) -> Tensor:
-    """The mean of a loss map under a weight map; 0 where all weights are 0.
+class CombinedLoss(Loss):
+    """The weighted sum of the losses of groups of channels.
 
-    Where the weight is 0 the loss is left out, not multiplied: 0 * inf would be NaN.
+    Args:
+        parts: (number of channels, weight, loss) in the order of the channels.
     """
-    counts = weight > 0
-    total = (loss.where(counts, loss.new_zeros(())) * weight).sum()
-    return total / weight.sum().clamp_min(1e-12)
+
+    def __init__(self, parts: Sequence[tuple[int, float, Loss]]) -> None:
+        self.parts = list(parts)
+
+    def compute(self, prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        sizes = [channels for channels, _, _ in self.parts]
+        split = zip(*(t.split(sizes, dim=1) for t in (prediction, target, weight)), strict=True)
+        terms = [
+            factor * loss.compute(*tensors)
+            for (_, factor, loss), tensors in zip(self.parts, split, strict=True)
+        ]
+        return sum(terms[1:], terms[0])

@@ -42,6 +42,7 @@ class MutexWatershedPostProcessor(PostProcessor[MutexWatershedParameters]):
         neighborhood: of the affinities, the first channels of a prediction.
         biases, long_biases, min_sizes: every combination is tried.
         long_stride: long-range edges are used at every so many-th voxel along each axis.
+        random_strides: as many of them, but at random voxels.
     """
 
     def __init__(
@@ -51,11 +52,13 @@ class MutexWatershedPostProcessor(PostProcessor[MutexWatershedParameters]):
         long_biases: Sequence[float],
         min_sizes: Sequence[int] = (0,),
         long_stride: int = 1,
+        random_strides: bool = False,
     ) -> None:
         self.neighborhood = [list(o) for o in neighborhood]
         self._biases = list(product(biases, long_biases))
         self._min_sizes = list(min_sizes)
         self._long = np.array([sum(map(abs, o)) > 1 for o in self.neighborhood])
+        self._random_strides = random_strides
         dims = len(self.neighborhood[0])
         self._strides = [[long_stride if far else 1] * dims for far in self._long]
 
@@ -87,4 +90,6 @@ class MutexWatershedPostProcessor(PostProcessor[MutexWatershedParameters]):
         affinities = prediction[: len(self.neighborhood)]
         biases = np.where(self._long, long_bias, bias).astype(np.float32)
         weights = affinities - biases.reshape(-1, *[1] * (affinities.ndim - 1))
-        return mutex_watershed(weights, self.neighborhood, self._strides)
+        return mutex_watershed(
+            weights, self.neighborhood, self._strides, random_strides=self._random_strides
+        )

@@ -30,7 +30,11 @@ class PostProcessor(ABC, Generic[P]):
 
     @abstractmethod
     def process(self, prediction: Volume, parameters: P) -> Volume:
-        """The segmentation of a prediction (C, *spatial): (*spatial), unsigned integers."""
+        """The segmentation of a prediction (C, *spatial), unsigned integers.
+
+        (*spatial) of objects or of classes that exclude each other, 0 where there is none; or
+        (K, *spatial) of 0 and 1, one channel a class.
+        """
 
     def process_all(self, prediction: Volume) -> Iterator[tuple[P, Volume]]:
         """Every setting's segmentation; what settings share is computed once."""

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
 
+import fastremap
+import numpy as np
 from funlib.geometry import Coordinate, Roi
-from torch import Tensor
+from torch import Tensor, nn
 
 from dacapo.experiments.architectures.architecture import Architecture
 from dacapo.experiments.arraytypes import ArrayType
 from dacapo.experiments.model import Model
+from dacapo.nn.initialize import initialize
+
+Labels = np.ndarray[Any, np.dtype[Any]]
 
 
 class Predictor(ABC):
     """Makes the model, and the targets and weights to train it with.
 
-    `labels` are (B, *spatial) int32, small numbers that stand for the objects of a crop, 0 where
-    there is none or nothing is known; `mask` is (B, *spatial) uint8, 1 where annotated.
+    `gt` are (B, *spatial) int32, labels that `encode` has made small, 0 where there is none or
+    nothing is known. `mask` is uint8, nonzero where annotated: (B, *spatial), or for a predictor
+    of K classes also (B, K, *spatial), where each is annotated by itself.
     """
 
     @property
@@ -25,13 +33,35 @@ class Predictor(ABC):
         return None
 
     @property
+    def classes(self) -> Sequence[str]:
+        """Names of classes that a dataset may annotate each by itself; empty: all or nothing."""
+        return ()
+
+    @property
+    @abstractmethod
+    def num_channels(self) -> int: ...
+
+    @property
     @abstractmethod
     def output_array_type(self) -> ArrayType:
         """What the predicted values mean."""
 
+    @property
     @abstractmethod
+    def activation(self) -> nn.Module:
+        """From what is trained (logits) to what is predicted."""
+
     def create_model(self, architecture: Architecture) -> Model:
         """The architecture with a head; fresh weights come from torch's global generator."""
+        convolution = nn.Conv2d if architecture.dims == 2 else nn.Conv3d
+        head = convolution(architecture.num_out_channels, self.num_channels, 1)
+        initialize(head)
+        return Model(architecture, head, eval_activation=self.activation)
+
+    def encode(self, labels: Labels) -> np.ndarray[Any, np.dtype[np.int32]]:
+        """Label ids of any size as small numbers; what matters to the target stays."""
+        small, _ = fastremap.renumber(labels, preserve_zero=True)
+        return np.asarray(small, np.int32)
 
     @abstractmethod
     def create_target(self, gt: Tensor, voxel_size: Coordinate | None = None) -> Tensor:
@@ -61,3 +91,27 @@ class Predictor(ABC):
     def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
         """The labels that the targets of a region depend on."""
         return roi
+
+
+def whole(gt: Tensor, region: tuple[slice, ...] | None) -> tuple[slice, ...]:
+    """A region of labels (B, *spatial), all of them where it is None."""
+    return region or (slice(None),) * (gt.ndim - 1)
+
+
+def equal_axes(gt: Tensor, voxel_size: Coordinate | None) -> Coordinate:
+    """The voxel size of labels (B, *spatial), ones where it is None."""
+    return voxel_size or Coordinate((1,) * (gt.ndim - 1))
+
+
+def per_class(mask: Tensor, gt: Tensor, num_classes: int) -> Tensor:
+    """A mask (B, *spatial) or (B, K, *spatial) as (B, K, *spatial) bool."""
+    known = mask != 0
+    if mask.ndim == gt.ndim:
+        return known[:, None].expand(-1, num_classes, *gt.shape[1:])
+    return known
+
+
+def grown(roi: Roi, distance: float, voxel_size: Coordinate) -> Roi:
+    """A region with at least `distance` (world units) on each side, in whole voxels."""
+    margin = Coordinate(-(-int(distance) // v) * v for v in voxel_size)
+    return roi.grow(margin, margin)

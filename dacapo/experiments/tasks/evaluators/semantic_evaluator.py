@@ -1,0 +1,254 @@
+"""Scores of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import inf, isnan, nan
+from typing import Any
+
+import numpy as np
+
+from dacapo.experiments.tasks.evaluators.evaluator import (
+    Criterion,
+    Evaluator,
+    Scores,
+    Truth,
+    Volume,
+)
+from dacapo.experiments.tasks.label_groups import LabelGroups
+from dacapo.ops.confusion import Confusion, harmonic_mean, ratio
+from dacapo.ops.surfaces import Shape, SurfaceDistances, beyond, mean_distance
+
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """One class of one segmentation beside truth; what no criterion asks for is not computed."""
+
+    truth: Shape
+    prediction: Shape
+    tolerance: float
+    clip: float
+
+    @cached_property
+    def voxels(self) -> Confusion:
+        return Confusion.of(self.truth.inside, self.prediction.inside, self.truth.counted)
+
+    @cached_property
+    def surfaces(self) -> SurfaceDistances:
+        return SurfaceDistances(self.truth, self.prediction)
+
+    @cached_property
+    def tolerant(self) -> Confusion:
+        """False voxels within the tolerance of the other segmentation are not false."""
+        fp = beyond(self.prediction, self.truth, self.tolerance)
+        fn = beyond(self.truth, self.prediction, self.tolerance)
+        return Confusion(self.voxels.tp, fp, fn, self.voxels.tn)
+
+    @property
+    def tolerant_precision(self) -> float:
+        predicted = self.voxels.tp + self.voxels.fp
+        return ratio(predicted - self.tolerant.fp, predicted)
+
+    @property
+    def tolerant_recall(self) -> float:
+        true = self.voxels.tp + self.voxels.fn
+        return ratio(true - self.tolerant.fn, true)
+
+    def false_positive_distance(self, clip: float | None = None) -> float:
+        return mean_distance(self.prediction, self.truth, clip)
+
+    def false_negative_distance(self, clip: float | None = None) -> float:
+        return mean_distance(self.truth, self.prediction, clip)
+
+    def false_distance(self, clip: float | None = None) -> float:
+        return (self.false_positive_distance(clip) + self.false_negative_distance(clip)) / 2
+
+
+Measure = Callable[[_Comparison], float]
+
+
+def _share(name: str, text: str, higher: bool, measure: Measure, headline: bool = False) -> Any:
+    return Criterion(name, higher, 0, 1, "1", text, headline), measure
+
+
+def _length(name: str, text: str, measure: Measure, headline: bool = False) -> Any:
+    return Criterion(name, False, 0, inf, "nm or pixel", text, headline), measure
+
+
+_ROWS: list[tuple[Criterion, Measure]] = [
+    _share("dice", "Dice coefficient", True, lambda c: c.voxels.dice, headline=True),
+    _share("jaccard", "Jaccard index", True, lambda c: c.voxels.jaccard, headline=True),
+    _share("precision", "precision", True, lambda c: c.voxels.precision),
+    _share("recall", "recall", True, lambda c: c.voxels.recall),
+    _share("f1", "F1 score of voxels", True, lambda c: c.voxels.dice),
+    _share("dice_tolerant", "Dice with tolerance", True, lambda c: c.tolerant.dice),
+    _share("jaccard_tolerant", "Jaccard with tolerance", True, lambda c: c.tolerant.jaccard),
+    _share("precision_tolerant", "precision with tolerance", True, lambda c: c.tolerant_precision),
+    _share("recall_tolerant", "recall with tolerance", True, lambda c: c.tolerant_recall),
+    _share(
+        "f1_tolerant", "F1 score with tolerance", True,
+        lambda c: harmonic_mean(c.tolerant_precision, c.tolerant_recall),
+    ),
+    _share("surface_dice", "normalised surface Dice", True,
+           lambda c: c.surfaces.dice(c.tolerance), headline=True),
+    _length("hausdorff", "Hausdorff distance", lambda c: c.surfaces.hausdorff),
+    _length("hausdorff_95", "95th percentile of surface distances",
+            lambda c: c.surfaces.hausdorff_percentile(95), headline=True),
+    _length("mean_surface_distance", "mean surface distance", lambda c: c.surfaces.mean),
+    _share("false_positive_rate", "false positive rate", False,
+           lambda c: c.voxels.false_positive_rate),
+    _share("false_negative_rate", "false negative rate", False,
+           lambda c: c.voxels.false_negative_rate),
+    _share("false_discovery_rate", "false discovery rate", False,
+           lambda c: c.voxels.false_discovery_rate),
+    _length("mean_false_distance", "mean false distance", lambda c: c.false_distance()),
+    _length("mean_false_positive_distance", "mean distance of the prediction to truth",
+            lambda c: c.false_positive_distance()),
+    _length("mean_false_negative_distance", "mean distance of truth to the prediction",
+            lambda c: c.false_negative_distance()),
+    _length("mean_false_distance_clipped", "mean false distance, clipped",
+            lambda c: c.false_distance(c.clip)),
+    _length("mean_false_positive_distance_clipped", "mean distance to truth, clipped",
+            lambda c: c.false_positive_distance(c.clip)),
+    _length("mean_false_negative_distance_clipped", "mean distance to the prediction, clipped",
+            lambda c: c.false_negative_distance(c.clip)),
+    (Criterion("voi_binary", False, 0, 2, "bit", "variation of information of in and outside"),
+     lambda c: c.voxels.voi),
+]  # fmt: skip
+
+
+class SemanticEvaluator(Evaluator):
+    """Voxels, surfaces and distances of each class, `class__criterion`, and the classes' mean.
+
+    All annotated voxels count, background too. Distances are between centres of voxels, of
+    surfaces in the sense of `dacapo.ops.surfaces`. A score is NaN where its class is not annotated,
+    where a denominator is 0 (precision and false distances of an empty prediction, recall of an
+    empty truth, Dice of both), and for surface distances where one of the two surfaces is missing.
+    The mean, named like the criterion alone, is over the classes that truth holds here, whatever is
+    predicted; it is NaN where one of them is, so leaving out a class never helps.
+
+    Args:
+        groups: the classes.
+        tolerance: of the tolerant scores and of the surface Dice, in nm (pixels where there is no
+            physical size); None: the longest edge of a voxel.
+        clip_distance: larger distances count as this one in clipped scores; None: ten such edges.
+    """
+
+    def __init__(
+        self,
+        groups: LabelGroups,
+        tolerance: float | None = None,
+        clip_distance: float | None = None,
+    ) -> None:
+        self.groups = groups
+        self._tolerance = tolerance
+        self._clip = clip_distance
+        criteria = [criterion for criterion, _ in _ROWS]
+        self._table = criteria + [
+            Criterion(
+                f"{name}__{c.name}", c.higher_is_better, c.lower, c.upper, c.units,
+                f"{c.long_name} of {name}",
+            )
+            for name in groups.names
+            for c in criteria
+        ]  # fmt: skip
+
+    @property
+    def evaluation_scores(self) -> Scores:
+        return Scores(self._table)
+
+    def evaluate(self, output: Volume, gt: Volume, mask: Volume | None = None) -> Scores:
+        return self.against(Truth(gt, mask))(output)
+
+    def against(self, truth: Truth) -> Callable[[Volume], Scores]:
+        voxel_size = truth.voxel_size or [1.0] * truth.gt.ndim
+        tolerance = max(voxel_size) if self._tolerance is None else self._tolerance
+        clip = 10 * max(voxel_size) if self._clip is None else self._clip
+        shapes = [
+            Shape(inside, counted, voxel_size)
+            for inside, counted in zip(
+                self.groups.split(truth.gt), self._counted(truth), strict=True
+            )
+        ]
+
+        def score(output: Volume) -> Scores:
+            parts = self._split(output, truth.gt.shape)
+            return self._score(
+                [
+                    _Comparison(shape, Shape(part, shape.counted, voxel_size), tolerance, clip)
+                    for shape, part in zip(shapes, parts, strict=True)
+                ]
+            )
+
+        return score
+
+    def shown(self, gt: Volume, output: Volume) -> tuple[Volume, Volume]:
+        return _numbered(self.groups.split(gt)), _numbered(self._split(output, gt.shape))
+
+    def _score(self, comparisons: Sequence[_Comparison]) -> Scores:
+        values: dict[str, float] = {}
+        reasons: dict[str, str] = {}
+        for name, comparison in zip(self.groups.names, comparisons, strict=True):
+            reason = _reason(comparison)
+            for criterion, measure in _ROWS:
+                values[f"{name}__{criterion.name}"] = measure(comparison)
+                reasons[f"{name}__{criterion.name}"] = reason
+        judged = [
+            name
+            for name, comparison in zip(self.groups.names, comparisons, strict=True)
+            if not comparison.truth.is_empty
+        ]
+        for criterion, _ in _ROWS:
+            own = [values[f"{name}__{criterion.name}"] for name in judged]
+            values[criterion.name] = sum(own) / len(own) if own else nan
+            without = [name for name, value in zip(judged, own, strict=True) if isnan(value)]
+            reasons[criterion.name] = (
+                f"nan for {', '.join(without)}" if judged else "no class is annotated and present"
+            )
+        return Scores(self._table, values, reasons)
+
+    def _counted(self, truth: Truth) -> Sequence[Mask]:
+        """For each class where it is annotated."""
+        num = len(self.groups.names)
+        if truth.mask is None:
+            return [np.ones(truth.gt.shape, bool)] * num
+        known: Mask = truth.mask != 0
+        return [known] * num if known.ndim == truth.gt.ndim else list(known)
+
+    def _split(self, output: Volume, shape: tuple[int, ...]) -> Mask:
+        """(K, *spatial) of an output that is so already, or that numbers classes from 1."""
+        num = len(self.groups.names)
+        if output.shape == (num, *shape):
+            return np.asarray(output != 0)
+        if output.shape != shape:
+            raise ValueError(
+                f"an output of {num} classes for truth {shape} is {shape} or {(num, *shape)}, not "
+                f"{output.shape}"
+            )
+        return np.stack([output == number for number in range(1, num + 1)])
+
+
+def _numbered(classes: Volume) -> Volume:
+    """Classes (K, *spatial) as labels (*spatial); the first of overlapping ones is seen."""
+    out = np.zeros(classes.shape[1:], np.uint8)
+    for number, inside in reversed(list(enumerate(classes, start=1))):
+        out[inside != 0] = number
+    return out
+
+
+def _reason(comparison: _Comparison) -> str:
+    """Why a score of a class may be NaN."""
+    if not comparison.truth.counted.any():
+        return "nothing is annotated for this class"
+    empty = [
+        text
+        for text, shape in (("truth", comparison.truth), ("the prediction", comparison.prediction))
+        if shape.is_empty
+    ]
+    if empty:
+        return f"{' and '.join(empty)} is empty" if len(empty) == 1 else "both are empty"
+    return "the class fills all that is annotated: it has no surface"

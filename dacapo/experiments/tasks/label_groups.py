@@ -1,0 +1,61 @@
+"""Which label ids belong to which class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import fastremap
+import numpy as np
+import torch
+from torch import Tensor
+
+Labels = np.ndarray[Any, np.dtype[Any]]
+
+OBJECT = "object"
+
+
+class LabelGroups:
+    """Named classes, each a group of label ids; without any, every id but 0 is an object.
+
+    Args:
+        groups: class -> ids. A label that no group names is background.
+    """
+
+    def __init__(self, groups: Mapping[str, Sequence[int]] | None = None) -> None:
+        self._groups = {name: sorted(ids) for name, ids in (groups or {}).items()}
+        self._ids = sorted({i for ids in self._groups.values() for i in ids})
+        table = [[False] * len(self._groups)]
+        table += [[i in ids for ids in self._groups.values()] for i in self._ids]
+        self._members = torch.tensor(table)
+
+    @property
+    def are_objects(self) -> bool:
+        """Labels are ids of objects of one class."""
+        return not self._groups
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._groups) or [OBJECT]
+
+    def encode(self, labels: Labels) -> np.ndarray[Any, np.dtype[np.int32]]:
+        """Ids of any size as small numbers that a crop can carry; 0 is background."""
+        if self.are_objects:
+            small, _ = fastremap.renumber(labels, preserve_zero=True)
+            return np.asarray(small, np.int32)
+        place = np.zeros(labels.shape, np.int32)
+        for number, label in enumerate(self._ids, start=1):
+            place[labels == label] = number
+        return place
+
+    def members(self, codes: Tensor) -> Tensor:
+        """Encoded labels (B, *spatial) -> (B, K, *spatial) bool, one channel a class."""
+        if self.are_objects:
+            return (codes != 0)[:, None]
+        return self._members.to(codes.device)[codes.long()].movedim(-1, 1)
+
+    def split(self, labels: Labels) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Labels as they stand in a file (*spatial) -> (K, *spatial), one channel a class."""
+        if self.are_objects:
+            return np.asarray(labels != 0)[None]
+        return np.stack([np.isin(labels, ids) for ids in self._groups.values()])

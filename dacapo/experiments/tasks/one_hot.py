@@ -1,0 +1,70 @@
+"""The task of classes that exclude each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dacapo.config import config
+from dacapo.errors import InputError
+from dacapo.experiments.tasks.post_processors import ArgmaxConfig, MapsPostProcessorConfig
+from dacapo.experiments.tasks.task_config import (
+    ClassScoring,
+    ProbabilityLossConfig,
+    TaskConfig,
+    check_classes,
+    check_makes,
+    check_positive,
+)
+
+if TYPE_CHECKING:
+    from dacapo.experiments.tasks.task import Task
+
+
+@config("task")
+@dataclass(kw_only=True)
+class OneHotTaskConfig(TaskConfig, ClassScoring):
+    """Predict which of several classes a voxel is of, or background."""
+
+    criterion: str = "dice"
+    """The score that selects the best iteration and the best parameters."""
+    classes: dict[str, list[int]] = field(default_factory=dict)
+    """Class -> label ids, like {mito: [3, 4, 5], er: [7]}; other ids are background."""
+    post_processor: MapsPostProcessorConfig | None = None
+    """How classes are chosen: task/post_processor=argmax (default) or threshold."""
+    loss: ProbabilityLossConfig = field(default_factory=ProbabilityLossConfig)
+    """What training minimises."""
+    balance_most: float = 10.0
+    """Voxels of a rare class are weighed up at most this many times (1: no balancing)."""
+
+    def __post_init__(self) -> None:
+        if not self.classes:
+            raise InputError("task.classes is empty: give at least one class, like {mito: [1]}")
+        check_classes(self.classes)
+        ids = [i for group in self.classes.values() for i in group]
+        twice = sorted({i for i in ids if ids.count(i) > 1})
+        if twice:
+            raise InputError(
+                f"task.classes: label {twice[0]} is in more than one class; classes that exclude "
+                f"each other cannot share a label"
+            )
+        self.post_processor = self.post_processor or ArgmaxConfig()
+        check_positive(self, "balance_most")
+
+    def build(self) -> Task:
+        from dacapo.experiments.tasks.label_groups import LabelGroups
+        from dacapo.experiments.tasks.post_processors import Maps
+        from dacapo.experiments.tasks.predictors import OneHotPredictor
+        from dacapo.experiments.tasks.task import Part, Task
+
+        groups = LabelGroups(self.classes)
+        assert self.post_processor is not None
+        check_makes(self.post_processor, groups, "watershed", "argmax")
+        maps = Maps(groups.names, classes=lambda p: p[1:], interior=lambda p: p[1], exclusive=True)
+        predictor = OneHotPredictor(groups, self.balance_most)
+        return Task.of_parts(
+            {"classes": Part(predictor, self.loss.build(exclusive=True))},
+            self.post_processor.build(maps),
+            self.class_evaluator(groups),
+            self.criterion,
+        )

@@ -1,0 +1,117 @@
+"""Segments by agglomeration of watershed fragments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dacapo.experiments.tasks.post_processors.maps import Volume
+from dacapo.experiments.tasks.post_processors.post_processor import (
+    PostProcessor,
+    PostProcessorParameters,
+)
+from dacapo.ops.fragments import absorb_small
+
+
+@dataclass(frozen=True)
+class AgglomerationParameters(PostProcessorParameters):
+    """How far fragments are merged.
+
+    Attributes:
+        threshold: fragments merge while the affinity between them is above 1 - threshold.
+        quantile: of the affinities between two segments; None: their mean.
+        min_size: smaller segments are absorbed by their neighbours, in voxels.
+    """
+
+    threshold: float
+    quantile: int | None
+    min_size: int
+
+
+class AgglomerationPostProcessor(PostProcessor[AgglomerationParameters]):
+    """Fragments once, one agglomeration a quantile, every threshold on the way (waterz).
+
+    Args:
+        neighborhood: of the affinities, the first channels of a prediction; those one voxel along
+            an axis are used.
+        thresholds, quantiles, min_sizes: every combination is tried.
+        fragment_threshold: mean affinities above it are inside of fragments.
+        flat_fragments: no fragment reaches from one section to the next.
+    """
+
+    def __init__(
+        self,
+        neighborhood: Sequence[Sequence[int]],
+        thresholds: Sequence[float],
+        quantiles: Sequence[int | None] = (None,),
+        min_sizes: Sequence[int] = (0,),
+        fragment_threshold: float = 0.5,
+        flat_fragments: bool = False,
+    ) -> None:
+        self._steps = _unit_steps(neighborhood)
+        self._thresholds = sorted(thresholds)
+        self._quantiles = list(quantiles)
+        self._min_sizes = list(min_sizes)
+        self._fragment_threshold = fragment_threshold
+        self._flat = flat_fragments
+
+    def enumerate_parameters(self) -> list[AgglomerationParameters]:
+        return [
+            AgglomerationParameters(threshold, quantile, size)
+            for quantile in self._quantiles
+            for threshold in self._thresholds
+            for size in self._min_sizes
+        ]
+
+    def process(self, prediction: Volume, parameters: AgglomerationParameters) -> Volume:
+        affinities = self._affinities(prediction)
+        fragments = self._fragments(affinities)
+        (segments,) = self._merge(
+            affinities, fragments, [parameters.threshold], parameters.quantile
+        )
+        return absorb_small(segments, parameters.min_size)
+
+    def process_all(self, prediction: Volume) -> Iterator[tuple[AgglomerationParameters, Volume]]:
+        affinities = self._affinities(prediction)
+        fragments = self._fragments(affinities)
+        for quantile in self._quantiles:
+            merged = self._merge(affinities, fragments, self._thresholds, quantile)
+            for threshold, segments in zip(self._thresholds, merged, strict=True):
+                for size in self._min_sizes:
+                    parameters = AgglomerationParameters(threshold, quantile, size)
+                    yield parameters, absorb_small(segments, size)
+
+    def _affinities(self, prediction: Volume) -> Volume:
+        """(dims, *spatial), each to the next voxel along its axis."""
+        out = np.zeros((len(self._steps), *prediction.shape[1:]), np.float32)
+        for axis, (channel, forward) in enumerate(self._steps):
+            affinity = prediction[channel]
+            out[axis] = affinity if forward else np.roll(affinity, -1, axis)
+        return out
+
+    def _fragments(self, affinities: Volume) -> Volume:
+        from dacapo.ops.agglomeration import fragments  # numba starts here
+
+        return fragments(affinities, self._fragment_threshold, self._flat)
+
+    def _merge(
+        self, affinities: Volume, fragments: Volume, thresholds: list[float], quantile: int | None
+    ) -> Iterator[Volume]:
+        from dacapo.ops.agglomeration import agglomerate
+
+        return agglomerate(affinities, fragments, thresholds, quantile)
+
+
+def _unit_steps(neighborhood: Sequence[Sequence[int]]) -> list[tuple[int, bool]]:
+    """For each axis the channel of its offset by one voxel, and whether that goes forward."""
+    steps = []
+    for axis in range(len(neighborhood[0])):
+        forward = [int(a == axis) for a in range(len(neighborhood[0]))]
+        offsets = [list(o) for o in neighborhood]
+        if forward in offsets:
+            steps.append((offsets.index(forward), True))
+        else:
+            steps.append((offsets.index([-step for step in forward]), False))
+    return steps

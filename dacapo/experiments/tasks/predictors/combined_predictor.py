@@ -1,0 +1,91 @@
+"""Several predictions by one network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from funlib.geometry import Coordinate, Roi
+from torch import Tensor, nn
+
+from dacapo.experiments.arraytypes import ArrayType, EmbeddingArray, ProbabilityArray
+from dacapo.experiments.tasks.predictors.predictor import Labels, Predictor
+
+
+class CombinedPredictor(Predictor):
+    """Named parts, each a predictor; their channels follow each other.
+
+    Args:
+        parts: name -> predictor. They read labels alike: the first one encodes them.
+    """
+
+    def __init__(self, parts: Mapping[str, Predictor]) -> None:
+        self.parts = dict(parts)
+        self._first = next(iter(self.parts.values()))
+
+    @property
+    def num_axes(self) -> int | None:
+        known = [p.num_axes for p in self.parts.values() if p.num_axes is not None]
+        return known[0] if known else None
+
+    @property
+    def classes(self) -> list[str]:
+        return list(self._first.classes)
+
+    @property
+    def num_channels(self) -> int:
+        return sum(p.num_channels for p in self.parts.values())
+
+    @property
+    def output_array_type(self) -> ArrayType:
+        types = [p.output_array_type for p in self.parts.values()]
+        names = [n for t in types if isinstance(t, ProbabilityArray) for n in t.channels]
+        if len(names) == self.num_channels:
+            return ProbabilityArray(names)
+        return EmbeddingArray(self.num_channels)
+
+    @property
+    def activation(self) -> nn.Module:
+        return _ByChannels([(p.num_channels, p.activation) for p in self.parts.values()])
+
+    def encode(self, labels: Labels) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
+        return self._first.encode(labels)
+
+    def create_target(self, gt: Tensor, voxel_size: Coordinate | None = None) -> Tensor:
+        return torch.cat([p.create_target(gt, voxel_size) for p in self.parts.values()], dim=1)
+
+    def create_weight(
+        self,
+        gt: Tensor,
+        target: Tensor,
+        mask: Tensor,
+        voxel_size: Coordinate | None = None,
+        region: tuple[slice, ...] | None = None,
+    ) -> Tensor:
+        targets = target.split([p.num_channels for p in self.parts.values()], dim=1)
+        weights = [
+            part.create_weight(gt, own, mask, voxel_size, region)
+            for part, own in zip(self.parts.values(), targets, strict=True)
+        ]
+        return torch.cat(weights, dim=1)
+
+    def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
+        regions = [p.gt_region_for_roi(roi, voxel_size) for p in self.parts.values()]
+        begin = Coordinate(map(min, *(r.begin for r in regions), roi.begin))
+        end = Coordinate(map(max, *(r.end for r in regions), roi.end))
+        return Roi(begin, end - begin)
+
+
+class _ByChannels(nn.Module):
+    """An activation for each group of channels."""
+
+    def __init__(self, groups: list[tuple[int, nn.Module]]) -> None:
+        super().__init__()
+        self._sizes = [size for size, _ in groups]
+        self.activations = nn.ModuleList(activation for _, activation in groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, *spatial), the same shape."""
+        parts = zip(x.split(self._sizes, dim=1), self.activations, strict=True)
+        return torch.cat([activation(part) for part, activation in parts], dim=1)

@@ -1,0 +1,70 @@
+"""Local shape descriptors."""
+
+from __future__ import annotations
+
+from funlib.geometry import Coordinate, Roi
+from torch import Tensor, nn
+
+from dacapo.experiments.arraytypes import ProbabilityArray
+from dacapo.experiments.tasks.predictors.predictor import Predictor, equal_axes, grown, whole
+from dacapo.ops.descriptors import (
+    TRUNCATE,
+    local_shape_descriptors,
+    num_descriptors,
+    window_share,
+)
+
+
+class DescriptorsPredictor(Predictor):
+    """10 channels in 3D, 6 in 2D: see `dacapo.ops.descriptors`.
+
+    Args:
+        dims: spatial axes.
+        sigma: of the window, in voxels of the finest axis.
+    """
+
+    def __init__(self, dims: int, sigma: float = 8.0) -> None:
+        self.dims = dims
+        self.sigma = sigma
+
+    @property
+    def num_axes(self) -> int:
+        return self.dims
+
+    @property
+    def num_channels(self) -> int:
+        return num_descriptors(self.dims)
+
+    @property
+    def output_array_type(self) -> ProbabilityArray:
+        return ProbabilityArray([f"lsd {i}" for i in range(self.num_channels)])
+
+    @property
+    def activation(self) -> nn.Module:
+        return nn.Sigmoid()
+
+    def create_target(self, gt: Tensor, voxel_size: Coordinate | None = None) -> Tensor:
+        voxel_size = equal_axes(gt, voxel_size)
+        return local_shape_descriptors(gt, self._sigma(voxel_size), voxel_size)
+
+    def create_weight(
+        self,
+        gt: Tensor,
+        target: Tensor,
+        mask: Tensor,
+        voxel_size: Coordinate | None = None,
+        region: tuple[slice, ...] | None = None,
+    ) -> Tensor:
+        # The background has no shape. Where a part of the window is not annotated, an object may
+        # go on there, so its shape is known the less the larger that part.
+        voxel_size = equal_axes(gt, voxel_size)
+        share = window_share(mask, self._sigma(voxel_size), voxel_size)
+        inside = (share * ((gt != 0) & (mask != 0)))[:, None, *whole(gt, region)]
+        return inside.expand(-1, self.num_channels, *inside.shape[2:])
+
+    def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
+        return grown(roi, TRUNCATE * self._sigma(voxel_size)[0], voxel_size)
+
+    def _sigma(self, voxel_size: Coordinate) -> list[float]:
+        """The window's sigma in world units, equal along all axes."""
+        return [self.sigma * min(voxel_size)] * self.dims

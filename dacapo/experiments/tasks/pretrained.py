@@ -1,0 +1,40 @@
+"""A task that begins with weights from a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dacapo.config import config
+from dacapo.errors import InputError
+from dacapo.experiments.tasks.task_config import TaskConfig
+
+if TYPE_CHECKING:
+    from dacapo.experiments.tasks.task import Task
+
+
+@config("task")
+@dataclass(kw_only=True)
+class PretrainedTaskConfig(TaskConfig):
+    """Another task whose model, head included, begins with the weights of a file."""
+
+    criterion: str = "${.sub_task.criterion}"
+    """The score that selects the best iteration and the best parameters."""
+    sub_task: TaskConfig
+    """The task: task/sub_task@task.sub_task=affinities."""
+    weights: str
+    """A checkpoint of a run, any .safetensors file, or a state dict saved by torch.save."""
+
+    def __post_init__(self) -> None:
+        if self.criterion.startswith("$"):  # built in Python, where nothing resolves it
+            self.criterion = self.sub_task.criterion
+
+    def build(self) -> Task:
+        if not Path(self.weights).is_file():
+            raise InputError(f"task.weights={self.weights}: there is no such file")
+        from dacapo.experiments.tasks.predictors.pretrained_predictor import PretrainedPredictor
+
+        task = self.sub_task.build()
+        predictor = PretrainedPredictor(task.predictor, Path(self.weights))
+        return replace(task, predictor=predictor, criterion=self.criterion)

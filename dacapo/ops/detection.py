@@ -1,0 +1,91 @@
+"""Which objects have been found: one-to-one matches of truth objects and predicted segments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import nan
+from typing import Any
+
+import numpy as np
+
+from dacapo.ops.overlap import Overlap
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+AVERAGED_OVER = tuple(t / 100 for t in range(50, 100, 5))
+
+
+@dataclass(frozen=True)
+class Detection:
+    """The overlaps of truth objects with segments, as intersection over union.
+
+    An object and a segment match at a threshold where their intersection over union exceeds it;
+    from 0.5 on no object and no segment can match twice. All areas are those of voxels that count.
+    What cannot be computed is NaN: a precision without segments, a recall without objects, and the
+    others without both.
+
+    Attributes:
+        ious: of every pair of an object and a segment that share a voxel.
+        num_objects, num_segments: label 0 is neither.
+    """
+
+    ious: Floats
+    num_objects: int
+    num_segments: int
+
+    @classmethod
+    def of(cls, table: Overlap, ignore_smaller: int = 0) -> Detection:
+        """From the table of all annotated voxels, where truth 0 is background.
+
+        Truth objects of fewer voxels than `ignore_smaller` are left out with all their voxels, and
+        with them the segments that lie there by more than half.
+        """
+        kept = table.select((table.truth_ids == 0) | (table.truth >= ignore_smaller))
+        segments = (kept.prediction_ids != 0) & (kept.prediction > 0)
+        segments &= kept.prediction >= table.prediction / 2
+        objects = kept.truth_ids != 0
+        cells = objects[kept.rows] & segments[kept.columns]
+        shared = kept.counts[cells]
+        union = kept.truth[kept.rows[cells]] + kept.prediction[kept.columns[cells]] - shared
+        return cls(shared / union, int(objects.sum()), int(segments.sum()))
+
+    def matches(self, threshold: float) -> int:
+        """True positives."""
+        return int((self.ious > threshold).sum())
+
+    def precision(self, threshold: float) -> float:
+        """The share of the segments that match an object."""
+        return _ratio(self.matches(threshold), self.num_segments)
+
+    def recall(self, threshold: float) -> float:
+        """The share of the objects that match a segment."""
+        return _ratio(self.matches(threshold), self.num_objects)
+
+    def f1(self, threshold: float) -> float:
+        """Harmonic mean of precision and recall."""
+        return _ratio(2 * self.matches(threshold), self.num_objects + self.num_segments)
+
+    def panoptic_quality(self, threshold: float) -> float:
+        """The sum of the matches' overlaps over the mean number of both. Kirillov et al. 2019."""
+        matched = float(self.ious[self.ious > threshold].sum())
+        return _ratio(2 * matched, self.num_objects + self.num_segments)
+
+    def matched_share(self, threshold: float) -> float:
+        """Matches over all that is either found or missed or invented. Caicedo et al. 2019."""
+        matched = self.matches(threshold)
+        return _ratio(matched, self.num_objects + self.num_segments - matched)
+
+    def average_precision(self, thresholds: Sequence[float] = AVERAGED_OVER) -> float:
+        """The mean of `matched_share` over thresholds 0.50, 0.55 ... 0.95."""
+        return float(np.mean([self.matched_share(t) for t in thresholds]))
+
+    @cached_property
+    def count_error(self) -> float:
+        """How many segments there are too many or too few."""
+        return float(abs(self.num_segments - self.num_objects))
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else nan

@@ -1,0 +1,133 @@
+"""Distances between the surfaces of two binary segmentations, and of their false voxels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from math import nan
+from typing import Any
+
+import edt
+import numpy as np
+
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+
+class Shape:
+    """A binary segmentation with its distance maps, each computed when it is first asked for.
+
+    Args:
+        inside: (*spatial), the voxels of the segmentation.
+        counted: (*spatial), the voxels that are annotated.
+        voxel_size: an axis, z first; distances come out in its unit, between centres of voxels.
+    """
+
+    def __init__(self, inside: Mask, counted: Mask, voxel_size: Sequence[float]) -> None:
+        self.inside = inside & counted
+        self.counted = counted
+        self.voxel_size = tuple(voxel_size)
+
+    @cached_property
+    def is_empty(self) -> bool:
+        return not self.inside.any()
+
+    @cached_property
+    def surface(self) -> Mask:
+        """Its voxels with a face neighbour that is counted and not in it.
+
+        Where the volume or the annotation ends there is no surface.
+        """
+        out = np.zeros(self.inside.shape, bool)
+        beside = self.counted & ~self.inside
+        for axis in range(out.ndim):
+            low, high = _shifted(axis, out.ndim)
+            out[low] |= beside[high]
+            out[high] |= beside[low]
+        return out & self.inside
+
+    @cached_property
+    def distance(self) -> Floats:
+        """From every voxel to the nearest one inside; infinite where there is none."""
+        return self._distance_to(self.inside)
+
+    @cached_property
+    def surface_distance(self) -> Floats:
+        """From every voxel to the nearest one of the surface; infinite where there is none."""
+        return self._distance_to(self.surface)
+
+    def _distance_to(self, voxels: Mask) -> Floats:
+        out: Floats = edt.edt(~voxels, anisotropy=self.voxel_size, black_border=False)
+        return out
+
+
+class SurfaceDistances:
+    """From each surface to the other; NaN where one of the two has no surface.
+
+    Args:
+        truth, prediction: of the same volume.
+    """
+
+    def __init__(self, truth: Shape, prediction: Shape) -> None:
+        self._missing = not (truth.surface.any() and prediction.surface.any())
+        self.to_truth = truth.surface_distance[prediction.surface]
+        self.to_prediction = prediction.surface_distance[truth.surface]
+
+    @property
+    def hausdorff(self) -> float:
+        """The largest of all distances."""
+        return self.hausdorff_percentile(100)
+
+    def hausdorff_percentile(self, percent: float) -> float:
+        """The larger of the two directions' percentiles (linear between ranks)."""
+        if self._missing:
+            return nan
+        return float(max(np.percentile(d, percent) for d in (self.to_truth, self.to_prediction)))
+
+    @property
+    def mean(self) -> float:
+        """The mean over the voxels of both surfaces (average symmetric surface distance)."""
+        if self._missing:
+            return nan
+        total = self.to_truth.sum(dtype=float) + self.to_prediction.sum(dtype=float)
+        return float(total / (self.to_truth.size + self.to_prediction.size))
+
+    def dice(self, tolerance: float) -> float:
+        """The share of both surfaces' voxels within `tolerance` of the other. Nikolov et al. 2021.
+
+        Surfaces are counted in voxels. 0 where one surface is missing, NaN where both are.
+        """
+        size = self.to_truth.size + self.to_prediction.size
+        if size == 0:
+            return nan
+        close = (self.to_truth <= tolerance).sum() + (self.to_prediction <= tolerance).sum()
+        return float(close / size)
+
+
+def mean_distance(of: Shape, to: Shape, clip: float | None = None) -> float:
+    """The mean distance of one segmentation's voxels to the nearest voxel of the other.
+
+    Args:
+        clip: larger distances count as this one. Then an empty `to` gives `clip`.
+
+    Returns:
+        NaN where `of` is empty, and without `clip` where `to` is.
+    """
+    if of.is_empty or (clip is None and to.is_empty):
+        return nan
+    distances = to.distance[of.inside]
+    if clip is not None:
+        distances = np.minimum(distances, np.float32(clip))
+    return float(distances.mean(dtype=float))
+
+
+def beyond(of: Shape, to: Shape, tolerance: float) -> float:
+    """How many voxels of one segmentation are further than `tolerance` from the other."""
+    return float((to.distance[of.inside] > tolerance).sum())
+
+
+def _shifted(axis: int, dims: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """All voxels but the last along an axis, and their neighbours."""
+    low, high = [slice(None)] * dims, [slice(None)] * dims
+    low[axis], high[axis] = slice(None, -1), slice(1, None)
+    return tuple(low), tuple(high)
