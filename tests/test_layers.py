@@ -49,7 +49,7 @@ LAYERS = [
         "dacapo.picture",
         "dacapo.interrupts",
     ],
-    ["dacapo.help", "dacapo.compare", "dacapo.train"],
+    ["dacapo.help", "dacapo.compare", "dacapo.score", "dacapo.train"],
 ]
 NEUTRAL = {"dacapo", "dacapo.experiments"}  # the version, and the lazy names
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ def open_array(
     offset: Sequence[float] | None = None,
     unit: str | None = None,
     key: str = "path",
+    pixels_if_silent: bool = False,
 ) -> Array:
     """Open an array of an HDF5 file or of a zarr store (v2, v3, OME-Zarr) without reading voxels.
 
@@ -45,6 +46,7 @@ def open_array(
         voxel_size, offset, unit: instead of what the file says; the offset is the corner of the
             first voxel.
         key: the config key that holds `where`, for messages.
+        pixels_if_silent: where the file gives no voxel size, count in pixels.
 
     Raises:
         InputError: no such file or dataset, no voxel size, an unknown unit.
@@ -56,6 +58,8 @@ def open_array(
         raise
     except (TypeError, KeyError, ValueError) as error:
         raise InputError(f"{name}: its metadata cannot be read: {error}") from error
+    if pixels_if_silent and found.voxel_size is None and len(source.shape) in (2, 3):
+        found = replace(found, voxel_size=[1.0] * len(source.shape), unit=None)
     given = Metadata(voxel_size=voxel_size, offset=offset, unit=None if unit is None else [unit])
     return _on_grid(source, found, given, name)
 

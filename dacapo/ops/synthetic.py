@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,38 @@ _SEEDS_PER_CELL = 6.0
 _NEIGHBOURS = 8
 
 
+@dataclass(frozen=True)
+class Tissue:
+    """What a block of tissue looks like and what it is, arrays of one shape.
+
+    Attributes:
+        raw: uint8.
+        cells: uint32, from 1.
+        border: distance to the nearest other cell, in voxels of the finest axis.
+        bodies: where the dark round bodies in the cells are.
+    """
+
+    raw: Volume
+    cells: Volume
+    border: Volume
+    bodies: Volume
+
+    def apart(self, gap: float) -> Volume:
+        """Cells with 0 between them, up to half of `gap` into each."""
+        return np.where(self.border > gap / 2, self.cells, np.zeros((), self.cells.dtype))
+
+    def classes(self) -> Volume:
+        """1 in membranes, 2 in bodies, 0 elsewhere."""
+        return np.where(self.border <= 1, 1, np.where(self.bodies, 2, 0)).astype(np.uint8)
+
+
 def tissue(
     shape: Sequence[int],
     voxel_size: Sequence[float],
     cell_size: float,
     noise: float,
     seed: Sequence[int],
-) -> tuple[Volume, Volume]:
+) -> Tissue:
     """Raw and labels of a block of tissue in which every voxel belongs to a cell.
 
     A cell is a chain of neighbouring Voronoi regions of points in a warped space, so that cells
@@ -35,9 +61,6 @@ def tissue(
         cell_size: typical width of a cell.
         noise: standard deviation, where raw spans 0 to 1.
         seed: the same numbers give the same tissue.
-
-    Returns:
-        raw uint8 and labels uint32, both of this shape.
     """
     rng = np.random.default_rng(list(seed))
     step = np.asarray(voxel_size, float) / min(voxel_size)
@@ -51,17 +74,17 @@ def tissue(
     nearest = cKDTree(points).query(grid.reshape(-1, len(shape)), workers=-1)[1]
     labels = cells[nearest].reshape(shape)
     border = edt(labels.astype(np.uint32) + 1, anisotropy=tuple(step)) - 0.5
-    raw = _paint(border, labels, step, cell_size, rng)
+    raw, bodies = _paint(border, labels, step, cell_size, rng)
     raw += noise * gaussian_filter(rng.normal(size=shape), 0.5) / 0.55
     present = np.unique(labels)
     compact = np.searchsorted(present, labels).astype(np.uint32) + 1
-    return (np.clip(raw, 0, 1) * 255).astype(np.uint8), compact
+    return Tissue((np.clip(raw, 0, 1) * 255).astype(np.uint8), compact, border, bodies)
 
 
 def _paint(
     border: Volume, labels: Volume, step: Volume, cell_size: float, rng: np.random.Generator
-) -> Volume:
-    """Grey values in 0 to 1: cytoplasm, membranes, organelles."""
+) -> tuple[Volume, Volume]:
+    """Grey values in 0 to 1, of cytoplasm, membranes and bodies; and where bodies are."""
     shape = border.shape
     tone = rng.normal(0.66, 0.05, int(labels.max()) + 1)[labels]
     texture = 0.05 * gaussian_filter(rng.normal(size=shape), 1.2 / step) / 0.1
@@ -73,7 +96,7 @@ def _paint(
     raw = np.where(deep & (bodies > 2.4), raw + 0.14, raw)
     contrast = 0.4 + 0.1 * np.clip(_smooth(shape, step, 2 * cell_size, rng), -2, 2)
     raw -= contrast * np.exp(-(border**2))
-    return gaussian_filter(raw, 0.6 / step)
+    return gaussian_filter(raw, 0.6 / step), deep & (bodies > 1.7)
 
 
 def _points(extent: Volume, cell_size: float, rng: np.random.Generator) -> Volume:

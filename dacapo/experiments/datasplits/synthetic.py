@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from dacapo.config import config
@@ -12,6 +13,13 @@ from dacapo.experiments.datasplits.datasplit_config import DataSplitConfig
 if TYPE_CHECKING:
     from dacapo.experiments.datasplits.datasets import Dataset
     from dacapo.experiments.datasplits.datasplit import DataSplit
+
+
+class SyntheticLabels(Enum):
+    """What labels of made-up tissue say."""
+
+    cells = "cells"
+    classes = "classes"
 
 
 @config("datasplit")
@@ -29,6 +37,10 @@ class SyntheticDataSplitConfig(DataSplitConfig):
     """In nm; unequal for anisotropic tissue."""
     cell_size: float = 18.0
     """Typical width of a cell, in voxels of the finest axis."""
+    labels: SyntheticLabels = SyntheticLabels.cells
+    """cells: ids of cells. classes: 1 in membranes, 2 in the bodies inside of cells."""
+    gap: float = 0.0
+    """Width of the background between cells, in voxels of the finest axis; 0: cells touch."""
     noise: float = 0.08
     """Standard deviation, where raw spans 0 to 1."""
 
@@ -41,6 +53,8 @@ class SyntheticDataSplitConfig(DataSplitConfig):
                 raise InputError(f"datasplit.{key}={value} and train_shape differ in axes")
         if self.seed < 0:
             raise InputError(f"datasplit.seed={self.seed} must not be negative")
+        if self.gap < 0:
+            raise InputError(f"datasplit.gap={self.gap} must not be negative")
         if self.cell_size <= 2 or self.noise < 0:
             raise InputError(
                 f"datasplit.cell_size={self.cell_size} must be above 2 voxels and "
@@ -64,12 +78,13 @@ class SyntheticDataSplitConfig(DataSplitConfig):
         from dacapo.ops.synthetic import tissue
 
         size = to_world(self.voxel_size, "nm", self.voxel_size, "datasplit.voxel_size")
-        raw, gt = tissue(shape, self.voxel_size, self.cell_size, self.noise, (self.seed, part))
+        made = tissue(shape, self.voxel_size, self.cell_size, self.noise, (self.seed, part))
+        gt = made.classes() if self.labels is SyntheticLabels.classes else made.apart(self.gap)
         zero = Coordinate((0,) * len(shape))
         axes = tuple("zyx"[-len(shape) :])
         return Dataset(
             name,
-            Array(raw, size, zero, "nm", axes, f"{name} raw"),
+            Array(made.raw, size, zero, "nm", axes, f"{name} raw"),
             Array(gt, size, zero, "nm", axes, f"{name} labels"),
             None,
             (0.0, 255.0),

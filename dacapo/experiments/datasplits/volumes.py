@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dacapo.arrays import Array
     from dacapo.experiments.datasplits.datasets import Dataset
     from dacapo.experiments.datasplits.datasplit import DataSplit
+    from dacapo.ops.run_length import Skeletons
 
 
 @config(None)
@@ -36,11 +37,16 @@ class VolumeConfig:
     raw: str | None = None
     """Intensities: file.h5:dataset, store.zarr/array or image.ome.zarr."""
     gt: str | None = None
-    """Object labels, 0 for background."""
+    """Ids of objects or of classes, 0 for background."""
     mask: str | None = None
     """Nonzero where annotated (default: everywhere)."""
     region: RegionConfig | None = None
     """The labels to use (default: all); raw is read beyond it as context."""
+    classes: list[str] | None = None
+    """The only classes of the task that are annotated here (default: all)."""
+    skeletons: str | None = None
+    """Traced neurites to score with task.run_length: an .swc file or a folder of them, in the
+    volume's unit."""
 
 
 @config("datasplit")
@@ -66,6 +72,8 @@ class VolumesDataSplitConfig(DataSplitConfig):
     """Of voxel size, offset and regions, instead of what the files say: nm, um, pixel..."""
     intensity_range: list[float] | None = None
     """Raw values that become 0 and 1 (default: 0 and 255 for 8 bits, else the volume's range)."""
+    ignore_label: int | None = None
+    """Labels of this id are not annotated."""
     in_memory_mib: int = not_identity(2048)
     """Arrays up to this size are read into memory once; larger ones stay on the disk."""
 
@@ -132,7 +140,27 @@ class VolumesDataSplitConfig(DataSplitConfig):
             gt = _in_region(gt, volume.region, f"{key}.region")
         span = self.intensity_range
         intensity_range = find_range(raw) if span is None else (span[0], span[1])
-        return Dataset(name, raw, gt, mask, intensity_range)
+        return Dataset(
+            name,
+            raw,
+            gt,
+            mask,
+            intensity_range,
+            self.ignore_label,
+            volume.classes,
+            self._skeletons(volume, gt, f"{key}.skeletons"),
+        )
+
+    def _skeletons(self, volume: VolumeConfig, gt: Array, key: str) -> Skeletons | None:
+        from pathlib import Path
+
+        from dacapo.arrays.swc import read_swc
+
+        if volume.skeletons is None:
+            return None
+        if gt.dims != 3:
+            raise InputError(f"{key}={volume.skeletons}: skeletons need a volume of three axes")
+        return read_swc(Path(volume.skeletons), gt.unit, key)
 
     def _open(self, path: str, key: str, opened: dict[str, Array]) -> Array:
         from dacapo.arrays import open_array
