@@ -3,48 +3,45 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
-import edt
 import numpy as np
-from scipy.ndimage import maximum_filter
-
-from dacapo.ops.components import components
-from dacapo.ops.watershed import seeded_watershed
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 QUANTILES = (10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 80, 85, 90, 95)
-"""Those that waterz brings compiled."""
+"""Those that waterz brings compiled; any other would need a compiler where it runs."""
+
+_MEAN = "OneMinus<MeanAffinity<RegionGraphType, ScoreValue>>"
+_QUANTILE = "OneMinus<HistogramQuantileAffinity<RegionGraphType, {}, ScoreValue, 256>>"
 
 
-def fragments(affinities: Array, threshold: float = 0.5, flat: bool = False) -> Array:
-    """Watershed of the distance to where the mean affinity is low. Funke et al. 2019.
+def fragments(
+    affinities: Array, lowest: float = 0.1, surest: float = 0.999, flat: bool = False
+) -> Array:
+    """Watershed on an affinity graph. Zlateski and Seung 2015.
 
     Args:
         affinities: (dims, *spatial) in [0, 1], each to the next voxel along its axis.
-        threshold: mean affinities above it are inside of something.
+        lowest: affinities below it are not followed; a voxel with no other is background.
+        surest: voxels with an affinity above it belong together at once.
         flat: no fragment reaches from one section to the next.
 
     Returns:
-        (*spatial) uint64, from 1; 0 where the mean affinity is low.
+        (*spatial) uint64, from 1; 0 in the background.
     """
-    if flat and affinities.ndim == 4:
-        out = np.zeros(affinities.shape[1:], np.uint64)
-        for z in range(len(out)):
-            section = fragments(affinities[1:, z], threshold)
-            out[z] = np.where(section != 0, section + out.max(), 0)
-        return out
-    inside = _mean(affinities) > threshold
-    distance = edt.edt(inside, black_border=False)
-    distance[~np.isfinite(distance)] = max(distance.shape)
-    peaks = inside & (maximum_filter(distance, 3) == distance)
-    seeds = components(peaks)
-    return seeded_watershed(distance, seeds, inside).astype(np.uint64)
+    channels = _to_previous(affinities)
+    if flat:
+        channels[0] = 0
+    (parts,) = _run(
+        channels, [0.0], aff_threshold_low=lowest, aff_threshold_high=surest, scoring_function=_MEAN
+    )
+    return parts.reshape(affinities.shape[1:])
 
 
 def agglomerate(
@@ -61,34 +58,26 @@ def agglomerate(
     Returns:
         For each threshold a segmentation (*spatial) uint32.
     """
-    import waterz
-
-    mean = "OneMinus<MeanAffinity<RegionGraphType, ScoreValue>>"
-    scorer = f"OneMinus<HistogramQuantileAffinity<RegionGraphType, {quantile}, ScoreValue, 256>>"
-    results = waterz.agglomerate(
+    merged = np.array(fragments, np.uint64)  # a copy: it is merged in place
+    results = _run(
         _to_previous(affinities),
-        list(thresholds),
-        fragments=np.ascontiguousarray(fragments, np.uint64).reshape(_in_3d(fragments.shape)),
-        scoring_function=mean if quantile is None else scorer,
+        thresholds,
+        fragments=merged.reshape(_in_3d(fragments.shape)),
+        scoring_function=_MEAN if quantile is None else _QUANTILE.format(quantile),
     )
-    for _ in thresholds:
-        with _silence():
-            segments = np.asarray(next(results))
+    for segments in results:
         yield segments.reshape(fragments.shape).astype(np.uint32)
 
 
-def _mean(affinities: Array) -> Array:
-    """Of each voxel's affinities to all its face neighbours."""
-    total = np.zeros(affinities.shape[1:], np.float32)
-    count = np.zeros(affinities.shape[1:], np.float32)
-    for axis, affinity in enumerate(affinities):
-        here = [slice(None)] * total.ndim
-        there = [slice(None)] * total.ndim
-        here[axis], there[axis] = slice(None, -1), slice(1, None)
-        for side in (tuple(here), tuple(there)):
-            total[side] += affinity[tuple(here)]
-            count[side] += 1
-    return total / np.maximum(count, 1)
+def _run(channels: Array, thresholds: Sequence[float], **settings: Any) -> Iterator[Array]:
+    import waterz
+
+    with _silence():
+        results = waterz.agglomerate(channels, list(thresholds), **settings)
+    for _ in thresholds:
+        with _silence():
+            segments = np.array(next(results))
+        yield segments
 
 
 def _to_previous(affinities: Array) -> Array:
@@ -108,15 +97,16 @@ def _in_3d(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """No output of C++ code on standard output; it has no other switch."""
+    """Nothing on standard output, of Python nor of C++: waterz has no other switch."""
     sys.stdout.flush()
     saved = os.dup(1)
     nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
     try:
-        os.dup2(nowhere, 1)
-        yield
-        ctypes.CDLL(None).fflush(None)
+        with redirect_stdout(io.StringIO()):
+            yield
     finally:
+        ctypes.CDLL(None).fflush(None)
         os.dup2(saved, 1)
         os.close(saved)
         os.close(nowhere)

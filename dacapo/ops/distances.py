@@ -12,6 +12,8 @@ Labels = np.ndarray[Any, np.dtype[Any]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
+_LESS = np.float32(1 - 1e-5)  # distances are float32
+
 
 def signed_distance(
     labels: Labels, known: Mask, voxel_size: Sequence[float], limit: float
@@ -34,6 +36,6 @@ def signed_distance(
     codes[~known] = 0
     to_border = edt.edt(codes, anisotropy=tuple(voxel_size), black_border=False)
     to_unknown = edt.edt(known, anisotropy=tuple(voxel_size), black_border=True)
-    reliable = known & ((to_border < to_unknown) | (to_unknown >= limit))
+    reliable = known & ((to_border < to_unknown * _LESS) | (to_unknown >= limit * _LESS))
     clipped = np.minimum(to_border, np.float32(limit))
     return np.where(labels != 0, clipped, -clipped), reliable

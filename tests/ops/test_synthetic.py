@@ -38,9 +38,9 @@ def test_the_seed_decides() -> None:
 
 
 def test_cells_apart_have_background_between_them() -> None:
-    made = tissue((32, 40, 40), (8, 8, 8), 14.0, 0.05, (0, 0))
+    made = tissue((32, 40, 40), (8, 8, 8), 24.0, 0.05, (0, 0))
     assert np.array_equal(made.apart(0), made.cells)
-    apart = made.apart(4)
+    apart = made.apart(3)
     assert 0.1 < (apart == 0).mean() < 0.7
     assert (apart[apart != 0] == made.cells[apart != 0]).all()
     both = (apart[1:] != 0) & (apart[:-1] != 0)

@@ -12,6 +12,7 @@ from dacapo.experiments.tasks.post_processors.post_processor import (
     PostProcessor,
     PostProcessorParameters,
 )
+from dacapo.ops.agglomeration import agglomerate, fragments
 from dacapo.ops.fragments import absorb_small
 
 
@@ -37,7 +38,7 @@ class AgglomerationPostProcessor(PostProcessor[AgglomerationParameters]):
         neighborhood: of the affinities, the first channels of a prediction; those one voxel along
             an axis are used.
         thresholds, quantiles, min_sizes: every combination is tried.
-        fragment_threshold: mean affinities above it are inside of fragments.
+        lowest_affinity, surest_affinity: of fragments; see `dacapo.ops.agglomeration.fragments`.
         flat_fragments: no fragment reaches from one section to the next.
     """
 
@@ -47,14 +48,15 @@ class AgglomerationPostProcessor(PostProcessor[AgglomerationParameters]):
         thresholds: Sequence[float],
         quantiles: Sequence[int | None] = (None,),
         min_sizes: Sequence[int] = (0,),
-        fragment_threshold: float = 0.5,
+        lowest_affinity: float = 0.1,
+        surest_affinity: float = 0.999,
         flat_fragments: bool = False,
     ) -> None:
         self._steps = _unit_steps(neighborhood)
         self._thresholds = sorted(thresholds)
         self._quantiles = list(quantiles)
         self._min_sizes = list(min_sizes)
-        self._fragment_threshold = fragment_threshold
+        self._bounds = lowest_affinity, surest_affinity
         self._flat = flat_fragments
 
     def enumerate_parameters(self) -> list[AgglomerationParameters]:
@@ -67,17 +69,15 @@ class AgglomerationPostProcessor(PostProcessor[AgglomerationParameters]):
 
     def process(self, prediction: Volume, parameters: AgglomerationParameters) -> Volume:
         affinities = self._affinities(prediction)
-        fragments = self._fragments(affinities)
-        (segments,) = self._merge(
-            affinities, fragments, [parameters.threshold], parameters.quantile
-        )
+        parts = self._fragments(affinities)
+        (segments,) = agglomerate(affinities, parts, [parameters.threshold], parameters.quantile)
         return absorb_small(segments, parameters.min_size)
 
     def process_all(self, prediction: Volume) -> Iterator[tuple[AgglomerationParameters, Volume]]:
         affinities = self._affinities(prediction)
-        fragments = self._fragments(affinities)
+        parts = self._fragments(affinities)
         for quantile in self._quantiles:
-            merged = self._merge(affinities, fragments, self._thresholds, quantile)
+            merged = agglomerate(affinities, parts, self._thresholds, quantile)
             for threshold, segments in zip(self._thresholds, merged, strict=True):
                 for size in self._min_sizes:
                     parameters = AgglomerationParameters(threshold, quantile, size)
@@ -92,16 +92,7 @@ class AgglomerationPostProcessor(PostProcessor[AgglomerationParameters]):
         return out
 
     def _fragments(self, affinities: Volume) -> Volume:
-        from dacapo.ops.agglomeration import fragments  # numba starts here
-
-        return fragments(affinities, self._fragment_threshold, self._flat)
-
-    def _merge(
-        self, affinities: Volume, fragments: Volume, thresholds: list[float], quantile: int | None
-    ) -> Iterator[Volume]:
-        from dacapo.ops.agglomeration import agglomerate
-
-        return agglomerate(affinities, fragments, thresholds, quantile)
+        return fragments(affinities, *self._bounds, flat=self._flat)
 
 
 def _unit_steps(neighborhood: Sequence[Sequence[int]]) -> list[tuple[int, bool]]:

@@ -86,15 +86,18 @@ class AgglomerationConfig(AffinitiesPostProcessorConfig):
     """Fragments merge while the affinity between them is above 1 - threshold."""
     quantile: list[int | None] = field(default_factory=lambda: [None])
     """Of the affinities between two segments, in percent (null: their mean); all are tried."""
-    fragment_threshold: float = 0.5
-    """Voxels whose mean affinity lies above it are inside of fragments."""
+    lowest_affinity: float = 0.1
+    """Affinities below it are not followed; a voxel with no other is background."""
+    surest_affinity: float = 0.999
+    """Voxels with an affinity above it belong together at once."""
     flat_fragments: bool = False
     """Fragments end at each section: for data whose sections are thick."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_between(self.threshold, "threshold", 0, 1)
-        _check_between([self.fragment_threshold], "fragment_threshold", 0, 1)
+        _check_between([self.surest_affinity], "surest_affinity", self.lowest_affinity, 1)
+        _check_between([self.lowest_affinity], "lowest_affinity", 0, 1)
         known = [*range(10, 91, 5), 95]
         for quantile in self.quantile:
             if quantile is not None and quantile not in known:
@@ -116,7 +119,8 @@ class AgglomerationConfig(AffinitiesPostProcessorConfig):
             self.threshold,
             self.quantile,
             self.min_size,
-            self.fragment_threshold,
+            self.lowest_affinity,
+            self.surest_affinity,
             self.flat_fragments,
         )
 

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from monai.losses import DiceLoss, FocalLoss, TverskyLoss
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, l1_loss, mse_loss
+
+from dacapo.experiments.tasks.losses import CombinedLoss, Loss, ProbabilityLoss, RegressionLoss
+from dacapo.experiments.tasks.losses.terms import weighted_mean
+
+TERMS = ["cross_entropy", "dice", "tversky", "focal"]
+
+
+def only(term: str, exclusive: bool = False) -> ProbabilityLoss:
+    return ProbabilityLoss(exclusive, **{t: float(t == term) for t in TERMS})
+
+
+LOSSES: dict[str, Loss] = {
+    **{f"{t} of channels": only(t) for t in TERMS},
+    **{f"{t} of classes": only(t, exclusive=True) for t in TERMS},
+    "all": ProbabilityLoss(False, 1, 1, 1, 1),
+    "squares": RegressionLoss(nn.Tanh()),
+    "absolute": RegressionLoss(nn.Sigmoid(), 0, 1),
+    "combined": CombinedLoss([(2, 1.0, only("dice")), (1, 0.5, RegressionLoss(nn.Tanh()))]),
+}
+
+
+def example(exclusive: bool = False) -> tuple[Tensor, Tensor]:
+    """Logits and a target of three channels."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 5, 6, generator=generator)
+    if exclusive:
+        classes = torch.randint(3, (2, 5, 6), generator=generator)
+        return logits, nn.functional.one_hot(classes, 3).movedim(-1, 1).float()
+    return logits, torch.rand(2, 3, 5, 6, generator=generator).round()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_weight_0_has_exactly_no_influence(name: str) -> None:
+    logits, target = example("classes" in name)
+    weight = torch.rand(2, 3, 5, 6)
+    weight[..., 3:] = 0
+    results = []
+    for value in (None, float("inf"), float("nan")):
+        prediction, other = logits.clone(), target.clone()
+        if value is not None:
+            prediction[..., 3:] = value
+            other[..., 3:] = 1 - other[..., 3:]
+        prediction.requires_grad_()
+        loss = LOSSES[name].compute(prediction, other, weight)
+        loss.backward()
+        assert prediction.grad is not None
+        assert (prediction.grad[..., 3:] == 0).all()
+        assert (prediction.grad[..., :3] != 0).any()
+        results.append((loss.item(), prediction.grad[..., :3].clone()))
+    for loss_value, gradient in results[1:]:
+        assert loss_value == results[0][0]
+        assert torch.equal(gradient, results[0][1])
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_nothing_known_is_0_and_moves_nothing(name: str) -> None:
+    logits, target = example("classes" in name)
+    logits.requires_grad_()
+    loss = LOSSES[name].compute(logits, target, torch.zeros_like(target))
+    loss.backward()
+    assert loss == 0
+    assert logits.grad is not None
+    assert (logits.grad == 0).all()
+
+
+class TestAgainstOthers:
+    def test_channels(self) -> None:
+        logits, target = example()
+        ones = torch.ones_like(target)
+        expected = {
+            "cross_entropy": binary_cross_entropy_with_logits(logits, target),
+            "dice": DiceLoss(sigmoid=True, batch=True, smooth_nr=1e-5, smooth_dr=1e-5)(
+                logits, target
+            ),
+            "tversky": TverskyLoss(
+                sigmoid=True, batch=True, alpha=0.3, beta=0.7, smooth_nr=1e-5, smooth_dr=1e-5
+            )(logits, target),
+            "focal": FocalLoss(gamma=2.0)(logits, target),
+        }
+        for term, value in expected.items():
+            ours = only(term).compute(logits, target, ones)
+            assert ours.item() == pytest.approx(value.item(), rel=1e-5), term
+
+    def test_classes(self) -> None:
+        logits, target = example(exclusive=True)
+        ones = torch.ones_like(target)
+        plain = cross_entropy(logits, target.argmax(1))
+        ours = only("cross_entropy", exclusive=True).compute(logits, target, ones)
+        assert ours.item() == pytest.approx(plain.item(), rel=1e-6)
+        dice = DiceLoss(softmax=True, batch=True, smooth_nr=1e-5, smooth_dr=1e-5)(logits, target)
+        ours = only("dice", exclusive=True).compute(logits, target, ones)
+        assert ours.item() == pytest.approx(dice.item(), rel=1e-5)
+        p = logits.softmax(1)[target != 0]
+        focal = ((1 - p) ** 2 * -p.log()).mean()
+        ours = only("focal", exclusive=True).compute(logits, target, ones)
+        assert ours.item() == pytest.approx(focal.item(), rel=1e-5)
+
+    def test_regression(self) -> None:
+        logits, _ = example()
+        target = torch.rand_like(logits)
+        ones = torch.ones_like(target)
+        ours = RegressionLoss(nn.Tanh(), 0.5, 2.0).compute(logits, target, ones)
+        expected = 0.5 * mse_loss(logits.tanh(), target) + 2 * l1_loss(logits.tanh(), target)
+        assert ours.item() == pytest.approx(expected.item(), rel=1e-6)
+
+    def test_a_voxel_of_weight_2_is_a_voxel_twice(self) -> None:
+        for term in TERMS:
+            for exclusive in (False, True):
+                logits, target = example(exclusive)
+                weight = torch.ones_like(target)
+                weight[..., 0] = 2
+                twice = [torch.cat([t, t[..., :1]], dim=-1) for t in (logits, target)]
+                loss = only(term, exclusive)
+                assert loss.compute(logits, target, weight).item() == pytest.approx(
+                    loss.compute(*twice, torch.ones_like(twice[0])).item(), rel=1e-5
+                )
+
+
+class TestPartialAnnotation:
+    """Channels: background and two classes; only the first class is annotated."""
+
+    def test_what_may_be_true_is_summed(self) -> None:
+        logits = torch.tensor([[[1.0], [2.0], [-1.0]]])
+        target = torch.tensor([[[1.0], [0.0], [0.0]]])
+        weight = torch.tensor([[[0.0], [1.0], [0.0]]])  # background or the second class
+        p = logits.softmax(1)[0, :, 0]
+        loss = only("cross_entropy", exclusive=True).compute(logits, target, weight)
+        assert loss.item() == pytest.approx(-np.log((p[0] + p[2]).item()), rel=1e-6)
+
+    def test_what_is_said_of_other_classes_does_not_matter(self) -> None:
+        logits, _ = example(exclusive=True)
+        weight = torch.zeros(2, 3, 5, 6)
+        weight[:, 1] = 1
+        for term in TERMS:
+            values = []
+            for channel in (0, 2):
+                target = torch.zeros(2, 3, 5, 6)
+                target[:, channel] = 1
+                values.append(only(term, exclusive=True).compute(logits, target, weight).item())
+            assert values[0] == values[1], term
+
+
+def test_by_hand() -> None:
+    value = ProbabilityLoss().compute(
+        torch.zeros(1, 1, 2), torch.ones(1, 1, 2), torch.tensor([[[1.0, 3.0]]])
+    )
+    assert value.item() == pytest.approx(np.log(2))
+
+
+def test_parts_see_their_own_channels() -> None:
+    prediction = torch.zeros(1, 3, 4, requires_grad=True)
+    loss = CombinedLoss([(1, 1.0, ProbabilityLoss()), (2, 3.0, RegressionLoss(nn.Sigmoid()))])
+    value = loss.compute(prediction, torch.ones(1, 3, 4), torch.ones(1, 3, 4))
+    assert value.item() == pytest.approx(np.log(2) + 3 * 0.25)
+    value.backward()
+    assert prediction.grad is not None
+    assert (prediction.grad != 0).all()
+
+
+def test_certain_and_right_has_a_finite_gradient() -> None:
+    for exclusive in (False, True):
+        logits = torch.tensor([[[200.0], [-200.0]]], requires_grad=True)
+        target = torch.tensor([[[1.0], [0.0]]])
+        only("focal", exclusive).compute(logits, target, torch.ones(1, 2, 1)).backward()
+        assert logits.grad is not None
+        assert torch.isfinite(logits.grad).all()
+
+
+def test_nothing_known_has_mean_0() -> None:
+    assert weighted_mean(torch.ones(3), torch.zeros(3)) == 0

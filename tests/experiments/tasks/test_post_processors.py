@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from dacapo.errors import InputError
+from dacapo.experiments.tasks import AffinitiesTaskConfig, DistanceTaskConfig, OneHotTaskConfig
+from dacapo.experiments.tasks.post_processors import (
+    AgglomerationConfig,
+    AgglomerationPostProcessor,
+    ArgmaxConfig,
+    ArgmaxPostProcessor,
+    ComponentsConfig,
+    ComponentsPostProcessor,
+    Maps,
+    MutexWatershedPostProcessor,
+    PostProcessor,
+    ThresholdPostProcessor,
+    WatershedConfig,
+    WatershedPostProcessor,
+)
+from dacapo.ops.affinities import affinities
+from dacapo.ops.distances import signed_distance
+from dacapo.ops.overlap import overlap, variation_of_information
+from dacapo.ops.synthetic import tissue
+
+OBJECT = Maps(["object"], classes=lambda p: p, interior=lambda p: p[0], low=-1)
+CLASSES = Maps(["a", "b"], classes=lambda p: p, interior=lambda p: p[0])
+
+
+def distances() -> tuple[np.ndarray, np.ndarray]:
+    """Cells apart from each other, and their exact distance maps."""
+    cells = tissue((64, 72), (1, 1), 16.0, 0.0, (0, 0)).apart(2)
+    distance, _ = signed_distance(cells.astype(np.int32), np.ones(cells.shape, bool), (1, 1), 20)
+    return cells, np.tanh(distance / 10)[None]
+
+
+def agree_one_by_one(post: PostProcessor, prediction: np.ndarray, number: int) -> None:  # type: ignore[type-arg]
+    """All at once gives what each setting gives alone, in the order of the settings."""
+    every = list(post.process_all(prediction))
+    assert [parameters for parameters, _ in every] == list(post.enumerate_parameters())
+    assert len(every) == number
+    for parameters, segments in every:
+        assert np.array_equal(segments, post.process(prediction, parameters))
+
+
+class TestMutexWatershed:
+    def affinities(self) -> tuple[np.ndarray, np.ndarray]:
+        labels = np.ones((12, 12), np.int32)
+        labels[:, 6:] = 2
+        labels[5, 8] = 3
+        exact = affinities(torch.from_numpy(labels)[None], [[1, 0], [0, 1], [0, 4]])[0]
+        return labels, exact.float().numpy() * 0.8 + 0.1
+
+    def test_exact_affinities_give_the_truth(self) -> None:
+        labels, prediction = self.affinities()
+        post = MutexWatershedPostProcessor([[1, 0], [0, 1], [0, 4]], [0.5], [0.5])
+        out = post.process(prediction, post.enumerate_parameters()[0])
+        assert variation_of_information(overlap(labels, out)) == (0, 0)
+
+    def test_the_biases_act_on_their_groups(self) -> None:
+        _, prediction = self.affinities()
+        post = MutexWatershedPostProcessor([[1, 0], [0, 1], [0, 4]], [0.05, 0.95], [0.5])
+        low, high = (post.process(prediction, p) for p in post.enumerate_parameters())
+        assert high.max() > low.max()
+
+    def test_all_at_once_is_one_by_one(self) -> None:
+        _, prediction = self.affinities()
+        post = MutexWatershedPostProcessor(
+            [[1, 0], [0, 1], [0, 4]], [0.3, 0.5], [0.5, 0.7], [0, 5], long_stride=2
+        )
+        agree_one_by_one(post, prediction, 8)
+
+    def test_lsds_in_the_prediction_are_left_aside(self) -> None:
+        _, prediction = self.affinities()
+        post = MutexWatershedPostProcessor([[1, 0], [0, 1], [0, 4]], [0.5], [0.5])
+        (parameters,) = post.enumerate_parameters()
+        more = np.concatenate([prediction, np.random.default_rng(0).random((6, 12, 12))])
+        assert np.array_equal(
+            post.process(more.astype(np.float32), parameters), post.process(prediction, parameters)
+        )
+
+    def test_random_strides_use_as_many_edges_and_never_others(self) -> None:
+        labels, prediction = self.affinities()
+        settings = [[1, 0], [0, 1], [0, 4]], [0.5], [0.5], [0], 2
+        drawn, regular = (MutexWatershedPostProcessor(*settings, r) for r in (True, False))
+        (parameters,) = drawn.enumerate_parameters()
+        out = drawn.process(prediction, parameters)
+        assert np.array_equal(out, drawn.process(prediction, parameters))
+        assert variation_of_information(overlap(labels, out))[1] == 0
+        noisy = np.random.default_rng(0).random((3, 40, 40)).astype(np.float32)
+        assert not np.array_equal(
+            drawn.process(noisy, parameters), regular.process(noisy, parameters)
+        )
+
+
+class TestAgglomeration:
+    @pytest.mark.parametrize("sign", [1, -1])
+    def test_exact_affinities_give_the_truth(self, sign: int) -> None:
+        cells = tissue((24, 32, 32), (1, 1, 1), 14.0, 0.0, (0, 0)).cells
+        offsets = [[0, 0, 3], [sign, 0, 0], [0, sign, 0], [0, 0, sign]]
+        exact = affinities(torch.from_numpy(cells.astype(np.int32))[None], offsets)[0]
+        prediction = exact.float().numpy() * 0.8 + 0.1
+        post = AgglomerationPostProcessor(offsets, [0.5])
+        out = post.process(prediction, post.enumerate_parameters()[0])
+        inside = out != 0
+        _, merge = variation_of_information(overlap(cells[inside], out[inside]))
+        assert merge < 0.02
+        assert inside.mean() > 0.95
+
+    def test_all_at_once_is_one_by_one(self) -> None:
+        prediction = np.random.default_rng(0).random((3, 8, 16, 16)).astype(np.float32)
+        steps = np.eye(3, dtype=int).tolist()
+        post = AgglomerationPostProcessor(steps, [0.6, 0.3], [None, 50], [0, 9])
+        agree_one_by_one(post, prediction, 8)
+
+    def test_what_it_needs(self) -> None:
+        with pytest.raises(InputError, match="needs an offset of one voxel along each axis"):
+            AgglomerationConfig().build([[1, 0], [0, 2]])
+        with pytest.raises(InputError, match=r"quantile=\[33\]: choose of"):
+            AgglomerationConfig(quantile=[33])
+        with pytest.raises(InputError, match=r"threshold=1.5 must lie between 0 and 1"):
+            AgglomerationConfig(threshold=[1.5])
+
+
+class TestWatershed:
+    def test_exact_distances_give_the_truth(self) -> None:
+        cells, prediction = distances()
+        post = WatershedPostProcessor(OBJECT, [0.0], [0.1])
+        (parameters,) = post.enumerate_parameters()
+        out = post.process(prediction, parameters)
+        assert ((out == 0) >= (cells == 0)).all()
+        inside = out != 0
+        assert inside.sum() > 0.9 * (cells != 0).sum()
+        assert variation_of_information(overlap(cells[inside], out[inside]))[1] < 1e-9
+
+    def test_a_distance_in_minus_1_to_1_is_not_thresholded_at_127(self) -> None:
+        _, prediction = distances()
+        task = DistanceTaskConfig().build()
+        segments = [s for _, s in task.post_processor.process_all(prediction)]
+        assert all(s.max() > 5 for s in segments)
+        with pytest.raises(InputError, match=r"threshold=127.0 must lie between -1 and 1"):
+            DistanceTaskConfig(post_processor=WatershedConfig(threshold=[127.0])).build()
+
+    def test_all_at_once_is_one_by_one(self) -> None:
+        _, prediction = distances()
+        post = WatershedPostProcessor(OBJECT, [-0.1, 0.1], [0.2, 0.4], [0, 30])
+        agree_one_by_one(post, prediction, 8)
+
+
+class TestThreshold:
+    def test_each_class_by_itself(self) -> None:
+        prediction = np.array([[[0.1, 0.6, 0.9]], [[0.8, 0.7, 0.2]]])
+        post = ThresholdPostProcessor(CLASSES, [0.5, 0.65], [0])
+        assert [s.tolist() for _, s in post.process_all(prediction)] == [
+            [[[0, 1, 1]], [[1, 1, 0]]],
+            [[[0, 0, 1]], [[1, 1, 0]]],
+        ]
+
+    def test_small_parts_go(self) -> None:
+        prediction = np.array([[[0.9, 0.1, 0.9, 0.9]], [[0.1, 0.9, 0.1, 0.1]]])
+        post = ThresholdPostProcessor(CLASSES, [0.5], [2])
+        out = post.process(prediction, post.enumerate_parameters()[0])
+        assert out.tolist() == [[[0, 0, 1, 1]], [[0, 0, 0, 0]]]
+
+    def test_connected_parts_are_objects(self) -> None:
+        prediction = np.array([[[0.9, 0.1, 0.9, 0.9]]])
+        post = ComponentsPostProcessor(OBJECT, [0.5], [0, 2])
+        every = [s.tolist() for _, s in post.process_all(prediction)]
+        assert every == [[[1, 0, 2, 2]], [[0, 0, 2, 2]]]
+
+
+class TestArgmax:
+    def test_the_most_probable_class_wins(self) -> None:
+        prediction = np.array([[[0.5, 0.2, 0.2]], [[0.3, 0.5, 0.3]], [[0.2, 0.3, 0.5]]])
+        post = ArgmaxPostProcessor([0, 2])
+        every = [s.tolist() for _, s in post.process_all(prediction)]
+        assert every == [[[0, 1, 2]], [[0, 0, 0]]]
+
+
+class TestConfigs:
+    def test_what_does_not_fit_the_labels_is_refused(self) -> None:
+        with pytest.raises(InputError, match=r"makes objects, but task.classes names classes"):
+            DistanceTaskConfig(classes={"a": [1]}, post_processor=ComponentsConfig()).build()
+        with pytest.raises(InputError, match=r"makes classes, but task.classes is empty"):
+            DistanceTaskConfig(post_processor=ArgmaxConfig()).build()
+        with pytest.raises(InputError, match="argmax needs classes that exclude each other"):
+            DistanceTaskConfig(classes={"a": [1]}, post_processor=ArgmaxConfig()).build()
+
+    def test_defaults_follow_the_labels(self) -> None:
+        built = [
+            type(config.build().post_processor)
+            for config in (
+                DistanceTaskConfig(),
+                DistanceTaskConfig(classes={"a": [1]}, criterion="dice"),
+                OneHotTaskConfig(classes={"a": [1]}),
+                AffinitiesTaskConfig(neighborhood=[[1, 0]]),
+            )
+        ]
+        assert built == [
+            WatershedPostProcessor, ThresholdPostProcessor, ArgmaxPostProcessor,
+            MutexWatershedPostProcessor,
+        ]  # fmt: skip
+
+    def test_bad_values(self) -> None:
+        with pytest.raises(
+            InputError, match=r"post_processor.min_size=\[-1\] must not be negative"
+        ):
+            ComponentsConfig(min_size=[-1])
+        with pytest.raises(InputError, match=r"post_processor.seed_threshold is empty"):
+            WatershedConfig(seed_threshold=[])
