@@ -26,14 +26,32 @@ SMALL = [
     "architecture.eval_shape_increase=[8,8,8]",
     "architecture.downsample_factors=[[2,2,2]]",
     "architecture.num_fmaps=4",
-    "task.neighborhood=[[1,0,0],[0,1,0],[0,0,1],[4,0,0],[0,4,0],[0,0,4]]",
-    "task.post_processor.bias=[0.3,0.5]",
-    "task.post_processor.long_bias=[0.5]",
-    "task.post_processor.min_size=[0]",
     "trainer.warmup_iterations=2",
     "num_iterations=6",
     "validation_interval=4",
 ]
+_NEIGHBORHOOD = "task.neighborhood=[[1,0,0],[0,1,0],[0,0,1],[4,0,0],[0,4,0],[0,0,4]]"
+SMALL_AFFINITIES = [
+    *SMALL,
+    _NEIGHBORHOOD,
+    "task.post_processor.bias=[0.3,0.5]",
+    "task.post_processor.long_bias=[0.5]",
+    "task.post_processor.min_size=[0]",
+]
+_CLASSES = ["task.classes={membrane: [1], body: [2]}", "datasplit=synthetic_classes"]
+_CELLS = ["datasplit=synthetic_sparse", "datasplit.gap=2"]
+TASKS = {
+    "affinities": [_NEIGHBORHOOD],
+    "affinities_lsds": [_NEIGHBORHOOD, "task.lsd_sigma=1.5"],
+    "affinities task/post_processor=agglomeration": [_NEIGHBORHOOD],
+    "distance": [*_CELLS, "task.scale=3"],
+    "distance_classes": [*_CLASSES, "task.scale=3"],
+    "hot_distance": [*_CLASSES, "task.scale=3"],
+    "inner_distance": [*_CELLS, "task.scale=3"],
+    "one_hot": _CLASSES,
+    "boundary": _CELLS,
+}
+"""Every task, with what makes it a matter of seconds."""
 
 
 def composed(*overrides: str) -> DictConfig:
@@ -44,7 +62,13 @@ def composed(*overrides: str) -> DictConfig:
 
 def small_run_config(*overrides: str) -> RunConfig:
     """A run of seconds."""
-    return RunConfig.from_hydra(composed(*SMALL, *overrides))
+    return RunConfig.from_hydra(composed(*SMALL_AFFINITIES, *overrides))
+
+
+def small_task_config(task: str, *overrides: str) -> RunConfig:
+    """A run of seconds of one of `TASKS`."""
+    chosen = f"task={task}".split()
+    return RunConfig.from_hydra(composed(*SMALL, *chosen, *TASKS[task], *overrides))
 
 
 def data_file(name: str) -> Path:

@@ -16,7 +16,7 @@ import torch
 import xarray as xr
 
 from dacapo.store import History, RunFolder
-from tests.conftest import SMALL, write_hdf5
+from tests.conftest import SMALL_AFFINITIES, write_hdf5
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "xarray", "scipy", "zarr", "matplotlib", "pandas")
@@ -113,22 +113,22 @@ def history(runs_dir: Path, name: str = "a", repetition: int = 0) -> History:
 
 
 def test_a_run_from_the_command_line(tmp_path: Path) -> None:
-    status, out, err = run(tmp_path, *SMALL, "name=a")
+    status, out, err = run(tmp_path, *SMALL_AFFINITIES, "name=a")
     assert status == 0, err
     assert "picture: runs/a/0/picture.png" in out
     assert history(tmp_path / "runs").is_done
-    status, out, err = run(tmp_path, *SMALL, "name=a")
+    status, out, err = run(tmp_path, *SMALL_AFFINITIES, "name=a")
     assert status == 0
     assert "is finished" in out
     # Another config under the name is refused, in one line, and nothing is touched.
-    status, out, err = run(tmp_path, *SMALL, "name=a", "trainer.learning_rate=0.5")
+    status, out, err = run(tmp_path, *SMALL_AFFINITIES, "name=a", "trainer.learning_rate=0.5")
     assert status == 1
     assert err.startswith("error: runs/a/0 holds a run of another config: trainer.learning_rate")
 
 
 def test_a_sweep_with_a_failure_ends_with_one_dataset(tmp_path: Path) -> None:
     status, out, err = run(
-        tmp_path, "-m", *SMALL, "trainer.learning_rate=0.001,1e30", "repetition=0,1",
+        tmp_path, "-m", *SMALL_AFFINITIES, "trainer.learning_rate=0.001,1e30", "repetition=0,1",
         "name='lr${trainer.learning_rate}'",
     )  # fmt: skip
     assert status == 1
@@ -143,7 +143,12 @@ def test_a_sweep_with_a_failure_ends_with_one_dataset(tmp_path: Path) -> None:
 
 def test_every_failure_of_a_sweep_is_told(tmp_path: Path) -> None:
     status, out, err = run(
-        tmp_path, "-m", *SMALL, "trainer.batch_size=0,-1,1", "num_iterations=1", "repetition=0"
+        tmp_path,
+        "-m",
+        *SMALL_AFFINITIES,
+        "trainer.batch_size=0,-1,1",
+        "num_iterations=1",
+        "repetition=0",
     )
     assert status == 1
     assert "error: job 0: trainer.batch_size=0 must be positive" in err
@@ -158,7 +163,12 @@ def test_every_failure_of_a_sweep_is_told(tmp_path: Path) -> None:
 
 def test_the_literal_command_trains_three_repetitions(tmp_path: Path) -> None:
     status, out, err = run(
-        tmp_path, "task=affinities", "architecture=unet", "-m", *SMALL, "num_iterations=2"
+        tmp_path,
+        "task=affinities",
+        "architecture=unet",
+        "-m",
+        *SMALL_AFFINITIES,
+        "num_iterations=2",
     )
     assert status == 0, err
     assert "3 runs, 0 failed" in out
@@ -189,7 +199,14 @@ def test_a_method_of_ones_own_from_outside(tmp_path: Path) -> None:
     (tmp_path / "conf" / "task" / "my_task.yaml").write_text(
         "defaults: [MyTaskConfig, _self_]\nneighborhood: [[1, 0, 0], [0, 1, 0], [0, 0, 1]]\n"
     )
-    program = [sys.executable, "train.py", "--config-dir", "conf", *SMALL[:7], *SMALL[11:]]
+    program = [
+        sys.executable,
+        "train.py",
+        "--config-dir",
+        "conf",
+        *SMALL_AFFINITIES[:7],
+        *SMALL_AFFINITIES[11:],
+    ]
     status, _, err = run(tmp_path, program=[*program, "task=my_task", "task.strength=2"])
     assert status == 0, err
     (folder,) = (tmp_path / "runs").glob("my_task_unet_*")
@@ -213,7 +230,7 @@ class TestData:
             "datasplit.train={a: {region: {z: [0, 160]}}}",
             "datasplit.validate={b: {region: {z: [200, 320]}}}",
         ]  # fmt: skip
-        return run(tmp_path, *SMALL[3:], *data, "name=a", "num_iterations=2", *more)
+        return run(tmp_path, *SMALL_AFFINITIES[3:], *data, "name=a", "num_iterations=2", *more)
 
     def test_volumes_work(self, tmp_path: Path) -> None:
         status, _, err = self.train(tmp_path, self.write(tmp_path / "a.h5"))
@@ -283,7 +300,7 @@ class TestKilled:
     """SIGKILL at random times; in the end everything is equal to the bit."""
 
     RUN = (
-        *SMALL, "name=a", "num_iterations=120", "validation_interval=25",
+        *SMALL_AFFINITIES, "name=a", "num_iterations=120", "validation_interval=25",
         "trainer.checkpoint_interval=9", "trainer.num_workers=2", "trainer.batch_size=2",
         "task.lsds=true", "task.lsd_sigma=1.0",
     )  # fmt: skip
@@ -349,8 +366,8 @@ class TestKilled:
 def test_a_sweep_in_processes_of_submitit(tmp_path: Path) -> None:
     """The jobs are pickled, run elsewhere, and their scores come together all the same."""
     status, out, err = run(
-        tmp_path, "-m", "hydra/launcher=submitit_local", *SMALL, "name=a", "repetition=0,1",
-        "hydra.launcher.timeout_min=5",
+        tmp_path, "-m", "hydra/launcher=submitit_local", *SMALL_AFFINITIES, "name=a",
+        "repetition=0,1", "hydra.launcher.timeout_min=5",
     )  # fmt: skip
     assert status == 0, out + err
     assert "2 runs, 0 failed" in out

@@ -17,7 +17,7 @@ from dacapo.experiments.tasks import AffinitiesTaskConfig
 from dacapo.experiments.tasks.post_processors import MutexWatershedConfig
 from dacapo.experiments.trainers import DefaultTrainerConfig
 from dacapo.experiments.trainers.augments import ElasticConfig, MirrorConfig
-from tests.conftest import SMALL, composed, small_run_config
+from tests.conftest import SMALL_AFFINITIES, composed, small_run_config
 
 
 def python_run_config(**changes: object) -> RunConfig:
@@ -220,4 +220,4 @@ def test_commands_take_key_value_only(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_small_overrides_are_all_known() -> None:
-    assert OmegaConf.is_config(composed(*SMALL))
+    assert OmegaConf.is_config(composed(*SMALL_AFFINITIES))

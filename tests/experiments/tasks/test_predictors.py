@@ -4,11 +4,18 @@ import numpy as np
 import pytest
 import torch
 from funlib.geometry import Coordinate, Roi
+from scipy.ndimage import distance_transform_edt
 
+from dacapo.experiments.tasks.label_groups import LabelGroups
 from dacapo.experiments.tasks.predictors import (
     AffinitiesPredictor,
+    BoundaryPredictor,
+    ClassPredictor,
     CombinedPredictor,
     DescriptorsPredictor,
+    DistancePredictor,
+    OneHotPredictor,
+    Predictor,
 )
 
 OFFSETS = [[1, 0, 0], [0, -1, 0], [0, 0, 3]]
@@ -86,3 +93,202 @@ class TestAffinities:
         weight = predictor.create_weight(labels, target, torch.ones_like(labels), region=region)
         assert weight.shape == (1, 1, 6, 8)
         assert weight.mean() == pytest.approx(1.0)
+
+
+ISOTROPIC, ANISOTROPIC = Coordinate(1000, 1000, 1000), Coordinate(283720, 126790, 126790)
+GROUPS = LabelGroups({"mito": [3, 4], "er": [7]})
+
+
+def blocks(seed: int = 0, ids: int = 4) -> torch.Tensor:
+    """Labels in blocks of 3^3, (1, 12, 15, 15)."""
+    coarse = np.random.default_rng(seed).integers(0, ids, (4, 5, 5)).astype(np.int32)
+    return torch.from_numpy(coarse.repeat(3, 0).repeat(3, 1).repeat(3, 2))[None]
+
+
+def everywhere(labels: torch.Tensor) -> torch.Tensor:
+    return torch.ones_like(labels, dtype=torch.uint8)
+
+
+class TestDistance:
+    @pytest.mark.parametrize("size", [ISOTROPIC, ANISOTROPIC])
+    def test_of_classes_it_is_scipy_s(self, size: Coordinate) -> None:
+        labels = torch.from_numpy(GROUPS.encode(blocks(ids=9)[0].numpy()))[None]
+        predictor = DistancePredictor(GROUPS, scale=3.0)
+        target = predictor.create_target(labels, size)[0].numpy()
+        for channel, inside in zip(target, GROUPS.members(labels)[0].numpy(), strict=True):
+            signed = distance_transform_edt(inside, size) - distance_transform_edt(~inside, size)
+            scale = 3 * min(size)
+            expected = np.tanh(np.clip(signed, -2 * scale, 2 * scale) / scale)
+            assert np.allclose(channel, expected, atol=1e-5)
+
+    def test_of_objects_touching_ones_have_a_border(self) -> None:
+        labels = torch.zeros(1, 1, 12, dtype=torch.int32)
+        labels[0, 0, 2:6], labels[0, 0, 6:10] = 1, 2
+        target = DistancePredictor(LabelGroups(), scale=1.0).create_target(labels)[0, 0, 0]
+        expected = torch.tensor([-2, -1, 1, 2, 2, 1, 1, 2, 2, 1, -1, -2.0]).tanh()
+        assert torch.allclose(target, expected)
+
+    def test_inner_is_0_outside_and_known_there(self) -> None:
+        labels = torch.zeros(1, 8, 30, dtype=torch.int32)
+        labels[:, 2:6, 2:6] = 5
+        predictor = DistancePredictor(LabelGroups(), scale=2.0, inner=True)
+        target = predictor.create_target(labels)
+        assert (target[0, 0][labels[0] == 0] == 0).all()
+        assert target.max() == pytest.approx(np.tanh(1))
+        weight = predictor.create_weight(labels, target, everywhere(labels))
+        assert (weight[0, 0][labels[0] == 0] > 0).all()
+
+    def test_beyond_the_reach_of_the_crop_nothing_is_known(self) -> None:
+        labels = torch.ones(1, 30, 30, dtype=torch.int32)
+        predictor = DistancePredictor(LabelGroups(), scale=3.0)
+        target = predictor.create_target(labels)
+        weight = predictor.create_weight(labels, target, everywhere(labels))[0, 0]
+        assert (weight[5:25, 5:25] > 0).all()
+        assert weight.bool().sum() == 20 * 20
+
+    def test_with_the_context_it_asks_for_all_is_known(self) -> None:
+        predictor = DistancePredictor(LabelGroups(), scale=2.0)
+        region = predictor.gt_region_for_roi(Roi((0,) * 3, (400, 400, 400)), Coordinate(40, 4, 4))
+        assert region == Roi((-40, -16, -16), (480, 432, 432))
+        labels = torch.ones(1, 3, 38, 38, dtype=torch.int32)
+        inner = (slice(1, 2), slice(4, 34), slice(4, 34))
+        weight = predictor.create_weight(
+            labels, labels, everywhere(labels), Coordinate(40, 4, 4), inner
+        )
+        assert (weight > 0).all()
+
+    def test_a_prediction_becomes_what_the_target_is(self) -> None:
+        labels = blocks()
+        for inner in (False, True):
+            predictor = DistancePredictor(LabelGroups(), inner=inner)
+            target = predictor.create_target(labels)
+            values = predictor.activation(torch.tensor([-50.0, 50.0]))
+            assert values.min() <= target.min() + 1e-6
+            assert target.max() <= values.max()
+
+
+class TestClasses:
+    def test_hot_channels_are_memberships(self) -> None:
+        predictor = ClassPredictor(GROUPS, balance_most=1)
+        labels = torch.from_numpy(predictor.encode(np.array([[0, 3, 4, 7, 9]])))[None]
+        assert predictor.create_target(labels)[0, :, 0].int().tolist() == [
+            [0, 1, 1, 0, 0],
+            [0, 0, 0, 1, 0],
+        ]
+        mask = torch.tensor([[[1, 1, 0, 1, 1]]])
+        weight = predictor.create_weight(labels, labels, mask)
+        assert weight[0, :, 0].tolist() == [[1, 1, 0, 1, 1]] * 2
+
+    def test_one_hot_adds_up_to_1(self) -> None:
+        predictor = OneHotPredictor(GROUPS)
+        labels = torch.from_numpy(predictor.encode(blocks(ids=9)[0].numpy()))[None]
+        target = predictor.create_target(labels)
+        assert (target.sum(1) == 1).all()
+        assert predictor.num_channels == 3
+        weight = predictor.create_weight(labels, target, everywhere(labels))
+        assert (weight == weight[:, :1]).all()
+        mass = (weight * target).sum((0, 2, 3, 4))
+        assert torch.allclose(mass, mass[:1].expand(3))  # classes count alike
+
+    def test_where_a_class_is_not_annotated_it_may_be_there(self) -> None:
+        predictor = OneHotPredictor(GROUPS, balance_most=1)
+        labels = torch.from_numpy(predictor.encode(np.array([[0, 3, 7]])))[None]
+        mask = torch.tensor([[[[1, 1, 1]], [[0, 0, 0]]]])  # mito only
+        weight = predictor.create_weight(labels, predictor.create_target(labels), mask)
+        assert weight[0, :, 0].T.tolist() == [[0, 1, 0], [1, 1, 1], [0, 1, 0]]
+
+
+class TestBoundary:
+    def test_by_hand(self) -> None:
+        labels = torch.tensor([[[0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 0, 0]] * 3])
+        target = BoundaryPredictor(width=1.5).create_target(labels.int())
+        assert target[0, 0, 1].int().tolist() == [0, 0, 1, 0, 0, 0, 1, 1, 0, 1, 0, 0]
+
+    @pytest.mark.parametrize("size", [ISOTROPIC, ANISOTROPIC])
+    def test_a_face_neighbour_of_another_label_is_always_boundary(self, size: Coordinate) -> None:
+        labels = blocks()
+        target = BoundaryPredictor(width=1.0).create_target(labels, size)[0, 0].bool()
+        expected = torch.zeros_like(target)
+        for axis in range(3):
+            n = labels.shape[axis + 1]
+            low, high = (labels[0].narrow(axis, b, n - 1) for b in (0, 1))
+            differ = low != high
+            expected.narrow(axis, 0, n - 1).logical_or_(differ)
+            expected.narrow(axis, 1, n - 1).logical_or_(differ)
+        assert torch.equal(target, expected & (labels[0] != 0))
+
+    def test_beside_the_edge_it_is_not_known(self) -> None:
+        labels = torch.ones(1, 9, 9, dtype=torch.int32)
+        predictor = BoundaryPredictor(width=1.5)
+        target = predictor.create_target(labels)
+        weight = predictor.create_weight(labels, target, everywhere(labels))[0, 0]
+        assert weight.bool().sum() == 25
+
+
+PREDICTORS: dict[str, Predictor] = {
+    "affinities": AffinitiesPredictor(OFFSETS),
+    "lsds": DescriptorsPredictor(3, 1.5),
+    "distance": DistancePredictor(LabelGroups(), 2.0),
+    "distance of classes": DistancePredictor(GROUPS, 2.0),
+    "inner distance": DistancePredictor(LabelGroups(), 2.0, inner=True),
+    "hot": ClassPredictor(GROUPS),
+    "foreground": ClassPredictor(LabelGroups()),
+    "one hot": OneHotPredictor(GROUPS),
+    "boundary": BoundaryPredictor(),
+    "combined": CombinedPredictor({"a": ClassPredictor(GROUPS), "b": DistancePredictor(GROUPS)}),
+}
+
+
+@pytest.mark.parametrize("size", [ISOTROPIC, ANISOTROPIC])
+@pytest.mark.parametrize("name", PREDICTORS)
+class TestEvery:
+    def test_scrambling_what_is_not_annotated_changes_nothing_that_counts(
+        self, name: str, size: Coordinate
+    ) -> None:
+        predictor = PREDICTORS[name]
+        rng = np.random.default_rng(0)
+        ids = blocks(ids=9)[0].numpy()
+        shape = (len(predictor.classes), *ids.shape) if predictor.classes else ids.shape
+        known = rng.random(shape) < 0.9
+        if predictor.classes:
+            known[0, :6] = False  # a class that is not annotated in a part
+        anywhere = known.any(0) if predictor.classes else known
+        noise = rng.integers(0, 9, ids.shape)
+        results = []
+        for labels in (ids, np.where(anywhere, ids, noise)):
+            gt = torch.from_numpy(predictor.encode(labels.astype(np.uint64)))[None]
+            if name in ("affinities", "lsds"):  # these read labels that are 0 where not annotated
+                gt = gt * torch.from_numpy(anywhere)
+            target = predictor.create_target(gt, size)
+            mask = torch.from_numpy(known.astype(np.uint8))[None]
+            results.append((target, predictor.create_weight(gt, target, mask, size)))
+        (target, weight), (other, same) = results
+        assert target.dtype == weight.dtype == torch.float32
+        assert target.shape == weight.shape == (1, predictor.num_channels, *ids.shape)
+        assert torch.equal(weight, same)
+        assert (weight > 0).any()
+        assert torch.equal(target[weight > 0], other[weight > 0])
+        assert (weight[:, :, ~torch.from_numpy(anywhere)] == 0).all()
+
+    def test_more_context_than_it_asks_for_changes_nothing(
+        self, name: str, size: Coordinate
+    ) -> None:
+        predictor = PREDICTORS[name]
+        ids = np.random.default_rng(1).integers(0, 9, (14, 20, 20)).repeat(3, 0)
+        ids = ids.repeat(3, 1).repeat(3, 2).astype(np.uint64)
+        roi = Roi(Coordinate(18, 26, 26) * size, Coordinate(6, 8, 8) * size)
+        asked = predictor.gt_region_for_roi(roi, size)
+        results = []
+        for region in (asked, asked.grow(size * 3, size * 3)):
+            begin, shape = region.begin / size, region.shape / size
+            window = tuple(slice(b, b + s) for b, s in zip(begin, shape, strict=True))
+            inner = tuple(
+                slice(b, b + s)
+                for b, s in zip((roi.begin - region.begin) / size, roi.shape / size, strict=True)
+            )
+            gt = torch.from_numpy(predictor.encode(ids[window]))[None]
+            target = predictor.create_target(gt, size)
+            weight = predictor.create_weight(gt, target, everywhere(gt), size, inner)
+            results.append((target[:, :, *inner], weight))
+        assert torch.allclose(results[0][0], results[1][0], atol=1e-5)
+        assert torch.allclose(results[0][1], results[1][1], atol=1e-5)
