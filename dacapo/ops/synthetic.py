@@ -48,6 +48,7 @@ def tissue(
     cell_size: float,
     noise: float,
     seed: Sequence[int],
+    body_threshold: float = 1.7,
 ) -> Tissue:
     """Raw and labels of a block of tissue in which every voxel belongs to a cell.
 
@@ -61,6 +62,7 @@ def tissue(
         cell_size: typical width of a cell.
         noise: standard deviation, where raw spans 0 to 1.
         seed: the same numbers give the same tissue.
+        body_threshold: bodies are where a random field of mean 0 and deviation 1 lies above it.
     """
     rng = np.random.default_rng(list(seed))
     step = np.asarray(voxel_size, float) / min(voxel_size)
@@ -74,7 +76,7 @@ def tissue(
     nearest = cKDTree(points).query(grid.reshape(-1, len(shape)), workers=-1)[1]
     labels = cells[nearest].reshape(shape)
     border = edt(labels.astype(np.uint32) + 1, anisotropy=tuple(step)) - 0.5
-    raw, bodies = _paint(border, labels, step, cell_size, rng)
+    raw, bodies = _paint(border, labels, step, cell_size, body_threshold, rng)
     raw += noise * gaussian_filter(rng.normal(size=shape), 0.5) / 0.55
     present = np.unique(labels)
     compact = np.searchsorted(present, labels).astype(np.uint32) + 1
@@ -82,7 +84,12 @@ def tissue(
 
 
 def _paint(
-    border: Volume, labels: Volume, step: Volume, cell_size: float, rng: np.random.Generator
+    border: Volume,
+    labels: Volume,
+    step: Volume,
+    cell_size: float,
+    body_threshold: float,
+    rng: np.random.Generator,
 ) -> tuple[Volume, Volume]:
     """Grey values in 0 to 1, of cytoplasm, membranes and bodies; and where bodies are."""
     shape = border.shape
@@ -92,11 +99,12 @@ def _paint(
     # Dark round bodies with a light core, away from membranes.
     bodies = _smooth(shape, step, cell_size / 6, rng)
     deep = border > 3
-    raw = np.where(deep & (bodies > 1.7), raw - 0.22, raw)
-    raw = np.where(deep & (bodies > 2.4), raw + 0.14, raw)
+    inside = deep & (bodies > body_threshold)
+    raw = np.where(inside, raw - 0.22, raw)
+    raw = np.where(deep & (bodies > body_threshold + 0.7), raw + 0.14, raw)
     contrast = 0.4 + 0.1 * np.clip(_smooth(shape, step, 2 * cell_size, rng), -2, 2)
     raw -= contrast * np.exp(-(border**2))
-    return gaussian_filter(raw, 0.6 / step), deep & (bodies > 1.7)
+    return gaussian_filter(raw, 0.6 / step), inside
 
 
 def _points(extent: Volume, cell_size: float, rng: np.random.Generator) -> Volume:

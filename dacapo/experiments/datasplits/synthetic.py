@@ -41,6 +41,8 @@ class SyntheticDataSplitConfig(DataSplitConfig):
     """cells: ids of cells. classes: 1 in membranes, 2 in the bodies inside of cells."""
     gap: float = 0.0
     """Width of the background between cells, in voxels of the finest axis; 0: cells touch."""
+    body_threshold: float = 1.7
+    """Bodies are where a random field of mean 0 and standard deviation 1 lies above it."""
     noise: float = 0.08
     """Standard deviation, where raw spans 0 to 1."""
 
@@ -78,7 +80,14 @@ class SyntheticDataSplitConfig(DataSplitConfig):
         from dacapo.ops.synthetic import tissue
 
         size = to_world(self.voxel_size, "nm", self.voxel_size, "datasplit.voxel_size")
-        made = tissue(shape, self.voxel_size, self.cell_size, self.noise, (self.seed, part))
+        made = tissue(
+            shape,
+            self.voxel_size,
+            self.cell_size,
+            self.noise,
+            (self.seed, part),
+            self.body_threshold,
+        )
         gt = made.classes() if self.labels is SyntheticLabels.classes else made.apart(self.gap)
         zero = Coordinate((0,) * len(shape))
         axes = tuple("zyx"[-len(shape) :])

@@ -133,3 +133,17 @@ def test_a_split_has_names_that_differ_and_one_voxel_size() -> None:
     )
     with pytest.raises(InputError, match=r"coarse: voxel size .* one model sees one voxel size"):
         DataSplit([dataset()], [coarse])
+
+
+def test_an_ignored_label_is_not_annotated() -> None:
+    some = dataset(ignore_label=3)
+    assert some.read_mask(GT.roi).tolist() == [[1, 1, 0, 1], [1] * 4, [1] * 4]
+    assert some.read_gt(GT.roi)[0, 2] == 3  # the labels themselves stay as they are
+    largest = array(np.full((3, 4), 2**63, np.uint64), offset=(8, 4), name="gt")
+    with pytest.raises(InputError, match="nothing is annotated"):
+        dataset(gt=largest, ignore_label=2**63).check_annotated(to_score=True)
+
+
+def test_classes_may_be_annotated_by_themselves() -> None:
+    assert dataset().annotates(["a", "b"]) == [True, True]
+    assert dataset(classes=["b"]).annotates(["a", "b"]) == [False, True]

@@ -1,0 +1,185 @@
+"""Any two files, scored from the command line."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from dacapo import score as program
+from dacapo.experiments.tasks.evaluators import InstanceEvaluator
+from dacapo.ops.synthetic import tissue
+from tests.conftest import data_file, write_hdf5
+
+GRID = {"voxel_size": [40.0, 4.6, 4.6], "offset": [0.0, 0.0, 0.0], "units": "nm"}
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["score", *arguments])
+    program.main()
+
+
+def scored(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
+) -> dict[str, dict[str, float]]:
+    run(monkeypatch, *arguments, "json=true")
+    out: dict[str, dict[str, float]] = json.loads(capsys.readouterr().out)
+    return out
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[str, np.ndarray, np.ndarray, np.ndarray]:
+    cells = tissue((8, 24, 24), (1, 1, 1), 10.0, 0.0, (0, 0)).apart(1)
+    rng = np.random.default_rng(0)
+    other = np.where(rng.random(cells.shape) < 0.1, 0, cells // 2 + 1)
+    mask = (rng.random(cells.shape) < 0.8).astype(np.uint8)
+    path = write_hdf5(
+        tmp_path / "a.h5", {"gt": cells, "seg": other, "mask": mask, "half": other[:4]}, **GRID
+    )
+    return path, other, cells, mask
+
+
+def test_instances(
+    files: tuple[str, np.ndarray, np.ndarray, np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path, other, cells, mask = files
+    ours = scored(
+        monkeypatch, capsys, f"segmentation={path}:seg", f"gt={path}:gt", f"mask={path}:mask",
+        "kind=instance", "ignore_smaller=20",
+    )  # fmt: skip
+    expected = InstanceEvaluator(20).evaluate(other, cells, mask)
+    for name, value in ours["scores"].items():
+        theirs = getattr(expected, name)
+        assert value == theirs or (value is None and math.isnan(theirs)), name
+    assert ours["scores"]["voi"] > 0
+
+
+def test_classes_in_another_format_and_a_table(
+    files: tuple[str, np.ndarray, np.ndarray, np.ndarray],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path, _, cells, _ = files
+    group = zarr.open_group(tmp_path / "b.zarr", mode="w")
+    array = group.create_array("labels", data=np.where(cells > 3, 2, cells > 0).astype(np.uint8))
+    array.attrs.update(GRID)
+    arguments = [
+        f"segmentation={tmp_path}/b.zarr/labels", f"gt={path}:gt", "kind=semantic",
+        "classes={few: [1, 2, 3], none: [77]}",
+    ]  # fmt: skip
+    ours = scored(monkeypatch, capsys, *arguments)
+    truth, prediction = np.isin(cells, [1, 2, 3]), np.isin(group["labels"][...], [1, 2, 3])
+    dice = 2 * (truth & prediction).sum() / (truth.sum() + prediction.sum())
+    assert ours["scores"]["few__dice"] == ours["scores"]["dice"] == pytest.approx(dice)
+    assert ours["scores"]["none__dice"] is None
+    assert ours["missing"]["none__dice"] == "both are empty"
+    run(monkeypatch, *arguments)
+    table = capsys.readouterr().out
+    assert "hausdorff_95" in table
+    assert "few" in table
+
+
+def test_run_length(
+    files: tuple[str, np.ndarray, np.ndarray, np.ndarray],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path, _, cells, _ = files
+    z, y, x = np.argwhere(cells == np.bincount(cells[cells > 0]).argmax())[:2].T
+    lines = [
+        f"{n} 0 {4.6 * (x[n] + 0.5)} {4.6 * (y[n] + 0.5)} {40 * (z[n] + 0.5)} 1 {n - 1}"
+        for n in range(2)
+    ]
+    (tmp_path / "a.swc").write_text("\n".join(lines))
+    ours = scored(
+        monkeypatch, capsys, f"segmentation={path}:gt", f"gt={path}:gt", "kind=instance",
+        f"skeletons={tmp_path}/a.swc",
+    )  # fmt: skip
+    step = np.linalg.norm((np.diff([z, y, x]).T * [40, 4.6, 4.6])[0])
+    assert ours["scores"]["expected_run_length"] == pytest.approx(step)
+    assert ours["scores"]["relative_run_length"] == 1
+
+
+def test_files_without_a_voxel_size_are_counted_in_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_hdf5(tmp_path / "a.h5", {"a": np.eye(5, dtype=np.uint8)})
+    ours = scored(monkeypatch, capsys, f"segmentation={path}:a", f"gt={path}:a", "kind=semantic")
+    assert ours["scores"]["dice"] == 1
+    assert "pixel" in str(ours["region"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gt={p}:gt", "kind=instance"], "missing mandatory value: segmentation"),
+        (["segmentation={p}:nope", "gt={p}:gt", "kind=instance"], "segmentation=.*nope"),
+        (["segmentation={p}:half", "gt={p}:gt", "kind=instance"], "overlap_only=true scores"),
+        (["segmentation={p}:seg", "gt={p}:gt", "kind=cells"], "Invalid value 'cells'"),
+        (["segmentation={p}:seg", "gt={p}:gt", "kind=semantic", "classes={{a: [0]}}"], "classes.a"),
+        (["segmentation={p}:seg", "gt={p}:gt", "kind=instance", "nope=1"], "Key 'nope'"),
+        (["segmentation={p}:float", "gt={p}:gt", "kind=instance"], "must be integers, not float64"),
+        (["segmentation={p}:coarse", "gt={p}:gt", "kind=instance"], "they must be equal"),
+        (["segmentation={p}:seg", "gt={p}:zero", "mask={p}:zero", "kind=semantic"],
+         "nothing is annotated"),
+    ],
+)  # fmt: skip
+def test_mistakes(
+    files: tuple[str, np.ndarray, np.ndarray, np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    import re
+
+    import h5py
+
+    path = files[0]
+    with h5py.File(path, "a") as file:
+        shape = file["gt"].shape
+        for name, data in (("float", np.ones(shape)), ("coarse", np.ones(shape, int)),
+                           ("zero", np.zeros(shape, np.uint8))):  # fmt: skip
+            made = file.create_dataset(name, data=data)
+            made.attrs.update(GRID if name != "coarse" else {**GRID, "voxel_size": [40, 9.2, 9.2]})
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, *(a.format(p=path) for a in arguments))
+    assert stop.value.code == 1
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_a_part_only_when_asked_for(
+    files: tuple[str, np.ndarray, np.ndarray, np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path, other, cells, _ = files
+    ours = scored(
+        monkeypatch, capsys, f"segmentation={path}:half", f"gt={path}:gt", "kind=instance",
+        "overlap_only=true",
+    )  # fmt: skip
+    expected = InstanceEvaluator().evaluate(other[:4], cells[:4])
+    assert ours["scores"]["voi"] == pytest.approx(expected.voi)
+    assert str(ours["region"]).startswith("[4, 24, 24] voxels")
+
+
+def test_a_real_volume_against_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = data_file("flyem_fibsem_ts2_dev.h5")
+    ours = scored(
+        monkeypatch, capsys, f"segmentation={path}:labels", f"gt={path}:labels",
+        f"mask={path}:mask", "kind=instance",
+    )  # fmt: skip
+    assert ours["scores"]["num_objects"] == 397
+    assert ours["scores"]["voi"] == 0
+    assert ours["scores"]["average_precision"] == 1
