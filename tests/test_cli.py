@@ -16,7 +16,7 @@ import torch
 import xarray as xr
 
 from dacapo.store import History, RunFolder
-from tests.conftest import SMALL_AFFINITIES, write_hdf5
+from tests.conftest import SMALL, SMALL_AFFINITIES, write_hdf5
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "xarray", "scipy", "zarr", "matplotlib", "pandas")
@@ -159,6 +159,34 @@ def test_every_failure_of_a_sweep_is_told(tmp_path: Path) -> None:
     assert status == 1
     assert "trainer.batch_size=0 must be positive" in err
     assert "no runs there" not in err
+
+
+def test_tasks_beside_each_other(tmp_path: Path) -> None:
+    """Different parameters and criteria join by name in one Dataset."""
+    status, _, err = run(
+        tmp_path, "-m", "task=affinities,distance,boundary,inner_distance", *SMALL,
+        "repetition=0", "num_iterations=2", "validation_interval=2",
+    )  # fmt: skip
+    assert status == 0, err
+    semantic = ["task=one_hot", "task.classes={membrane: [1], body: [2]}"]
+    status, _, err = run(tmp_path, *SMALL, *semantic, "datasplit=synthetic_classes")
+    assert status == 0, err
+    compared = [sys.executable, "-m", "dacapo.compare", "runs_dir=runs"]
+    status, _, err = run(tmp_path, program=compared)
+    assert status == 0, err
+    dataset = xr.load_dataset(tmp_path / "runs" / "comparison.nc", engine="h5netcdf")
+    assert set(dataset.task.values) == {
+        "affinities", "distance", "boundary", "inner_distance", "one_hot"
+    }  # fmt: skip
+    objects = dataset.sel(runs=dataset.task != "one_hot")
+    assert objects.f1_50.max(["iterations", "datasets", "parameters"]).notnull().all()
+    classes = dataset.sel(runs=dataset.task == "one_hot")
+    assert classes.body__dice.notnull().any()
+    assert classes.f1_50.isnull().all()
+    assert dataset.f1_50.attrs["higher_is_better"] == 1
+    assert dataset.hausdorff_95.attrs["units"] == "nm or pixel"
+    assert "bias" in dataset.coords
+    assert "seed_threshold" in dataset.coords
 
 
 def test_the_literal_command_trains_three_repetitions(tmp_path: Path) -> None:

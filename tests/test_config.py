@@ -209,6 +209,12 @@ class Command:
     """Again and again."""
 
 
+@pytest.mark.parametrize("key", ["task.nope", "nope", "task.loss.nope", "trainer.augments.noise.x"])
+def test_an_added_key_without_a_meaning_is_refused(key: str) -> None:
+    with pytest.raises(InputError, match=rf"^{key}: no such key, there are"):
+        small_run_config(f"+{key}=1")
+
+
 def test_commands_take_key_value_only(capsys: pytest.CaptureFixture[str]) -> None:
     assert from_arguments(Command, ["watch=true"]) == Command(watch=True)
     with pytest.raises(InputError, match="'--watch' is no key=value"):

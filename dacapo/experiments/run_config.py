@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -105,6 +105,7 @@ class RunConfig:
             raise InputError(f"{', '.join(missing)}: required, give a value")
         options = OmegaConf.to_object(cfg)
         assert isinstance(options, TrainConfig)
+        _refuse_unknown(options, "")
         run_config = cls(
             options.task,
             options.architecture,
@@ -134,6 +135,20 @@ class RunConfig:
             for group in ("task", "architecture")
         )
         return f"{task}_{architecture}_{identity_hash(self.identity())}"
+
+
+def _refuse_unknown(node: object, prefix: str) -> None:
+    """Keys that `+key=value` adds to a config have no meaning there."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            _refuse_unknown(value, f"{prefix}{key}.")
+    if not is_dataclass(node) or isinstance(node, type):
+        return
+    known = {f.name for f in fields(node)}
+    for key, value in vars(node).items():
+        if key not in known:
+            raise InputError(f"{prefix}{key}: no such key, there are {', '.join(sorted(known))}")
+        _refuse_unknown(value, f"{prefix}{key}.")
 
 
 def _option(node: object) -> str:
