@@ -232,8 +232,7 @@ def test_a_method_of_ones_own_from_outside(tmp_path: Path) -> None:
         "train.py",
         "--config-dir",
         "conf",
-        *SMALL_AFFINITIES[:7],
-        *SMALL_AFFINITIES[11:],
+        *SMALL,
     ]
     status, _, err = run(tmp_path, program=[*program, "task=my_task", "task.strength=2"])
     assert status == 0, err

@@ -15,9 +15,18 @@ from dacapo.arrays import Array
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasplit import DataSplit
 from dacapo.experiments.run import Run
+from dacapo.experiments.run_config import RunConfig
 from dacapo.experiments.trainers.trainer import Batch
-from dacapo.validate import validate
-from tests.conftest import TASKS, small_run_config, small_task_config
+from dacapo.validate import truth, validate
+from tests.conftest import (
+    SMALL,
+    SMALL_AFFINITIES,
+    TASKS,
+    composed,
+    small_run_config,
+    small_task_config,
+    write_hdf5,
+)
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "loss.json"
 
@@ -88,7 +97,7 @@ def test_a_gradient_that_is_not_finite_stops_too(monkeypatch: pytest.MonkeyPatch
 def test_workers_leave_the_network_its_threads() -> None:
     """In a process of its own: here the number is settled already."""
     code = (
-        "from tests.conftest import TASKS, small_run_config, small_task_config\n"
+        "from tests.conftest import small_run_config\n"
         "from dacapo.experiments.run import Run\n"
         "import torch\n"
         "run = Run(small_run_config('trainer.num_threads=2'))\n"
@@ -208,3 +217,101 @@ def test_an_anisotropic_run() -> None:
     assert run.model.output_shape == (8, 28, 28)
     assert np.isfinite(losses(run)).all()
     assert np.isfinite(validate(run).scores).all()
+
+
+PLANE = [
+    "architecture.input_shape=[44,44]", "architecture.eval_shape_increase=[16,16]",
+    "architecture.downsample_factors=[[2,2]]", "datasplit.train_shape=[96,96]",
+    "datasplit.validate_shape=[64,80]", "datasplit.voxel_size=[8,8]", "num_iterations=2",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("task", [t for t in TASKS if not t.startswith("affinities")])
+def test_every_task_in_2d(task: str) -> None:
+    run = Run(small_task_config(task, *PLANE))
+    assert np.isfinite(losses(run)).all()
+    scores = np.array(validate(run).scores)
+    at = run.validation_scores.criteria.index(run.task.criterion)
+    assert np.isfinite(scores[..., at]).any()
+
+
+class TestPartialAnnotation:
+    """A volume that is annotated for some classes only says nothing of the others."""
+
+    @staticmethod
+    def run_with(task: str, scrambled: bool) -> Run:
+        run = Run(small_task_config(task, "num_iterations=3"))
+
+        def partial(dataset):  # type: ignore[no-untyped-def]
+            gt = np.asarray(dataset.gt.source)
+            other = np.where(gt == 2, 0, np.where(gt == 0, 2, gt)) if scrambled else gt
+            array = dataclasses.replace(dataset.gt, source=other)
+            return dataclasses.replace(dataset, gt=array, classes=["membrane"])
+
+        run.datasplit = DataSplit(
+            [partial(d) for d in run.datasplit.train], [partial(d) for d in run.datasplit.validate]
+        )
+        return run
+
+    @pytest.mark.parametrize("task", ["one_hot", "hot_distance", "distance_classes"])
+    def test_labels_of_other_classes_change_nothing(self, task: str) -> None:
+        plain, scrambled = (self.run_with(task, noise) for noise in (False, True))
+        for ours, theirs in zip(plain.batches(0), scrambled.batches(0), strict=True):
+            assert torch.equal(ours.weight, theirs.weight)
+            assert (ours.weight > 0).any()
+            assert plain.train_step(ours).loss == scrambled.train_step(theirs).loss
+        assert all(torch.equal(plain.state()[k], v) for k, v in scrambled.state().items())
+        one, other = (np.array(validate(run).scores) for run in (plain, scrambled))
+        assert np.array_equal(one, other, equal_nan=True)
+        criteria = plain.validation_scores.criteria
+        assert np.isfinite(one[..., criteria.index("membrane__dice")]).all()
+        assert np.isnan(one[..., criteria.index("body__dice")]).all()
+        assert np.array_equal(
+            one[..., criteria.index("dice")], one[..., criteria.index("membrane__dice")]
+        )
+
+    def test_classes_that_do_not_exist_or_that_nobody_annotates(self, tmp_path: Path) -> None:
+        rng = np.random.default_rng(0)
+        arrays = {"raw": rng.integers(0, 255, (40, 40, 40), np.uint8),
+                  "gt": rng.integers(0, 3, (40, 40, 40), np.uint8)}  # fmt: skip
+        path = write_hdf5(tmp_path / "a.h5", arrays, voxel_size=[8, 8, 8], units="nm")
+        data = [
+            "datasplit=volumes", f"datasplit.raw={path}:raw", f"datasplit.gt={path}:gt",
+            "datasplit.validate={b: {region: {z: [200, 320]}}}",
+            "task=one_hot", "task.classes={membrane: [1], body: [2]}",
+        ]  # fmt: skip
+        for classes, message in (
+            ("[nope]", "dataset a: classes names nope, which is none of task.classes: membrane"),
+            ("[membrane]", "task.classes: body is annotated in no training volume"),
+        ):
+            part = f"datasplit.train={{a: {{classes: {classes}, region: {{z: [0, 160]}}}}}}"
+            with pytest.raises(InputError, match=message):
+                Run(RunConfig.from_hydra(composed(*SMALL[3:], *data, part)))
+
+
+def test_skeletons_of_a_volume_are_scored(tmp_path: Path) -> None:
+    labels = np.ones((40, 40, 40), np.uint8)
+    raw = np.random.default_rng(0).integers(0, 255, labels.shape, np.uint8)
+    path = write_hdf5(
+        tmp_path / "a.h5", {"raw": raw, "gt": labels}, voxel_size=[8, 8, 8], units="nm"
+    )
+    (tmp_path / "a.swc").write_text("1 0 4 4 204 1 -1\n2 0 4 164 204 1 1\n3 0 4 164 4 1 2\n")
+    run = Run(
+RunConfig.from_hydra(
+            composed(
+                *SMALL_AFFINITIES[3:], "datasplit=volumes", f"datasplit.raw={path}:raw",
+                f"datasplit.gt={path}:gt", "datasplit.train={a: {region: {z: [0, 160]}}}",
+                f"datasplit.validate={{b: {{skeletons: {tmp_path}/a.swc, "
+                f"region: {{z: [200, 320]}}}}}}",
+                "task.run_length=true",
+            )
+        )
+    )  # fmt: skip
+    known = truth(run.datasplit.validate[0])
+    assert known.skeletons is not None
+    # The region begins at z = 200 nm: the first two nodes lie in it, the third does not.
+    assert known.skeletons.position[:2].tolist() == [[0.5, 0.5, 0.5], [0.5, 20.5, 0.5]]
+    scores = run.task.evaluator.against(known)(np.ones((15, 40, 40), np.uint8))
+    assert scores.expected_run_length == 160
+    at = run.validation_scores.criteria.index("expected_run_length")
+    assert np.isfinite(np.array(validate(run).scores)[..., at]).all()
