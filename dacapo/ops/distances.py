@@ -12,30 +12,42 @@ Labels = np.ndarray[Any, np.dtype[Any]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
-_LESS = np.float32(1 - 1e-5)  # distances are float32
 
-
-def signed_distance(
-    labels: Labels, known: Mask, voxel_size: Sequence[float], limit: float
-) -> tuple[Floats, Mask]:
+def signed_distance(labels: Labels, voxel_size: Sequence[float], limit: float) -> Floats:
     """The distance to the nearest voxel of another label: positive in objects, negative outside.
 
     Args:
         labels: (*spatial), integers; 0 is background. Two objects that touch have a border.
-        known: (*spatial), where the labels are to be believed.
         voxel_size: an axis.
         limit: larger distances become this one.
 
     Returns:
-        The distance between centres of voxels, and where it is known: a border nearer than
-        anything that is not known, or none within `limit`. Beyond the crop nothing is known. Both
-        are the same whatever the labels say where they are not known.
+        The distance between centres of voxels. It is known where it is smaller than
+        `distance_to_unknown`, and where that is not below the limit: then, whatever the labels say
+        where they are not known, it stays the same.
     """
     codes = labels.astype(np.uint32)
     codes[labels == 0] = codes.max(initial=0) + 1  # background has a border too
-    codes[~known] = 0
     to_border = edt.edt(codes, anisotropy=tuple(voxel_size), black_border=False)
-    to_unknown = edt.edt(known, anisotropy=tuple(voxel_size), black_border=True)
-    reliable = known & ((to_border < to_unknown * _LESS) | (to_unknown >= limit * _LESS))
     clipped = np.minimum(to_border, np.float32(limit))
-    return np.where(labels != 0, clipped, -clipped), reliable
+    return np.asarray(np.where(labels != 0, clipped, -clipped))
+
+
+def distance_to_unknown(known: Mask, voxel_size: Sequence[float]) -> Floats:
+    """From each voxel to the nearest one that is not known; beyond the crop nothing is.
+
+    Args:
+        known: (*spatial), where labels are to be believed.
+        voxel_size: an axis.
+    """
+    if not known.all():
+        holes: Floats = edt.edt(known, anisotropy=tuple(voxel_size), black_border=True)
+        return holes
+    sides = [
+        np.minimum(np.arange(1, n + 1), np.arange(n, 0, -1)).astype(np.float32) * np.float32(size)
+        for n, size in zip(known.shape, voxel_size, strict=True)
+    ]
+    nearest = np.full(known.shape, np.inf, np.float32)
+    for axis, side in enumerate(sides):
+        np.minimum(nearest, side.reshape(-1, *[1] * (known.ndim - 1 - axis)), out=nearest)
+    return nearest

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
 
-from dacapo.ops.distances import signed_distance
+from dacapo.ops.distances import distance_to_unknown, signed_distance
+
+
+def known_distance(
+    labels: np.ndarray, known: np.ndarray, size: tuple[float, ...], limit: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The distance, and where it is known."""
+    distance, unknown = signed_distance(labels, size, limit), distance_to_unknown(known, size)
+    less = 1 - 1e-5
+    return distance, known & ((np.abs(distance) < unknown * less) | (unknown >= limit * less))
 
 
 def slow(
@@ -34,7 +43,7 @@ def test_agrees_with_the_slow_twin(seed: int, size: tuple[float, ...]) -> None:
     coarse = rng.integers(0, 3, (3, 4, 4)).astype(np.int32)
     labels = coarse.repeat(3, 0).repeat(3, 1).repeat(3, 2)[:7, :10, :11]
     known = rng.random(labels.shape) < 0.97
-    distance, reliable = signed_distance(labels, known, size, 4 * size[1])
+    distance, reliable = known_distance(labels, known, size, 4 * size[1])
     expected, where = slow(labels, known, size, 4 * size[1])
     assert np.array_equal(reliable, where)
     assert reliable.any()
@@ -44,7 +53,7 @@ def test_agrees_with_the_slow_twin(seed: int, size: tuple[float, ...]) -> None:
 def test_of_a_binary_volume_it_is_the_usual_signed_distance() -> None:
     inside = np.zeros((20, 20), np.int32)
     inside[5:14, 6:15] = 1
-    distance, _ = signed_distance(inside, np.ones((20, 20), bool), (2.0, 1.0), 1e9)
+    distance, _ = known_distance(inside, np.ones((20, 20), bool), (2.0, 1.0), 1e9)
     usual = distance_transform_edt(inside, (2.0, 1.0)) - distance_transform_edt(
         1 - inside, (2.0, 1.0)
     )
@@ -53,7 +62,7 @@ def test_of_a_binary_volume_it_is_the_usual_signed_distance() -> None:
 
 def test_touching_objects_have_a_border() -> None:
     labels = np.array([[1] * 4 + [2] * 4] * 3)
-    distance, _ = signed_distance(labels, np.ones_like(labels, bool), (1, 1), 10)
+    distance, _ = known_distance(labels, np.ones_like(labels, bool), (1, 1), 10)
     assert distance[1].tolist() == [4, 3, 2, 1, 1, 2, 3, 4]
 
 
@@ -62,15 +71,23 @@ def test_what_is_not_known_changes_nothing() -> None:
     labels = rng.integers(0, 3, (4, 4)).repeat(4, 0).repeat(4, 1)
     known = rng.random(labels.shape) < 0.9
     scrambled = np.where(known, labels, rng.integers(0, 9, labels.shape))
-    one, where = signed_distance(labels, known, (1, 1), 6)
-    other, also = signed_distance(scrambled, known, (1, 1), 6)
+    one, where = known_distance(labels, known, (1, 1), 6)
+    other, also = known_distance(scrambled, known, (1, 1), 6)
     assert np.array_equal(where, also)
     assert np.array_equal(one[where], other[where])
     assert not where[~known].any()
 
 
+def test_distance_to_unknown_without_holes_is_that_with_none_near() -> None:
+    known = np.ones((9, 11), bool)
+    known[0, 0] = False
+    with_hole, without = (distance_to_unknown(k, (2.5, 1.0)) for k in (known, known | True))
+    assert np.allclose(with_hole[4:, 5:], without[4:, 5:])
+    assert without[0].tolist() == [1, 2, *[2.5] * 7, 2, 1]
+
+
 def test_without_a_border_it_is_known_only_far_from_the_edge() -> None:
-    distance, reliable = signed_distance(np.ones((21, 21), int), np.ones((21, 21), bool), (1, 1), 5)
+    distance, reliable = known_distance(np.ones((21, 21), int), np.ones((21, 21), bool), (1, 1), 5)
     assert (distance == 5).all()
     assert reliable[4:17, 4:17].all()
     assert reliable.sum() == 13 * 13

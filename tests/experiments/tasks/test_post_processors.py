@@ -32,7 +32,7 @@ CLASSES = Maps(["a", "b"], classes=lambda p: p, interior=lambda p: p[0])
 def distances() -> tuple[np.ndarray, np.ndarray]:
     """Cells apart from each other, and their exact distance maps."""
     cells = tissue((64, 72), (1, 1), 16.0, 0.0, (0, 0)).apart(2)
-    distance, _ = signed_distance(cells.astype(np.int32), np.ones(cells.shape, bool), (1, 1), 20)
+    distance = signed_distance(cells, (1, 1), 20)
     return cells, np.tanh(distance / 10)[None]
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
 from funlib.geometry import Coordinate, Roi
 from torch import Tensor, nn
 
 from dacapo.experiments.arraytypes import ProbabilityArray
-from dacapo.experiments.tasks.predictors.predictor import Predictor, equal_axes, grown, whole
-from dacapo.ops.distances import signed_distance
+from dacapo.experiments.tasks.predictors.predictor import (
+    Predictor,
+    by_channel,
+    equal_axes,
+    grown,
+    whole,
+)
+from dacapo.ops.distances import distance_to_unknown, signed_distance
 from dacapo.ops.weights import balance
 
 _SLACK = 1e-4  # distances are float32
@@ -42,8 +46,9 @@ class BoundaryPredictor(Predictor):
         return nn.Sigmoid()
 
     def create_target(self, gt: Tensor, voxel_size: Coordinate | None = None) -> Tensor:
-        distance, _ = self._distances(gt, torch.ones_like(gt, dtype=torch.bool), voxel_size)
-        return ((distance > 0) & (distance <= self.width + _SLACK))[:, None].float()
+        steps = self._steps(gt, voxel_size)
+        distance = by_channel(lambda c: signed_distance(c, steps, self.width + 1), gt[:, None])
+        return ((distance > 0) & (distance <= self.width + _SLACK)).float()
 
     def create_weight(
         self,
@@ -53,26 +58,17 @@ class BoundaryPredictor(Predictor):
         voxel_size: Coordinate | None = None,
         region: tuple[slice, ...] | None = None,
     ) -> Tensor:
-        known = mask != 0
-        _, reliable = self._distances(gt, known, voxel_size)
-        reliable |= known & (gt == 0)
+        known = (mask != 0)[:, None]
+        steps = self._steps(gt, voxel_size)
+        unknown = by_channel(lambda c: distance_to_unknown(c, steps), known)
+        reliable = known & ((unknown > self.width + _SLACK) | (gt == 0)[:, None])
         region = whole(gt, region)
-        return balance(target[:, :, *region], reliable[:, None, *region], self.balance_most)
+        return balance(target[:, :, *region], reliable[:, :, *region], self.balance_most)
 
     def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
         return grown(roi, (self.width + 1) * min(voxel_size), voxel_size)
 
-    def _distances(
-        self, gt: Tensor, known: Tensor, voxel_size: Coordinate | None
-    ) -> tuple[Tensor, Tensor]:
-        """Signed distances in voxels of the finest axis, and where they are known."""
+    def _steps(self, gt: Tensor, voxel_size: Coordinate | None) -> list[float]:
+        """A voxel's edges in units of the finest; a step along a coarse axis counts as `width`."""
         voxel_size = equal_axes(gt, voxel_size)
-        steps = [min(v / min(voxel_size), self.width) for v in voxel_size]
-        found = [
-            signed_distance(labels, where, steps, self.width + 1)
-            for labels, where in zip(gt.cpu().numpy(), known.cpu().numpy(), strict=True)
-        ]
-        distance, reliable = (
-            torch.from_numpy(np.stack(part)).to(gt.device) for part in zip(*found, strict=True)
-        )
-        return distance, reliable
+        return [min(v / min(voxel_size), self.width) for v in voxel_size]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from funlib.geometry import Coordinate, Roi
@@ -12,15 +14,17 @@ from dacapo.experiments.tasks.label_groups import LabelGroups
 from dacapo.experiments.tasks.predictors.predictor import (
     Labels,
     Predictor,
+    by_channel,
     equal_axes,
     grown,
     per_class,
     whole,
 )
-from dacapo.ops.distances import signed_distance
+from dacapo.ops.distances import distance_to_unknown, signed_distance
 from dacapo.ops.weights import balance
 
 _LIMIT = 2.0  # in scales: farther away, the tangent has come within 4 % of its end
+_SLACK = 1e-5  # targets are float32
 
 
 class DistancePredictor(Predictor):
@@ -68,11 +72,12 @@ class DistancePredictor(Predictor):
         return self.groups.encode(labels)
 
     def create_target(self, gt: Tensor, voxel_size: Coordinate | None = None) -> Tensor:
-        everything = torch.ones_like(gt, dtype=torch.bool)[:, None].expand(
-            -1, self.num_channels, *gt.shape[1:]
-        )
-        distance, _ = self._distances(gt, everything, equal_axes(gt, voxel_size))
-        return torch.tanh(distance / self._scale(gt, voxel_size))
+        voxel_size = equal_axes(gt, voxel_size)
+        limit = _LIMIT * self._scale(voxel_size)
+        labels = gt[:, None] if self.groups.are_objects else self.groups.members(gt)
+        distance = by_channel(lambda c: signed_distance(c, voxel_size, limit), labels)
+        target = torch.tanh(distance / self._scale(voxel_size))
+        return target.clamp_min(0) if self.inner else target
 
     def create_weight(
         self,
@@ -82,36 +87,22 @@ class DistancePredictor(Predictor):
         voxel_size: Coordinate | None = None,
         region: tuple[slice, ...] | None = None,
     ) -> Tensor:
+        voxel_size = equal_axes(gt, voxel_size)
         known = per_class(mask, gt, self.num_channels)
-        _, reliable = self._distances(gt, known, equal_axes(gt, voxel_size))
+        unknown = by_channel(lambda c: distance_to_unknown(c, voxel_size), known)
+        # Compared as the target is given: a border nearer than what is not known is the nearest.
+        reach = torch.tanh(unknown / self._scale(voxel_size)) - _SLACK
+        reliable = (target.abs() < reach) | (reach >= math.tanh(_LIMIT) - 2 * _SLACK)
         inside = self.groups.members(gt)
         if self.inner:
-            reliable |= known & ~inside
+            reliable |= ~inside
         region = whole(gt, region)
-        return balance(inside[:, :, *region].float(), reliable[:, :, *region], self.balance_most)
+        balanced = (reliable & known)[:, :, *region]
+        return balance(inside[:, :, *region].float(), balanced, self.balance_most)
 
     def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
         return grown(roi, _LIMIT * self.scale * min(voxel_size), voxel_size)
 
-    def _scale(self, gt: Tensor, voxel_size: Coordinate | None) -> float:
-        return float(self.scale * min(equal_axes(gt, voxel_size)))
-
-    def _distances(
-        self, gt: Tensor, known: Tensor, voxel_size: Coordinate
-    ) -> tuple[Tensor, Tensor]:
-        """Distances in world units and where they are known, (B, K, *spatial) each."""
-        limit = _LIMIT * self._scale(gt, voxel_size)
-        labels = gt[:, None] if self.groups.are_objects else self.groups.members(gt)
-        found = [
-            [
-                signed_distance(channel, where, voxel_size, limit)
-                for channel, where in zip(sample, sample_known, strict=True)
-            ]
-            for sample, sample_known in zip(labels.cpu().numpy(), known.cpu().numpy(), strict=True)
-        ]
-        distance, reliable = (
-            torch.from_numpy(np.stack([[pair[part] for pair in row] for row in found]))
-            for part in range(2)
-        )
-        distance = distance.clamp_min(0) if self.inner else distance
-        return distance.to(gt.device), reliable.to(gt.device)
+    def _scale(self, voxel_size: Coordinate) -> float:
+        """In world units."""
+        return float(self.scale * min(voxel_size))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import fastremap
 import numpy as np
+import torch
 from funlib.geometry import Coordinate, Roi
 from torch import Tensor, nn
 
@@ -109,6 +110,13 @@ def per_class(mask: Tensor, gt: Tensor, num_classes: int) -> Tensor:
     if mask.ndim == gt.ndim:
         return known[:, None].expand(-1, num_classes, *gt.shape[1:])
     return known
+
+
+def by_channel(function: Callable[[Labels], Labels], volumes: Tensor) -> Tensor:
+    """A function of numpy volumes, of each channel of each sample: (B, C, *spatial)."""
+    samples = volumes.cpu().numpy()
+    found = np.stack([[function(channel) for channel in sample] for sample in samples])
+    return torch.from_numpy(found).to(volumes.device)
 
 
 def grown(roi: Roi, distance: float, voxel_size: Coordinate) -> Roi:
