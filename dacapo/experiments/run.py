@@ -202,6 +202,9 @@ class Run:
         for dataset in self.datasplit.train:
             self._check_size(dataset.raw.name, dataset.raw.shape)
             dataset.check_annotated(to_score=False)
+            self.task.predictor.check_extent(
+                dataset.gt.shape, dataset.gt.voxel_size, dataset.gt.name
+            )
         for dataset in self.datasplit.validate:
             dataset.check_annotated(to_score=True)
         shape = SampleShape(

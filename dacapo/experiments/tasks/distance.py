@@ -32,6 +32,8 @@ class _Distances(ClassesOrObjects):
     threshold for classes."""
     scale: float = 10.0
     """In voxels of the finest axis: a distance d becomes tanh(d / scale), up to two scales."""
+    flat: bool = False
+    """Measure within each section alone: for few sections, or thick ones."""
     loss: RegressionLossConfig = field(default_factory=RegressionLossConfig)
     """What the distances minimise."""
     balance_most: float = 10.0
@@ -61,7 +63,7 @@ class DistanceTaskConfig(_Distances):
         groups = self.label_groups()
         assert self.post_processor is not None
         check_makes(self.post_processor, groups, "watershed", "threshold")
-        predictor = DistancePredictor(groups, self.scale, self.balance_most, self.inner)
+        predictor = DistancePredictor(groups, self.scale, self.balance_most, self.inner, self.flat)
         maps = Maps(
             groups.names,
             classes=lambda p: p,
@@ -111,7 +113,7 @@ class HotDistanceTaskConfig(_Distances):
         assert self.post_processor is not None
         check_makes(self.post_processor, groups, "watershed", "threshold")
         hot = ClassPredictor(groups, self.balance_most)
-        distance = DistancePredictor(groups, self.scale, self.balance_most)
+        distance = DistancePredictor(groups, self.scale, self.balance_most, flat=self.flat)
         num = len(groups.names)
         maps = Maps(
             groups.names,

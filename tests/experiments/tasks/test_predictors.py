@@ -6,6 +6,7 @@ import torch
 from funlib.geometry import Coordinate, Roi
 from scipy.ndimage import distance_transform_edt
 
+from dacapo.errors import InputError
 from dacapo.experiments.tasks.label_groups import LabelGroups
 from dacapo.experiments.tasks.predictors import (
     AffinitiesPredictor,
@@ -149,13 +150,32 @@ class TestDistance:
     def test_with_the_context_it_asks_for_all_is_known(self) -> None:
         predictor = DistancePredictor(LabelGroups(), scale=2.0)
         region = predictor.gt_region_for_roi(Roi((0,) * 3, (400, 400, 400)), Coordinate(40, 4, 4))
-        assert region == Roi((-40, -16, -16), (480, 432, 432))
+        assert region == Roi((0, -16, -16), (400, 432, 432))  # the next section is too far
         labels = torch.ones(1, 3, 38, 38, dtype=torch.int32)
         inner = (slice(1, 2), slice(4, 34), slice(4, 34))
         weight = predictor.create_weight(
             labels, labels, everywhere(labels), Coordinate(40, 4, 4), inner
         )
         assert (weight > 0).all()
+
+    def test_flat_is_each_section_by_itself(self) -> None:
+        labels, size = blocks(), Coordinate(2000, 1000, 1000)
+        whole = DistancePredictor(LabelGroups(), 3.0, flat=True).create_target(labels, size)[0, 0]
+        one = DistancePredictor(LabelGroups(), 3.0)
+        for section, expected in zip(labels[0], whole, strict=True):
+            alone = one.create_target(section[None], Coordinate(1000, 1000))[0, 0]
+            assert torch.allclose(expected, alone)
+        roi = Roi((0,) * 3, size * 10)
+        region = DistancePredictor(LabelGroups(), 3.0, flat=True).gt_region_for_roi(roi, size)
+        assert region == roi.grow(Coordinate(0, 6000, 6000), Coordinate(0, 6000, 6000))
+
+    def test_a_volume_too_thin_is_refused(self) -> None:
+        shape, size = Coordinate(10, 99, 99), Coordinate(40, 20, 20)
+        with pytest.raises(InputError, match=r"task.scale=15.0: distances up to \[15, 30, 30\]"):
+            DistancePredictor(GROUPS, 15.0).check_extent(shape, size, "gt")
+        DistancePredictor(GROUPS, 15.0, flat=True).check_extent(shape, size, "gt")
+        with pytest.raises(InputError, match=r"\[10, 0, 0\] leads out of gt everywhere"):
+            AffinitiesPredictor([[1, 0, 0], [10, 0, 0]]).check_extent(shape, size, "gt")
 
     def test_a_prediction_becomes_what_the_target_is(self) -> None:
         labels = blocks()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from funlib.geometry import Coordinate, Roi
 from torch import Tensor, nn
 
+from dacapo.errors import InputError
 from dacapo.experiments.arraytypes import ProbabilityArray
 from dacapo.experiments.tasks.predictors.predictor import Predictor, whole
 from dacapo.ops.affinities import affinities, both_known, reach
@@ -55,6 +56,14 @@ class AffinitiesPredictor(Predictor):
         region = whole(gt, region)
         known = both_known(mask, self.neighborhood)[:, :, *region]
         return balance(target[:, :, *region], known, self.balance_most)
+
+    def check_extent(self, shape: Coordinate, voxel_size: Coordinate, name: str) -> None:
+        for offset in self.neighborhood:
+            if any(abs(step) >= size for step, size in zip(offset, shape, strict=True)):
+                raise InputError(
+                    f"task.neighborhood: {list(offset)} leads out of {name} everywhere, which has "
+                    f"{list(shape)} voxels"
+                )
 
     def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
         below, above = (Coordinate(r) * voxel_size for r in reach(self.neighborhood))

@@ -70,6 +70,10 @@ class CombinedPredictor(Predictor):
         ]
         return torch.cat(weights, dim=1)
 
+    def check_extent(self, shape: Coordinate, voxel_size: Coordinate, name: str) -> None:
+        for part in self.parts.values():
+            part.check_extent(shape, voxel_size, name)
+
     def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
         regions = [p.gt_region_for_roi(roi, voxel_size) for p in self.parts.values()]
         begin = Coordinate(map(min, *(r.begin for r in regions), roi.begin))

@@ -9,6 +9,7 @@ import torch
 from funlib.geometry import Coordinate, Roi
 from torch import Tensor, nn
 
+from dacapo.errors import InputError
 from dacapo.experiments.arraytypes import DistanceArray
 from dacapo.experiments.tasks.label_groups import LabelGroups
 from dacapo.experiments.tasks.predictors.predictor import (
@@ -16,7 +17,6 @@ from dacapo.experiments.tasks.predictors.predictor import (
     Predictor,
     by_channel,
     equal_axes,
-    grown,
     per_class,
     whole,
 )
@@ -38,6 +38,7 @@ class DistancePredictor(Predictor):
         scale: in voxels of the finest axis.
         balance_most: inside or outside are weighed up at most this many times.
         inner: 0 outside.
+        flat: distances are measured within each section, along the last two of three axes.
     """
 
     def __init__(
@@ -46,11 +47,13 @@ class DistancePredictor(Predictor):
         scale: float = 10.0,
         balance_most: float = 10.0,
         inner: bool = False,
+        flat: bool = False,
     ) -> None:
         self.groups = groups
         self.scale = scale
         self.balance_most = balance_most
         self.inner = inner
+        self.flat = flat
 
     @property
     def classes(self) -> list[str]:
@@ -72,11 +75,10 @@ class DistancePredictor(Predictor):
         return self.groups.encode(labels)
 
     def create_target(self, gt: Tensor, voxel_size: Coordinate | None = None) -> Tensor:
-        voxel_size = equal_axes(gt, voxel_size)
-        limit = _LIMIT * self._scale(voxel_size)
+        steps = self._steps(equal_axes(gt, voxel_size))
         labels = gt[:, None] if self.groups.are_objects else self.groups.members(gt)
-        distance = by_channel(lambda c: signed_distance(c, voxel_size, limit), labels)
-        target = torch.tanh(distance / self._scale(voxel_size))
+        distance = by_channel(lambda c: signed_distance(c, steps, _LIMIT), labels)
+        target = torch.tanh(distance)
         return target.clamp_min(0) if self.inner else target
 
     def create_weight(
@@ -87,11 +89,10 @@ class DistancePredictor(Predictor):
         voxel_size: Coordinate | None = None,
         region: tuple[slice, ...] | None = None,
     ) -> Tensor:
-        voxel_size = equal_axes(gt, voxel_size)
+        steps = self._steps(equal_axes(gt, voxel_size))
         known = per_class(mask, gt, self.num_channels)
-        unknown = by_channel(lambda c: distance_to_unknown(c, voxel_size), known)
         # Compared as the target is given: a border nearer than what is not known is the nearest.
-        reach = torch.tanh(unknown / self._scale(voxel_size)) - _SLACK
+        reach = torch.tanh(by_channel(lambda c: distance_to_unknown(c, steps), known)) - _SLACK
         reliable = (target.abs() < reach) | (reach >= math.tanh(_LIMIT) - 2 * _SLACK)
         inside = self.groups.members(gt)
         if self.inner:
@@ -101,8 +102,25 @@ class DistancePredictor(Predictor):
         return balance(inside[:, :, *region].float(), balanced, self.balance_most)
 
     def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
-        return grown(roi, _LIMIT * self.scale * min(voxel_size), voxel_size)
+        return roi.grow(*[self._reach(voxel_size) * voxel_size] * 2)
 
-    def _scale(self, voxel_size: Coordinate) -> float:
-        """In world units."""
-        return float(self.scale * min(voxel_size))
+    def check_extent(self, shape: Coordinate, voxel_size: Coordinate, name: str) -> None:
+        reach = self._reach(voxel_size)
+        if any(2 * r > size for r, size in zip(reach, shape, strict=True)):
+            raise InputError(
+                f"task.scale={self.scale}: distances up to {list(reach)} voxels are known nowhere "
+                f"in {name}, which has {list(shape)}; lower task.scale, or measure within sections "
+                f"with task.flat=true"
+            )
+
+    def _steps(self, voxel_size: Coordinate) -> list[float]:
+        """A voxel's edges in scales; a step to another section is too far where flat."""
+        across = self.flat and len(voxel_size) == 3
+        finest = min(voxel_size[1:] if across else voxel_size)
+        steps = [v / (self.scale * finest) for v in voxel_size]
+        return [10 * _LIMIT, *steps[1:]] if across else steps
+
+    def _reach(self, voxel_size: Coordinate) -> Coordinate:
+        """How far distances go, in voxels."""
+        steps = self._steps(voxel_size)
+        return Coordinate(math.ceil(_LIMIT / s) if s < _LIMIT else 0 for s in steps)

@@ -93,6 +93,17 @@ class Predictor(ABC):
         """The labels that the targets of a region depend on."""
         return roi
 
+    def check_extent(self, shape: Coordinate, voxel_size: Coordinate, name: str) -> None:
+        """Refuse labels in which a target is known nowhere.
+
+        Args:
+            shape: of the labels, in voxels.
+            name: of the labels, for the message.
+
+        Raises:
+            InputError: they are too small along an axis.
+        """
+
 
 def whole(gt: Tensor, region: tuple[slice, ...] | None) -> tuple[slice, ...]:
     """A region of labels (B, *spatial), all of them where it is None."""

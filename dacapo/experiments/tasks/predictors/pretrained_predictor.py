@@ -73,6 +73,9 @@ class PretrainedPredictor(Predictor):
     ) -> Tensor:
         return self.predictor.create_weight(gt, target, mask, voxel_size, region)
 
+    def check_extent(self, shape: Coordinate, voxel_size: Coordinate, name: str) -> None:
+        self.predictor.check_extent(shape, voxel_size, name)
+
     def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
         return self.predictor.gt_region_for_roi(roi, voxel_size)
 
