@@ -93,7 +93,9 @@ class Predictor(ABC):
         """The labels that the targets of a region depend on."""
         return roi
 
-    def check_extent(self, shape: Coordinate, voxel_size: Coordinate, name: str) -> None:
+    def check_extent(  # noqa: B027: most have nothing to refuse
+        self, shape: Coordinate, voxel_size: Coordinate, name: str
+    ) -> None:
         """Refuse labels in which a target is known nowhere.
 
         Args:
