@@ -12,7 +12,6 @@ import numpy as np
 from dacapo.collect import RunRecord, collect, read_runs, write_dataset
 from dacapo.config import config, from_arguments
 from dacapo.errors import one_line_errors
-from dacapo.experiments.validation_scores import mean_over_datasets
 
 
 @config(None)
@@ -91,7 +90,7 @@ def _row(run: RunRecord, criteria: Sequence[str]) -> list[str]:
     if best is None or header is None:
         return [*row, "", *[""] * len(criteria), "no scores"]
     iteration, setting, _ = best
-    means = mean_over_datasets(history.values()[iteration, :, setting])
+    means = history.values()[iteration, :, setting].mean(axis=0)
     scores = {c["name"]: f"{mean:.3f}" for c, mean in zip(header.criteria, means, strict=True)}
     return [
         *row,

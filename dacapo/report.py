@@ -22,7 +22,7 @@ from rich.table import Table
 
 from dacapo.experiments.training_iteration_stats import TrainingIterationStats
 from dacapo.experiments.training_stats import TrainingStats
-from dacapo.experiments.validation_scores import ValidationScores, mean_over_datasets
+from dacapo.experiments.validation_scores import ValidationScores
 
 console = Console(highlight=False, soft_wrap=True, markup=False)
 if not console.is_terminal:
@@ -93,7 +93,7 @@ def show_scores(scores: ValidationScores, criterion: str) -> None:
         if best is None:
             rows.append([f"{one.iteration}", *["nan"] * len(shown), "none"])
             continue
-        means = mean_over_datasets(np.asarray(one.scores)[:, best.parameters][:, columns])
+        means = np.asarray(one.scores)[:, best.parameters][:, columns].mean(axis=0)
         rows.append([f"{one.iteration}", *(f"{m:.3f}" for m in means), best.label])
     overall = scores.best(criterion)
     caption = "" if overall is None else f"best: iteration {overall.iteration}, {overall.text}"

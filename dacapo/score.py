@@ -33,6 +33,8 @@ class Kind(Enum):
 class ScoreConfig(ObjectScoring, ClassScoring):
     """Score a segmentation against truth with the evaluators that validation uses."""
 
+    prefix = ""
+
     segmentation: str
     """file.h5:dataset, store.zarr/array or image.ome.zarr."""
     gt: str
@@ -72,21 +74,22 @@ def score(asked: ScoreConfig) -> tuple[Scores, str]:
     Raises:
         InputError: files that cannot be opened or do not fit each other.
     """
+    from dacapo.experiments.datasplits.datasets import as_labels
     from dacapo.experiments.tasks.label_groups import LabelGroups
 
-    check_classes(asked.classes)
+    check_classes(asked.classes, "classes")
     segmentation, gt = (_open(asked, key) for key in ("segmentation", "gt"))
     mask = None if asked.mask is None else _open(asked, "mask")
     roi = _common_region(segmentation, gt, mask, asked.overlap_only)
     truth = _truth(asked, gt, mask, roi)
-    output = segmentation.read(roi).reshape(truth.gt.shape)
+    output = as_labels(segmentation.read(roi)).reshape(truth.gt.shape)
     groups = LabelGroups(asked.classes)
     if asked.kind is Kind.instance:
         asked.run_length = asked.skeletons is not None
         scores: Any = asked.object_evaluator().against(truth)(output)
     else:
         scores = asked.class_evaluator(groups).against(truth)(groups.split(output))
-    return scores, f"{list(truth.gt.shape)} voxels, {_extent(gt, roi)}"
+    return scores, f"{list(truth.gt.shape)} voxels, {gt.extent(roi)}"
 
 
 def print_table(scores: Scores, region: str) -> None:
@@ -142,7 +145,7 @@ def _open(asked: ScoreConfig, key: str) -> Array:
         key=key,
         pixels_if_silent=True,
     )
-    if array.dtype.kind not in "iub":
+    if key != "mask" and array.dtype.kind not in "iub":
         raise InputError(f"{array.name}: labels must be integers, not {array.dtype}")
     if any(n != 1 for n in array.channel_shape):
         raise InputError(f"{array.name}: one channel expected, shape {array.source.shape}")
@@ -164,8 +167,8 @@ def _common_region(segmentation: Array, gt: Array, mask: Array | None, overlap_o
             continue
         if not overlap_only or not other.roi.intersects(roi):
             raise InputError(
-                f"{other.name} does not cover {gt.name}: {_extent(other, other.roi)} and "
-                f"{_extent(gt, gt.roi)}; overlap_only=true scores what both have"
+                f"{other.name} does not cover {gt.name}: {other.extent()} and "
+                f"{gt.extent()}; overlap_only=true scores what both have"
             )
         roi = roi.intersect(other.roi)
     return roi
@@ -188,13 +191,6 @@ def _truth(asked: ScoreConfig, gt: Array, mask: Array | None, roi: Roi) -> Truth
     if not np.any(found.mask):
         raise InputError(f"{gt.name}: nothing is annotated in the region that is scored")
     return found
-
-
-def _extent(array: Array, roi: Roi) -> str:
-    from dacapo.arrays.units import from_world
-
-    begin, end = (from_world(c, array.unit) for c in (roi.begin, roi.end))
-    return f"{begin} to {end} {array.unit}"
 
 
 if __name__ == "__main__":

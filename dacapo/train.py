@@ -97,7 +97,10 @@ def _job(cfg: DictConfig, hydra_config: Any) -> float:
     asked = Asked(choices, [str(o) for o in hydra_config.overrides.task])
     scores = train(run_config, Path(str(cfg.runs_dir)), asked)
     best = scores.best(run_config.task_config.criterion)
-    return sys.float_info.max if best is None else best.value
+    if best is not None:
+        return best.value
+    higher = scores.evaluation_scores.higher_is_better(run_config.task_config.criterion)
+    return -sys.float_info.max if higher else sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -131,9 +134,11 @@ def train(run_config: RunConfig, runs_dir: Path, asked: Asked | None = None) -> 
     with folder.writing(document) as writer:
         from dacapo.experiments.run import Run
         from dacapo.report import show_scores
+        from dacapo.validate import check_scorable
 
         reset_peak_memory()
         run = Run(run_config)
+        check_scorable(run)
         _resume(run, folder, writer)
         _loop(run, writer)
         show_scores(run.validation_scores, run.task.criterion)

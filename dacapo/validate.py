@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import isnan
 from typing import Any
 
 import numpy as np
 
 from dacapo.arrays.units import in_nm
+from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.run import Run
 from dacapo.experiments.tasks.evaluators import Truth
@@ -31,6 +33,24 @@ def validate(run: Run) -> ValidationIterationScores:
             rows.append([float(getattr(evaluated, criterion)) for criterion in criteria])
         scores.append(rows)
     return ValidationIterationScores(run.training_stats.trained_until(), scores)
+
+
+def check_scorable(run: Run) -> None:
+    """Refuse a validation dataset for which even a perfect segmentation has no score.
+
+    Raises:
+        InputError: `task.criterion` is NaN there, so that no mean over the datasets would exist.
+    """
+    evaluator, criterion = run.task.evaluator, run.task.criterion
+    for dataset in run.datasplit.validate:
+        known = truth(dataset, run.task.predictor.classes)
+        perfect = evaluator.perfect(known.gt)
+        if perfect is not None and isnan(getattr(evaluator.against(known)(perfect), criterion)):
+            raise InputError(
+                f"datasplit.validate.{dataset.name}: task.criterion={criterion} cannot be computed "
+                f"there, even for a perfect segmentation, because truth has nothing that it needs; "
+                f"leave this volume out or choose another criterion"
+            )
 
 
 def truth(dataset: Dataset, classes: Sequence[str] = ()) -> Truth:

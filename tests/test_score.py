@@ -157,6 +157,22 @@ def test_mistakes(
     assert re.search(message, capsys.readouterr().err)
 
 
+def test_true_and_false_another_byte_order_and_a_large_mask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gt = np.zeros((6, 8), ">u4")
+    gt[2:4, 2:6] = 2**20
+    path = write_hdf5(tmp_path / "a.h5", {"gt": gt, "seg": gt != 0}, voxel_size=[2.0, 2.0])
+    wide = np.ones((10, 12), np.float32)
+    mask = write_hdf5(tmp_path / "m.h5", {"m": wide}, voxel_size=[2.0, 2.0], offset=[-4.0, -4.0])
+    ours = scored(
+        monkeypatch, capsys, f"segmentation={path}:seg", f"gt={path}:gt", f"mask={mask}:m",
+        "kind=instance",
+    )  # fmt: skip
+    assert ours["scores"]["f1_75"] == 1
+    assert ours["scores"]["voi"] == 0
+
+
 def test_a_part_only_when_asked_for(
     files: tuple[str, np.ndarray, np.ndarray, np.ndarray],
     monkeypatch: pytest.MonkeyPatch,

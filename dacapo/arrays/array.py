@@ -131,6 +131,12 @@ class Array:
         window = tuple(slice(b, b + s) for b, s in zip(begin, shape, strict=True))
         return replace(self, source=_Window(self.source, window), offset=roi.offset)
 
+    def extent(self, roi: Roi | None = None) -> str:
+        """A region, or all of this array, in words."""
+        roi = roi or self.roi
+        begin, end = (from_world(c, self.unit) for c in (roi.begin, roi.end))
+        return f"{begin} to {end} {self.unit}"
+
     def in_memory(self) -> Array:
         """The same array with all its voxels read."""
         return replace(self, source=np.asarray(self.source[(...,)]))

@@ -170,10 +170,29 @@ class Run:
                     f"dataset {dataset.name}: classes names {unknown[0]}, which is none of "
                     f"task.classes: {', '.join(classes)}"
                 )
-        learned = [dataset.annotates(classes) for dataset in self.datasplit.train]
-        for name, where in zip(classes, zip(*learned, strict=True), strict=True):
-            if not any(where):
-                raise InputError(f"task.classes: {name} is annotated in no training volume")
+        missing = set(classes)
+        for dataset in self.datasplit.train:
+            annotated = {c for c, a in zip(classes, dataset.annotates(classes), strict=True) if a}
+            for labels in dataset.slabs() if missing & annotated else ():
+                here = zip(classes, self.task.predictor.present(labels), strict=True)
+                missing -= annotated & {name for name, is_present in here if is_present}
+                if not missing & annotated:
+                    break
+        if missing:
+            raise InputError(
+                f"task.classes: no training volume has a voxel of {', '.join(sorted(missing))} "
+                f"that is annotated"
+            )
+
+    def _check_known(self) -> None:
+        """Each channel's target is known somewhere."""
+        labels = [dataset.gt for dataset in self.datasplit.train]
+        unknown = [self.task.predictor.unknown_in(gt.shape, gt.voxel_size) for gt in labels]
+        if all(unknown):
+            raise InputError(
+                f"{labels[0].name} has {list(labels[0].shape)} voxels, and no training volume has "
+                f"enough: {unknown[0]}"
+            )
 
     def _sample_shape(self) -> SampleShape:
         """What a training sample looks like; checks that data and model fit each other."""
@@ -199,12 +218,10 @@ class Run:
                 f"architecture.upsample_factors"
             )
         self._check_classes()
+        self._check_known()
         for dataset in self.datasplit.train:
             self._check_size(dataset.raw.name, dataset.raw.shape)
             dataset.check_annotated(to_score=False)
-            self.task.predictor.check_extent(
-                dataset.gt.shape, dataset.gt.voxel_size, dataset.gt.name
-            )
         for dataset in self.datasplit.validate:
             dataset.check_annotated(to_score=True)
         shape = SampleShape(

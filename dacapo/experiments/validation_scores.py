@@ -143,8 +143,7 @@ class ValidationScores:
     def best(self, criterion: str) -> Best | None:
         """The iteration and the parameters with the best mean over the datasets.
 
-        Datasets without any score, because nothing in them counts, are left out; None if there is
-        no score at all.
+        None where no dataset, or not every one, has a score.
         """
         values = np.array([s.scores for s in self.scores], dtype=float)
         if values.size == 0:
@@ -220,16 +219,14 @@ def select_best(scores: np.ndarray[Any, Any], higher: bool) -> tuple[int, int, f
     """Index of iteration and parameters with the best mean over the datasets, and that mean.
 
     Args:
-        scores: (iterations, datasets, parameters); NaN never wins, a tie goes to the first.
+        scores: (iterations, datasets, parameters). A mean without the score of a dataset is none:
+            failing on a hard dataset must not help. A tie goes to the first.
         higher: whether higher is better.
 
     Returns:
-        None where every score is NaN.
+        None where no mean is a number.
     """
-    scored = ~np.isnan(scores).all(axis=(0, 2))
-    if not scored.any():
-        return None
-    mean = scores[:, scored].mean(axis=1)
+    mean = scores.mean(axis=1)
     if np.isnan(mean).all():
         return None
     worst = -np.inf if higher else np.inf
@@ -251,14 +248,6 @@ def criterion_attributes(evaluation_scores: EvaluationScores, criterion: str) ->
             attributes[key] = float(bound)
     units, long_name = evaluation_scores.describe(criterion)
     return {**attributes, "units": units, "long_name": long_name}
-
-
-def mean_over_datasets(scores: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The mean along the first axis of what is a number; NaN where nothing is."""
-    known = ~np.isnan(scores)
-    count = known.sum(axis=0)
-    total = np.where(known, scores, 0.0).sum(axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _own_fields(parameters: Any) -> list[str]:

@@ -98,9 +98,13 @@ def _in_3d(shape: tuple[int, ...]) -> tuple[int, ...]:
 @contextmanager
 def _silence() -> Iterator[None]:
     """Nothing on standard output, of Python nor of C++: waterz has no other switch."""
-    sys.stdout.flush()
-    saved = os.dup(1)
+    if sys.stdout is not None:
+        sys.stdout.flush()
     nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        saved = os.dup(1)
+    except OSError:  # closed: there is nothing to keep clean
+        saved = os.dup(nowhere)
     os.dup2(nowhere, 1)
     try:
         with redirect_stdout(io.StringIO()):

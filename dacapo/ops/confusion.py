@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from dacapo.ops.overlap import entropy
+
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
@@ -73,7 +75,7 @@ class Confusion:
         if cells.sum() == 0:
             return nan
         joint, truth, prediction = (
-            _entropy(part) for part in (cells.reshape(-1), cells.sum(1), cells.sum(0))
+            entropy(part) for part in (cells.reshape(-1), cells.sum(1), cells.sum(0))
         )
         return max(0.0, 2 * joint - truth - prediction)
 
@@ -92,8 +94,3 @@ def harmonic_mean(one: float, other: float) -> float:
     if one == 0 and other == 0:
         return 0.0
     return 2 * one * other / (one + other)
-
-
-def _entropy(counts: np.ndarray[Any, np.dtype[np.float64]]) -> float:
-    p = counts[counts > 0] / counts.sum()
-    return float(-(p * np.log2(p)).sum())

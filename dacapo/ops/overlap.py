@@ -121,8 +121,8 @@ def variation_of_information(table: Overlap) -> tuple[float, float]:
     """
     if table.total == 0:
         return float("nan"), float("nan")
-    joint = _entropy(table.counts)
-    split, merge = joint - _entropy(table.truth), joint - _entropy(table.prediction)
+    joint = entropy(table.counts)
+    split, merge = joint - entropy(table.truth), joint - entropy(table.prediction)
     return max(0.0, split), max(0.0, merge)
 
 
@@ -144,6 +144,7 @@ def adapted_rand(table: Overlap) -> tuple[float, float, float]:
     )
 
 
-def _entropy(counts: Floats) -> float:
+def entropy(counts: Floats) -> float:
+    """Of the distribution with these counts, in bits."""
     p = counts[counts > 0] / counts.sum()
     return float(-(p * np.log2(p)).sum())

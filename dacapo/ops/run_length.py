@@ -17,7 +17,7 @@ class Skeletons:
 
     Attributes:
         skeleton: (nodes,), which one a node belongs to.
-        position: (nodes, dims), world units.
+        position: (nodes, dims), in world units, or in voxels of what they are compared with.
         edges: (edges, 2), pairs of nodes.
         length: (edges,), in the unit of the scores.
     """

@@ -13,6 +13,8 @@ import numpy as np
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
+_MORE = 1 + 1e-5  # distances are float32
+
 
 class Shape:
     """A binary segmentation with its distance maps, each computed when it is first asked for.
@@ -100,6 +102,7 @@ class SurfaceDistances:
         size = self.to_truth.size + self.to_prediction.size
         if size == 0:
             return nan
+        tolerance *= _MORE
         close = (self.to_truth <= tolerance).sum() + (self.to_prediction <= tolerance).sum()
         return float(close / size)
 
@@ -123,7 +126,7 @@ def mean_distance(of: Shape, to: Shape, clip: float | None = None) -> float:
 
 def beyond(of: Shape, to: Shape, tolerance: float) -> float:
     """How many voxels of one segmentation are further than `tolerance` from the other."""
-    return float((to.distance[of.inside] > tolerance).sum())
+    return float((to.distance[of.inside] > tolerance * _MORE).sum())
 
 
 def _shifted(axis: int, dims: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:

@@ -17,7 +17,7 @@ from dacapo.experiments.datasplits.datasplit import DataSplit
 from dacapo.experiments.run import Run
 from dacapo.experiments.run_config import RunConfig
 from dacapo.experiments.trainers.trainer import Batch
-from dacapo.validate import truth, validate
+from dacapo.validate import check_scorable, truth, validate
 from tests.conftest import (
     SMALL,
     SMALL_AFFINITIES,
@@ -282,11 +282,33 @@ class TestPartialAnnotation:
         ]  # fmt: skip
         for classes, message in (
             ("[nope]", "dataset a: classes names nope, which is none of task.classes: membrane"),
-            ("[membrane]", "task.classes: body is annotated in no training volume"),
+            (
+                "[membrane]",
+                "task.classes: no training volume has a voxel of body that is annotated",
+            ),
         ):
             part = f"datasplit.train={{a: {{classes: {classes}, region: {{z: [0, 160]}}}}}}"
             with pytest.raises(InputError, match=message):
                 Run(RunConfig.from_hydra(composed(*SMALL[3:], *data, part)))
+
+
+def test_a_class_that_no_label_is_of(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no training volume has a voxel of other that is"):
+        Run(small_task_config("one_hot", "task.classes.other=[77]"))
+    run = Run(small_task_config("one_hot"))
+    check_scorable(run)
+    validate_on = run.datasplit.validate[0]
+    empty = dataclasses.replace(
+        validate_on, gt=dataclasses.replace(validate_on.gt, source=np.zeros((24, 32, 32), np.uint8))
+    )
+    run.datasplit = DataSplit(run.datasplit.train, [empty])
+    with pytest.raises(InputError, match=r"datasplit.validate.*task.criterion=dice cannot be"):
+        check_scorable(run)
+
+
+def test_labels_too_small_for_a_target_are_refused() -> None:
+    with pytest.raises(InputError, match=r"no training volume has enough: task.scale=40.0: dist"):
+        Run(small_task_config("distance", "task.scale=40"))
 
 
 def test_skeletons_of_a_volume_are_scored(tmp_path: Path) -> None:

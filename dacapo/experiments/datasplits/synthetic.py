@@ -40,7 +40,8 @@ class SyntheticDataSplitConfig(DataSplitConfig):
     labels: SyntheticLabels = SyntheticLabels.cells
     """cells: ids of cells. classes: 1 in membranes, 2 in the bodies inside of cells."""
     gap: float = 0.0
-    """Width of the background between cells, in voxels of the finest axis; 0: cells touch."""
+    """Width of the background between cells, in voxels of the finest axis, rounded up to an even
+    number; 0: cells touch."""
     body_threshold: float = 1.7
     """Bodies are where a random field of mean 0 and standard deviation 1 lies above it."""
     noise: float = 0.08

@@ -61,7 +61,7 @@ class AffinitiesTaskConfig(TaskConfig, ObjectScoring):
                     f"same count for all, not all of them 0"
                 )
         self.post_processor = self.post_processor or MutexWatershedConfig()
-        check_positive(self, "lsd_sigma", "lsd_weight", "balance_most")
+        check_positive(self, "lsd_sigma", "lsd_weight")
 
     def build(self) -> Task:
         from dacapo.experiments.tasks.predictors import AffinitiesPredictor, DescriptorsPredictor

@@ -39,7 +39,7 @@ class BoundaryTaskConfig(TaskConfig, ObjectScoring):
 
     def __post_init__(self) -> None:
         self.post_processor = self.post_processor or WatershedConfig()
-        check_positive(self, "width", "boundary_weight", "balance_most")
+        check_positive(self, "width", "boundary_weight")
 
     def build(self) -> Task:
         import numpy as np

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 class _Distances(ClassesOrObjects):
     """What the distance tasks have in common."""
 
+    criterion: str = ""
+    """The score that selects the best iteration and the best parameters (default:
+    average_precision of objects, dice of classes)."""
     post_processor: MapsPostProcessorConfig | None = None
     """How segments are made: task/post_processor=watershed (default) or components for objects,
     threshold for classes."""
@@ -40,7 +43,8 @@ class _Distances(ClassesOrObjects):
     """Inside or outside, the rarer of the two, is weighed up at most this many times."""
 
     def __post_init__(self) -> None:
-        check_positive(self, "scale", "balance_most")
+        check_positive(self, "scale")
+        self.criterion = self.criterion or ("dice" if self.classes else "average_precision")
         if self.post_processor is None:
             self.post_processor = ThresholdConfig() if self.classes else WatershedConfig()
 
@@ -49,9 +53,6 @@ class _Distances(ClassesOrObjects):
 @dataclass(kw_only=True)
 class DistanceTaskConfig(_Distances):
     """Predict the signed distance to the border of objects, or of each class."""
-
-    criterion: str = "average_precision"
-    """The score that selects the best iteration and the best parameters."""
 
     inner = False
 
@@ -93,8 +94,6 @@ class InnerDistanceTaskConfig(DistanceTaskConfig):
 class HotDistanceTaskConfig(_Distances):
     """Predict the probability of each class and the distance to its border, and use both."""
 
-    criterion: str = "dice"
-    """The score that selects the best iteration and the best parameters."""
     class_loss: ProbabilityLossConfig = field(default_factory=ProbabilityLossConfig)
     """What the probabilities minimise."""
     distance_weight: float = 1.0

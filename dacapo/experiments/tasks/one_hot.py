@@ -41,7 +41,7 @@ class OneHotTaskConfig(TaskConfig, ClassScoring):
         if not self.classes:
             raise InputError("task.classes is empty: give at least one class, like {mito: [1]}")
         check_classes(self.classes)
-        ids = [i for group in self.classes.values() for i in group]
+        ids = [i for group in self.classes.values() for i in set(group)]
         twice = sorted({i for i in ids if ids.count(i) > 1})
         if twice:
             raise InputError(
@@ -49,7 +49,7 @@ class OneHotTaskConfig(TaskConfig, ClassScoring):
                 f"each other cannot share a label"
             )
         self.post_processor = self.post_processor or ArgmaxConfig()
-        check_positive(self, "balance_most")
+        check_positive(self)
 
     def build(self) -> Task:
         from dacapo.experiments.tasks.label_groups import LabelGroups

@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 class PretrainedTaskConfig(TaskConfig):
     """Another task whose model, head included, begins with the weights of a file."""
 
-    criterion: str = "${.sub_task.criterion}"
-    """The score that selects the best iteration and the best parameters."""
+    criterion: str = ""
+    """The score that selects the best iteration and the best parameters (default: that of the
+    sub-task)."""
     sub_task: TaskConfig
-    """The task: task/sub_task@task.sub_task=affinities."""
+    """The task: task@task.sub_task=affinities."""
     weights: str
     """A checkpoint of a run, any .safetensors file, or a state dict saved by torch.save."""
 
     def __post_init__(self) -> None:
-        if self.criterion.startswith("$"):  # built in Python, where nothing resolves it
-            self.criterion = self.sub_task.criterion
+        self.criterion = self.criterion or self.sub_task.criterion
 
     def build(self) -> Task:
         if not Path(self.weights).is_file():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING
 
 from dacapo.config import config
@@ -50,6 +51,13 @@ class ProbabilityLossConfig:
 
     def __post_init__(self) -> None:
         _check_weights(self, ("cross_entropy", "dice", "tversky", "focal"))
+        for key in ("tversky_alpha", "tversky_beta", "focal_gamma"):
+            if not 0 <= getattr(self, key) < inf:
+                raise InputError(f"task loss {key}={getattr(self, key)} must not be negative")
+        if self.tversky_alpha + self.tversky_beta == 0:
+            raise InputError(
+                "task loss tversky_alpha and tversky_beta are both 0: nothing is wrong"
+            )
 
     def build(self, exclusive: bool = False) -> ProbabilityLoss:
         """For channels that exclude each other, or for independent ones."""
@@ -82,6 +90,8 @@ class RegressionLossConfig:
 class ObjectScoring:
     """How instance segmentations are scored."""
 
+    prefix = "task."  # of keys in messages
+
     ignore_smaller: int = 0
     """Truth objects with fewer voxels in the scored region do not count."""
     iou_thresholds: list[float] = field(default_factory=lambda: [0.5, 0.75])
@@ -94,20 +104,26 @@ class ObjectScoring:
         """Of segments that are ids of objects."""
         from dacapo.experiments.tasks.evaluators import InstanceEvaluator
 
+        if self.ignore_smaller < 0:
+            raise InputError(
+                f"{self.prefix}ignore_smaller={self.ignore_smaller} must not be negative"
+            )
         for threshold in self.iou_thresholds:
             if not 0.5 <= threshold < 1:
                 raise InputError(
-                    f"task.iou_thresholds={self.iou_thresholds}: {threshold} must lie between 0.5 "
-                    f"(below it, matches are not one to one) and 1"
+                    f"{self.prefix}iou_thresholds={self.iou_thresholds}: {threshold} must lie "
+                    f"between 0.5 (below it, matches are not one to one) and 1"
                 )
         if not self.iou_thresholds:
-            raise InputError("task.iou_thresholds is empty: give at least one, like 0.5")
+            raise InputError(f"{self.prefix}iou_thresholds is empty: give at least one, like 0.5")
         return InstanceEvaluator(self.ignore_smaller, self.iou_thresholds, self.run_length)
 
 
 @dataclass(kw_only=True)
 class ClassScoring:
     """How semantic segmentations are scored."""
+
+    prefix = "task."  # of keys in messages
 
     tolerance: float | None = None
     """Distance in nm (in pixels where there is no physical size) within which a voxel is not false
@@ -121,8 +137,8 @@ class ClassScoring:
 
         for key in ("tolerance", "clip_distance"):
             value = getattr(self, key)
-            if value is not None and value < 0:
-                raise InputError(f"task.{key}={value} must not be negative")
+            if value is not None and not 0 <= value < inf:
+                raise InputError(f"{self.prefix}{key}={value} must be 0 or more")
         return SemanticEvaluator(groups, self.tolerance, self.clip_distance)
 
 
@@ -146,17 +162,17 @@ class ClassesOrObjects(TaskConfig, ObjectScoring, ClassScoring):
         return self.object_evaluator() if groups.are_objects else self.class_evaluator(groups)
 
 
-def check_classes(classes: dict[str, list[int]]) -> None:
+def check_classes(classes: dict[str, list[int]], key: str = "task.classes") -> None:
     """Refuse classes without ids, and names that a criterion could not carry."""
     for name, ids in classes.items():
         if not ids or 0 in ids:
             raise InputError(
-                f"task.classes.{name}={ids}: give the label ids of the class; 0 is background"
+                f"{key}.{name}={ids}: give the label ids of the class; 0 is background"
             )
-        if not name.isidentifier() or "__" in name:
+        if not name.isidentifier() or "__" in name or name.strip("_") != name:
             raise InputError(
-                f"task.classes: {name!r} becomes part of the names of scores, so give letters, "
-                f"digits and single _"
+                f"{key}: {name!r} becomes part of the names of scores, so give letters, digits and "
+                f"single _ between them"
             )
 
 
@@ -180,14 +196,17 @@ def check_makes(
 def check_positive(config: object, *keys: str) -> None:
     """Refuse values that are not above 0."""
     for key in keys:
-        if not getattr(config, key) > 0:
+        if not 0 < getattr(config, key) < inf:
             raise InputError(f"task.{key}={getattr(config, key)} must be positive")
+    most = getattr(config, "balance_most", 1)
+    if not most >= 1:
+        raise InputError(f"task.balance_most={most} must be at least 1, which balances nothing")
 
 
 def _check_weights(config: object, keys: tuple[str, ...]) -> None:
     values = {key: getattr(config, key) for key in keys}
     for key, value in values.items():
-        if not value >= 0:
+        if not 0 <= value < inf:
             raise InputError(f"task loss {key}={value} must not be negative")
     if not any(values.values()):
         raise InputError(f"task loss: all of {', '.join(keys)} are 0, so nothing would be trained")

@@ -48,6 +48,18 @@ def test_labels_and_mask_beyond_the_labels_are_0() -> None:
     assert np.array_equal(mask, labels != 0)
 
 
+def test_labels_of_another_byte_order_become_native() -> None:
+    big = array(GT.source.astype(">u2"), offset=(8, 4), name="gt")
+    labels = dataset(gt=big).read_gt(GT.roi)
+    assert labels.dtype.isnative
+    assert np.array_equal(labels, GT.source)
+
+
+def test_a_mask_may_be_larger_than_raw() -> None:
+    wide = array(np.ones((8, 14), np.uint8), offset=(-4, -4), name="mask")
+    assert dataset(mask=wide).read_mask(GT.roi).all()
+
+
 def test_a_mask_larger_than_the_labels_counts_within_them_only() -> None:
     whole = array(np.ones((6, 10), np.int32), name="mask")
     masked = dataset(mask=whole)

@@ -190,7 +190,8 @@ class TestClasses:
         assert scores.er__precision_tolerant == pytest.approx(4 / 6)
         assert scores.er__recall == pytest.approx(3 / 4)
         assert scores.er__recall_tolerant == 1
-        assert scores.er__dice_tolerant == pytest.approx(6 / (6 + 2))
+        assert scores.er__dice_tolerant == pytest.approx((4 + 4) / (6 + 4))
+        assert scores.er__jaccard_tolerant == pytest.approx(4 / (4 + 2))
         assert scores.er__f1_tolerant == pytest.approx(2 * (4 / 6) / (4 / 6 + 1))
 
     def test_leaving_out_a_class_does_not_help(self) -> None:
@@ -201,12 +202,41 @@ class TestClasses:
         assert scores.reason("precision") == "nan for er"
         assert scores.reason("er__precision") == "the prediction is empty"
 
-    def test_a_class_that_truth_does_not_hold_is_no_part_of_the_mean(self) -> None:
+    def test_all_within_the_tolerance_is_right(self) -> None:
+        gt, output = np.zeros((2, 3, 9), int)
+        gt[:, 4], output[:, 5] = 7, 2  # a sheet of one voxel, one voxel off
+        scores = SemanticEvaluator(GROUPS, tolerance=1.0).against(Truth(gt))(output)
+        for name in ("dice", "jaccard", "precision", "recall", "f1"):
+            assert getattr(scores, f"er__{name}_tolerant") == 1
+            assert getattr(scores, f"er__{name}") == 0
+
+    @pytest.mark.parametrize(("size", "steps"), [(0.1, 7), (2.9, 3), (3.9, 3), (2.7, 5), (4.6, 6)])
+    def test_exactly_the_tolerance_is_within_it(self, size: float, steps: int) -> None:
+        gt, output = np.zeros((2, 3, 20), int)
+        gt[:, 4], output[:, 4 + steps] = 7, 2
+        tolerance = round(size * steps, 6)
+        scores = SemanticEvaluator(GROUPS, tolerance).against(Truth(gt, None, (size, size)))(output)
+        assert scores.er__surface_dice == scores.er__precision_tolerant == 1
+
+    def test_settings_that_change_a_score_are_in_its_name(self) -> None:
+        for criterion, evaluators in {
+            "surface_dice": [SemanticEvaluator(GROUPS, t) for t in (None, 8.0, 80.0)],
+            "mean_false_distance_clipped": [
+                SemanticEvaluator(GROUPS, None, c) for c in (None, 8.0, 80.0)
+            ],
+            "voi": [InstanceEvaluator(n) for n in (0, 100, 200)],
+        }.items():
+            texts = {e.evaluation_scores.describe(criterion)[1] for e in evaluators}
+            assert len(texts) == 3, texts
+
+    def test_a_class_that_truth_does_not_hold_counts_only_when_invented(self) -> None:
         gt = np.array([[3, 3, 0, 0]])
-        for output in ([[1, 1, 0, 0]], [[1, 1, 0, 2]]):
-            scores = semantic(np.array(output), gt)
-            assert scores.dice == 1
-            assert scores.er__dice == 0 or scores.reason("er__dice") == "both are empty"
+        right, invented = (semantic(np.array([o]), gt) for o in ([1, 1, 0, 0], [1, 1, 0, 2]))
+        assert right.dice == 1
+        assert right.reason("er__dice") == "both are empty"
+        assert invented.er__dice == 0
+        assert invented.dice == 0.5
+        assert invented.false_positive_rate > right.false_positive_rate == 0
 
     def test_a_class_that_is_not_annotated_is_nan(self) -> None:
         gt = np.array([[3, 3, 0, 7]])
@@ -242,6 +272,7 @@ class TestLabelGroups:
             ({}, "task.classes is empty"),
             ({"a": []}, r"task.classes.a=\[\]: give the label ids"),
             ({"a": [0]}, r"task.classes.a=\[0\]: give the label ids"),
+            ({"a_": [1]}, "'a_' becomes part of the names of scores"),
             ({"a b": [1]}, "'a b' becomes part of the names of scores"),
             ({"a": [1], "b": [1]}, "label 1 is in more than one class"),
         ):

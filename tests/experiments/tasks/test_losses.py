@@ -7,8 +7,10 @@ from monai.losses import DiceLoss, FocalLoss, TverskyLoss
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, l1_loss, mse_loss
 
+from dacapo.errors import InputError
 from dacapo.experiments.tasks.losses import CombinedLoss, Loss, ProbabilityLoss, RegressionLoss
 from dacapo.experiments.tasks.losses.terms import weighted_mean
+from dacapo.experiments.tasks.task_config import ProbabilityLossConfig
 
 TERMS = ["cross_entropy", "dice", "tversky", "focal"]
 
@@ -146,6 +148,16 @@ class TestPartialAnnotation:
                 target[:, channel] = 1
                 values.append(only(term, exclusive=True).compute(logits, target, weight).item())
             assert values[0] == values[1], term
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"focal_gamma": -1.0}, {"tversky_alpha": -1.0}, {"tversky_alpha": 0.0, "tversky_beta": 0.0},
+     {"cross_entropy": 0.0}, {"dice": float("nan")}],
+)  # fmt: skip
+def test_values_that_train_nothing_are_refused(values: dict[str, float]) -> None:
+    with pytest.raises(InputError, match="task loss"):
+        ProbabilityLossConfig(**values)
 
 
 def test_by_hand() -> None:

@@ -6,7 +6,6 @@ import torch
 from funlib.geometry import Coordinate, Roi
 from scipy.ndimage import distance_transform_edt
 
-from dacapo.errors import InputError
 from dacapo.experiments.tasks.label_groups import LabelGroups
 from dacapo.experiments.tasks.predictors import (
     AffinitiesPredictor,
@@ -169,13 +168,18 @@ class TestDistance:
         region = DistancePredictor(LabelGroups(), 3.0, flat=True).gt_region_for_roi(roi, size)
         assert region == roi.grow(Coordinate(0, 6000, 6000), Coordinate(0, 6000, 6000))
 
-    def test_a_volume_too_thin_is_refused(self) -> None:
+    def test_a_volume_may_be_too_thin(self) -> None:
         shape, size = Coordinate(10, 99, 99), Coordinate(40, 20, 20)
-        with pytest.raises(InputError, match=r"task.scale=15.0: distances up to \[15, 30, 30\]"):
-            DistancePredictor(GROUPS, 15.0).check_extent(shape, size, "gt")
-        DistancePredictor(GROUPS, 15.0, flat=True).check_extent(shape, size, "gt")
-        with pytest.raises(InputError, match=r"\[10, 0, 0\] leads out of gt everywhere"):
-            AffinitiesPredictor([[1, 0, 0], [10, 0, 0]]).check_extent(shape, size, "gt")
+        thick = DistancePredictor(GROUPS, 15.0)
+        assert thick.unknown_in(shape, size).startswith("task.scale=15.0: distances of more than")
+        assert not thick.unknown_in(Coordinate(30, 30, 30), Coordinate(1, 1, 1))
+        assert not DistancePredictor(GROUPS, 15.0, flat=True).unknown_in(shape, size)
+        near, far = (AffinitiesPredictor([[1, 0, 0], [n, 0, 0]]) for n in (9, 10))
+        assert not near.unknown_in(shape, size)
+        assert "[10, 0, 0] leads out of it" in far.unknown_in(shape, size)
+        boundary = BoundaryPredictor()
+        assert boundary.unknown_in(Coordinate(2, 99, 99), size).startswith("task.width=1.5")
+        assert not boundary.unknown_in(Coordinate(3, 99, 99), size)
 
     def test_a_prediction_becomes_what_the_target_is(self) -> None:
         labels = blocks()

@@ -1,5 +1,5 @@
 """One annotated volume."""
 
-from dacapo.experiments.datasplits.datasets.dataset import Dataset
+from dacapo.experiments.datasplits.datasets.dataset import Dataset, as_labels
 
-__all__ = ["Dataset"]
+__all__ = ["Dataset", "as_labels"]

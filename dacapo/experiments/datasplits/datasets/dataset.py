@@ -62,19 +62,18 @@ class Dataset:
                     f"voxel_size and unit for both"
                 )
             _check_aligned(raw, array)
-            if not raw.roi.intersects(array.roi):
-                raise InputError(
-                    f"{raw.name} and {array.name} do not overlap: "
-                    f"{_extent(raw)} and {_extent(array)}"
-                )
-            if not raw.roi.contains(array.roi):
-                raise InputError(
-                    f"{array.name} reaches beyond {raw.name}: {_extent(array)} and {_extent(raw)}; "
-                    f"give a region that both have"
-                )
+        if not raw.roi.intersects(gt.roi):
+            raise InputError(
+                f"{raw.name} and {gt.name} do not overlap: {raw.extent()} and {gt.extent()}"
+            )
+        if not raw.roi.contains(gt.roi):
+            raise InputError(
+                f"{gt.name} reaches beyond {raw.name}: {gt.extent()} and {raw.extent()}; give a "
+                f"region that both have"
+            )
         if self.mask is not None and not self.mask.roi.contains(gt.roi):
             raise InputError(
-                f"{self.mask.name} does not cover {gt.name}: {_extent(self.mask)} and {_extent(gt)}"
+                f"{self.mask.name} does not cover {gt.name}: {self.mask.extent()} and {gt.extent()}"
             )
         if self.mask is not None and self.mask.voxel_size != gt.voxel_size:
             raise InputError(f"{self.mask.name} and {gt.name} must have one voxel size")
@@ -92,8 +91,7 @@ class Dataset:
 
     def read_gt(self, roi: Roi) -> np.ndarray[Any, Any]:
         """Labels (*spatial) as they stand in the file; 0 beyond."""
-        labels = _spatial(self.gt.read(roi, beyond="zero"), roi.dims)
-        return labels.astype(np.uint8) if labels.dtype == np.bool_ else labels
+        return as_labels(_spatial(self.gt.read(roi, beyond="zero"), roi.dims))
 
     def read_mask(self, roi: Roi) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """1 where annotated (*spatial); 0 beyond the labels."""
@@ -129,6 +127,11 @@ class Dataset:
             f"dataset {self.name}: nothing is annotated: {self.gt.name}{mask} 0 everywhere"
         )
 
+    def slabs(self) -> Iterator[np.ndarray[Any, Any]]:
+        """All labels, some layers of the first axis at a time."""
+        for _, labels in _slabs(self.gt):
+            yield as_labels(_spatial(labels, self.gt.dims))
+
     def _inside(self, roi: Roi) -> np.ndarray[Any, np.dtype[np.bool_]]:
         begin, shape = self.gt.to_voxels(roi)
         inside = np.zeros(shape, np.bool_)
@@ -139,6 +142,13 @@ class Dataset:
             )
         ] = True
         return inside
+
+
+def as_labels(data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Integers in the byte order of this machine; true and false become 1 and 0."""
+    if data.dtype == np.bool_:
+        return data.astype(np.uint8)
+    return data.astype(data.dtype.newbyteorder("="), copy=False)
 
 
 def check_finite(raw: Array) -> None:
@@ -191,8 +201,3 @@ def _check_aligned(raw: Array, array: Array) -> None:
                 f"{array.name} is shifted against {raw.name} by {s / size:.3g} voxels of raw along "
                 f"{axis}: the offsets must differ by whole voxels"
             )
-
-
-def _extent(array: Array) -> str:
-    begin, end = (from_world(c, array.unit) for c in (array.roi.begin, array.roi.end))
-    return f"{begin} to {end} {array.unit}"

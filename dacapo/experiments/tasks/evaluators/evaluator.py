@@ -159,6 +159,10 @@ class Evaluator(ABC):
         """A function that scores one output after the other; what they share is computed once."""
         return lambda output: self.evaluate(output, truth.gt, truth.mask)
 
+    def perfect(self, gt: Volume) -> Volume | None:
+        """The best output that there can be; None: nobody knows."""
+        return None
+
     def shown(self, gt: Volume, output: Volume) -> tuple[Volume, Volume]:
         """Truth and an output as labels (*spatial), as a picture shows them."""
         return gt, output

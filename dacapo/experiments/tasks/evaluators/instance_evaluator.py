@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from math import inf
 
@@ -76,7 +77,12 @@ class InstanceEvaluator(Evaluator):
             for threshold in self._thresholds
             for name, text in _DETECTION.items()
         ]  # fmt: skip
-        self._table = [*_OVERLAP, *detection, *_COUNTS, *(_RUN_LENGTH if run_length else [])]
+        table = [*_OVERLAP, *detection, *_COUNTS, *(_RUN_LENGTH if run_length else [])]
+        which = f", objects from {ignore_smaller} voxels on" if ignore_smaller > 1 else ""
+        self._table = [replace(c, long_name=c.long_name + which) for c in table]
+
+    def perfect(self, gt: Volume) -> Volume:
+        return gt
 
     @property
     def evaluation_scores(self) -> Scores:
@@ -144,9 +150,9 @@ def _at_nodes(position: Volume, output: Volume, annotated: Volume) -> Volume:
     """The segment at each node, -1 where none counts."""
     place = np.floor(position).astype(np.int64)
     inside = ((place >= 0) & (place < output.shape)).all(axis=1)
-    at = tuple(place[inside].T)
-    ids = np.unique(output, return_inverse=True)
-    compact = (ids[1] + (ids[0][0] != 0)).reshape(output.shape)  # 0 stays 0, ids of any size
+    inside[inside] = annotated[tuple(place[inside].T)]
+    ids = output[tuple(place[inside].T)]
+    number = np.unique(ids, return_inverse=True)[1].reshape(-1) + 1  # ids may be of any size
     segment = np.full(len(position), -1, np.int64)
-    segment[inside] = np.where(annotated[at], compact[at], -1)
+    segment[inside] = np.where(ids == 0, 0, number)
     return segment

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf, isnan, nan
 from typing import Any
@@ -43,20 +43,29 @@ class _Comparison:
 
     @cached_property
     def tolerant(self) -> Confusion:
-        """False voxels within the tolerance of the other segmentation are not false."""
+        """A voxel of one segmentation within the tolerance of the other is a true one.
+
+        True positives are the mean of those of the two segmentations, whose numbers may differ.
+        """
         fp = beyond(self.prediction, self.truth, self.tolerance)
         fn = beyond(self.truth, self.prediction, self.tolerance)
-        return Confusion(self.voxels.tp, fp, fn, self.voxels.tn)
+        return Confusion((self._predicted - fp + self._true - fn) / 2, fp, fn, self.voxels.tn)
 
     @property
     def tolerant_precision(self) -> float:
-        predicted = self.voxels.tp + self.voxels.fp
-        return ratio(predicted - self.tolerant.fp, predicted)
+        return ratio(self._predicted - self.tolerant.fp, self._predicted)
 
     @property
     def tolerant_recall(self) -> float:
-        true = self.voxels.tp + self.voxels.fn
-        return ratio(true - self.tolerant.fn, true)
+        return ratio(self._true - self.tolerant.fn, self._true)
+
+    @property
+    def _predicted(self) -> float:
+        return self.voxels.tp + self.voxels.fp
+
+    @property
+    def _true(self) -> float:
+        return self.voxels.tp + self.voxels.fn
 
     def false_positive_distance(self, clip: float | None = None) -> float:
         return mean_distance(self.prediction, self.truth, clip)
@@ -85,15 +94,16 @@ _ROWS: list[tuple[Criterion, Measure]] = [
     _share("precision", "precision", True, lambda c: c.voxels.precision),
     _share("recall", "recall", True, lambda c: c.voxels.recall),
     _share("f1", "F1 score of voxels", True, lambda c: c.voxels.dice),
-    _share("dice_tolerant", "Dice with tolerance", True, lambda c: c.tolerant.dice),
-    _share("jaccard_tolerant", "Jaccard with tolerance", True, lambda c: c.tolerant.jaccard),
-    _share("precision_tolerant", "precision with tolerance", True, lambda c: c.tolerant_precision),
-    _share("recall_tolerant", "recall with tolerance", True, lambda c: c.tolerant_recall),
+    _share("dice_tolerant", "Dice within {tolerance}", True, lambda c: c.tolerant.dice),
+    _share("jaccard_tolerant", "Jaccard within {tolerance}", True, lambda c: c.tolerant.jaccard),
+    _share("precision_tolerant", "precision within {tolerance}", True,
+           lambda c: c.tolerant_precision),
+    _share("recall_tolerant", "recall within {tolerance}", True, lambda c: c.tolerant_recall),
     _share(
-        "f1_tolerant", "F1 score with tolerance", True,
+        "f1_tolerant", "F1 score within {tolerance}", True,
         lambda c: harmonic_mean(c.tolerant_precision, c.tolerant_recall),
     ),
-    _share("surface_dice", "normalised surface Dice", True,
+    _share("surface_dice", "normalised surface Dice within {tolerance}", True,
            lambda c: c.surfaces.dice(c.tolerance), headline=True),
     _length("hausdorff", "Hausdorff distance", lambda c: c.surfaces.hausdorff),
     _length("hausdorff_95", "95th percentile of surface distances",
@@ -110,11 +120,11 @@ _ROWS: list[tuple[Criterion, Measure]] = [
             lambda c: c.false_positive_distance()),
     _length("mean_false_negative_distance", "mean distance of truth to the prediction",
             lambda c: c.false_negative_distance()),
-    _length("mean_false_distance_clipped", "mean false distance, clipped",
+    _length("mean_false_distance_clipped", "mean false distance, at most {clip}",
             lambda c: c.false_distance(c.clip)),
-    _length("mean_false_positive_distance_clipped", "mean distance to truth, clipped",
+    _length("mean_false_positive_distance_clipped", "mean distance to truth, at most {clip}",
             lambda c: c.false_positive_distance(c.clip)),
-    _length("mean_false_negative_distance_clipped", "mean distance to the prediction, clipped",
+    _length("mean_false_negative_distance_clipped", "mean distance to prediction, at most {clip}",
             lambda c: c.false_negative_distance(c.clip)),
     (Criterion("voi_binary", False, 0, 2, "bit", "variation of information of in and outside"),
      lambda c: c.voxels.voi),
@@ -128,8 +138,9 @@ class SemanticEvaluator(Evaluator):
     surfaces in the sense of `dacapo.ops.surfaces`. A score is NaN where its class is not annotated,
     where a denominator is 0 (precision and false distances of an empty prediction, recall of an
     empty truth, Dice of both), and for surface distances where one of the two surfaces is missing.
-    The mean, named like the criterion alone, is over the classes that truth holds here, whatever is
-    predicted; it is NaN where one of them is, so leaving out a class never helps.
+    The mean, named like the criterion alone, leaves out a class that truth does not hold where it
+    has no score, and is NaN where any other class is: leaving out a class never helps, and
+    inventing one never either.
 
     Args:
         groups: the classes.
@@ -147,7 +158,12 @@ class SemanticEvaluator(Evaluator):
         self.groups = groups
         self._tolerance = tolerance
         self._clip = clip_distance
-        criteria = [criterion for criterion, _ in _ROWS]
+        within = "one voxel" if tolerance is None else f"{tolerance:g}"
+        beyond_ = "ten voxels" if clip_distance is None else f"{clip_distance:g}"
+        criteria = [
+            replace(c, long_name=c.long_name.format(tolerance=within, clip=beyond_))
+            for c, _ in _ROWS
+        ]
         self._table = criteria + [
             Criterion(
                 f"{name}__{c.name}", c.higher_is_better, c.lower, c.upper, c.units,
@@ -186,6 +202,9 @@ class SemanticEvaluator(Evaluator):
 
         return score
 
+    def perfect(self, gt: Volume) -> Volume:
+        return self.groups.split(gt)
+
     def shown(self, gt: Volume, output: Volume) -> tuple[Volume, Volume]:
         return _numbered(self.groups.split(gt)), _numbered(self._split(output, gt.shape))
 
@@ -197,15 +216,16 @@ class SemanticEvaluator(Evaluator):
             for criterion, measure in _ROWS:
                 values[f"{name}__{criterion.name}"] = measure(comparison)
                 reasons[f"{name}__{criterion.name}"] = reason
-        judged = [
-            name
-            for name, comparison in zip(self.groups.names, comparisons, strict=True)
-            if not comparison.truth.is_empty
-        ]
         for criterion, _ in _ROWS:
-            own = [values[f"{name}__{criterion.name}"] for name in judged]
-            values[criterion.name] = sum(own) / len(own) if own else nan
-            without = [name for name, value in zip(judged, own, strict=True) if isnan(value)]
+            own = {name: values[f"{name}__{criterion.name}"] for name in self.groups.names}
+            absent = {
+                name
+                for name, comparison in zip(self.groups.names, comparisons, strict=True)
+                if comparison.truth.is_empty and isnan(own[name])
+            }
+            judged = [value for name, value in own.items() if name not in absent]
+            values[criterion.name] = sum(judged) / len(judged) if judged else nan
+            without = [name for name, value in own.items() if isnan(value) and name not in absent]
             reasons[criterion.name] = (
                 f"nan for {', '.join(without)}" if judged else "no class is annotated and present"
             )
@@ -234,7 +254,7 @@ class SemanticEvaluator(Evaluator):
 
 def _numbered(classes: Volume) -> Volume:
     """Classes (K, *spatial) as labels (*spatial); the first of overlapping ones is seen."""
-    out = np.zeros(classes.shape[1:], np.uint8)
+    out = np.zeros(classes.shape[1:], np.uint16)
     for number, inside in reversed(list(enumerate(classes, start=1))):
         out[inside != 0] = number
     return out

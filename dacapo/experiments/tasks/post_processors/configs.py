@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -37,7 +37,7 @@ class PostProcessorConfig:
 
 
 @dataclass(kw_only=True)
-class AffinitiesPostProcessorConfig(PostProcessorConfig):
+class AffinitiesPostProcessorConfig(PostProcessorConfig, ABC):
     """From affinities to segments."""
 
     @abstractmethod
@@ -98,11 +98,13 @@ class AgglomerationConfig(AffinitiesPostProcessorConfig):
         _check_between(self.threshold, "threshold", 0, 1)
         _check_between([self.surest_affinity], "surest_affinity", self.lowest_affinity, 1)
         _check_between([self.lowest_affinity], "lowest_affinity", 0, 1)
-        known = [*range(10, 91, 5), 95]
+        from dacapo.ops.agglomeration import QUANTILES
+
         for quantile in self.quantile:
-            if quantile is not None and quantile not in known:
+            if quantile is not None and quantile not in QUANTILES:
                 raise InputError(
-                    f"{_KEY}.quantile={self.quantile}: choose of {known} or null for the mean"
+                    f"{_KEY}.quantile={self.quantile}: choose of {list(QUANTILES)} or null for the "
+                    f"mean"
                 )
 
     def build(self, neighborhood: Sequence[Sequence[int]]) -> PostProcessor[Any]:
@@ -126,7 +128,7 @@ class AgglomerationConfig(AffinitiesPostProcessorConfig):
 
 
 @dataclass(kw_only=True)
-class MapsPostProcessorConfig(PostProcessorConfig):
+class MapsPostProcessorConfig(PostProcessorConfig, ABC):
     """From maps of classes or objects to a segmentation."""
 
     makes_objects = False

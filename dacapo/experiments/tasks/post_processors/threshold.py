@@ -89,7 +89,7 @@ class ArgmaxPostProcessor(PostProcessor[ArgmaxParameters]):
         return [ArgmaxParameters(size) for size in self._min_sizes]
 
     def process(self, prediction: Volume, parameters: ArgmaxParameters) -> Volume:
-        winner: Volume = prediction.argmax(axis=0).astype(np.uint8)
+        winner: Volume = prediction.argmax(axis=0).astype(np.uint16)
         if parameters.min_size <= 1:
             return winner
         out = np.zeros_like(winner)

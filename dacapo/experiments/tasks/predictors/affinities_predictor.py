@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from funlib.geometry import Coordinate, Roi
 from torch import Tensor, nn
 
-from dacapo.errors import InputError
 from dacapo.experiments.arraytypes import ProbabilityArray
 from dacapo.experiments.tasks.predictors.predictor import Predictor, whole
 from dacapo.ops.affinities import affinities, both_known, reach
@@ -57,13 +56,11 @@ class AffinitiesPredictor(Predictor):
         known = both_known(mask, self.neighborhood)[:, :, *region]
         return balance(target[:, :, *region], known, self.balance_most)
 
-    def check_extent(self, shape: Coordinate, voxel_size: Coordinate, name: str) -> None:
+    def unknown_in(self, shape: Coordinate, voxel_size: Coordinate) -> str:
         for offset in self.neighborhood:
             if any(abs(step) >= size for step, size in zip(offset, shape, strict=True)):
-                raise InputError(
-                    f"task.neighborhood: {list(offset)} leads out of {name} everywhere, which has "
-                    f"{list(shape)} voxels"
-                )
+                return f"task.neighborhood: {list(offset)} leads out of it from every voxel"
+        return ""
 
     def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
         below, above = (Coordinate(r) * voxel_size for r in reach(self.neighborhood))

@@ -65,6 +65,13 @@ class BoundaryPredictor(Predictor):
         region = whole(gt, region)
         return balance(target[:, :, *region], reliable[:, :, *region], self.balance_most)
 
+    def unknown_in(self, shape: Coordinate, voxel_size: Coordinate) -> str:
+        finest = min(voxel_size)
+        steps = [min(v / finest, self.width) for v in voxel_size]
+        if any(s * ((n + 1) // 2) <= self.width for s, n in zip(steps, shape, strict=True)):
+            return f"task.width={self.width}: what lies so near to a voxel is known nowhere"
+        return ""
+
     def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
         return grown(roi, (self.width + 1) * min(voxel_size), voxel_size)
 

@@ -70,9 +70,12 @@ class CombinedPredictor(Predictor):
         ]
         return torch.cat(weights, dim=1)
 
-    def check_extent(self, shape: Coordinate, voxel_size: Coordinate, name: str) -> None:
-        for part in self.parts.values():
-            part.check_extent(shape, voxel_size, name)
+    def unknown_in(self, shape: Coordinate, voxel_size: Coordinate) -> str:
+        found = (part.unknown_in(shape, voxel_size) for part in self.parts.values())
+        return next((text for text in found if text), "")
+
+    def present(self, labels: Labels) -> list[bool]:
+        return self._first.present(labels)
 
     def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
         regions = [p.gt_region_for_roi(roi, voxel_size) for p in self.parts.values()]

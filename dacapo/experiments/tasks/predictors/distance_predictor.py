@@ -9,7 +9,6 @@ import torch
 from funlib.geometry import Coordinate, Roi
 from torch import Tensor, nn
 
-from dacapo.errors import InputError
 from dacapo.experiments.arraytypes import DistanceArray
 from dacapo.experiments.tasks.label_groups import LabelGroups
 from dacapo.experiments.tasks.predictors.predictor import (
@@ -104,14 +103,17 @@ class DistancePredictor(Predictor):
     def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
         return roi.grow(*[self._reach(voxel_size) * voxel_size] * 2)
 
-    def check_extent(self, shape: Coordinate, voxel_size: Coordinate, name: str) -> None:
-        reach = self._reach(voxel_size)
-        if any(2 * r > size for r, size in zip(reach, shape, strict=True)):
-            raise InputError(
-                f"task.scale={self.scale}: distances up to {list(reach)} voxels are known nowhere "
-                f"in {name}, which has {list(shape)}; lower task.scale, or measure within sections "
-                f"with task.flat=true"
+    def unknown_in(self, shape: Coordinate, voxel_size: Coordinate) -> str:
+        sides = zip(self._steps(voxel_size), shape, strict=True)
+        if any(step * ((size + 1) // 2) < 1 for step, size in sides):
+            return (
+                f"task.scale={self.scale}: distances of more than one scale are known nowhere; "
+                f"lower it, or measure within sections with task.flat=true"
             )
+        return ""
+
+    def present(self, labels: Labels) -> list[bool]:
+        return self.groups.present(labels)
 
     def _steps(self, voxel_size: Coordinate) -> list[float]:
         """A voxel's edges in scales; a step to another section is too far where flat."""

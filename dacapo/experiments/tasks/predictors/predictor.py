@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import fastremap
 import numpy as np
 import torch
 from funlib.geometry import Coordinate, Roi
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from dacapo.experiments.architectures.architecture import Architecture
 from dacapo.experiments.arraytypes import ArrayType
 from dacapo.experiments.model import Model
+from dacapo.experiments.tasks.label_groups import LabelGroups
 from dacapo.nn.initialize import initialize
 
 Labels = np.ndarray[Any, np.dtype[Any]]
@@ -61,8 +61,7 @@ class Predictor(ABC):
 
     def encode(self, labels: Labels) -> np.ndarray[Any, np.dtype[np.int32]]:
         """Label ids of any size as small numbers; what matters to the target stays."""
-        small, _ = fastremap.renumber(labels, preserve_zero=True)
-        return np.asarray(small, np.int32)
+        return LabelGroups().encode(labels)
 
     @abstractmethod
     def create_target(self, gt: Tensor, voxel_size: Coordinate | None = None) -> Tensor:
@@ -93,18 +92,16 @@ class Predictor(ABC):
         """The labels that the targets of a region depend on."""
         return roi
 
-    def check_extent(  # noqa: B027: most have nothing to refuse
-        self, shape: Coordinate, voxel_size: Coordinate, name: str
-    ) -> None:
-        """Refuse labels in which a target is known nowhere.
+    def unknown_in(self, shape: Coordinate, voxel_size: Coordinate) -> str:
+        """What of a target is known nowhere in labels of this shape, with the key to change.
 
-        Args:
-            shape: of the labels, in voxels.
-            name: of the labels, for the message.
-
-        Raises:
-            InputError: they are too small along an axis.
+        Empty where nothing is.
         """
+        return ""
+
+    def present(self, labels: Labels) -> list[bool]:
+        """Which of `classes` these labels, as they stand in a file, hold."""
+        return [False] * len(self.classes)
 
 
 def whole(gt: Tensor, region: tuple[slice, ...] | None) -> tuple[slice, ...]:

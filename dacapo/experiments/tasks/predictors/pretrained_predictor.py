@@ -19,6 +19,12 @@ from dacapo.experiments.arraytypes import ArrayType
 from dacapo.experiments.model import Model
 from dacapo.experiments.tasks.predictors.predictor import Labels, Predictor
 
+# What torch.load and safetensors raise for files of another kind.
+_UNREADABLE = (
+    OSError, RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError,
+    SafetensorError, pickle.UnpicklingError,
+)  # fmt: skip
+
 
 class PretrainedPredictor(Predictor):
     """Another predictor; the models that it creates have the weights of a file.
@@ -73,8 +79,11 @@ class PretrainedPredictor(Predictor):
     ) -> Tensor:
         return self.predictor.create_weight(gt, target, mask, voxel_size, region)
 
-    def check_extent(self, shape: Coordinate, voxel_size: Coordinate, name: str) -> None:
-        self.predictor.check_extent(shape, voxel_size, name)
+    def unknown_in(self, shape: Coordinate, voxel_size: Coordinate) -> str:
+        return self.predictor.unknown_in(shape, voxel_size)
+
+    def present(self, labels: Labels) -> list[bool]:
+        return self.predictor.present(labels)
 
     def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
         return self.predictor.gt_region_for_roi(roi, voxel_size)
@@ -91,9 +100,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             tensors: Mapping[str, object] = load_file(path)
         else:
             tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"task.weights={path}: cannot be read as weights: {reason}") from error
+    except _UNREADABLE as error:
+        raise InputError(
+            f"task.weights={path}: cannot be read as weights: no tensors in a .safetensors file or "
+            f"in one of torch.save that holds nothing else"
+        ) from error
     if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
         raise InputError(f"task.weights={path}: is no dict of names and tensors (a state dict)")
     of_model = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
@@ -116,4 +127,10 @@ def _load(model: Model, weights: Mapping[str, Tensor], source: str) -> None:
             f"{name}: {list(ours[name].shape)} here, {theirs} there; choose the architecture and "
             f"the sub_task that it was trained with"
         )
+    unused = sorted(set(weights) - set(ours))
+    if unused:
+        raise InputError(f"{source}: holds {unused[0]}, which this model does not have")
+    for name in ours:
+        if not torch.isfinite(weights[name]).all():
+            raise InputError(f"{source}: {name} is not finite")
     model.load_state_dict({name: weights[name] for name in ours})
