@@ -14,6 +14,7 @@ from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.run import Run
 from dacapo.experiments.tasks.evaluators import Truth
+from dacapo.experiments.tasks.post_processors import Merged
 from dacapo.experiments.validation_iteration_scores import ValidationIterationScores
 from dacapo.predict import predict
 
@@ -29,6 +30,8 @@ def validate(run: Run) -> ValidationIterationScores:
         score = run.task.evaluator.against(truth(dataset, run.task.predictor.classes))
         rows = []
         for _, segmentation in run.task.post_processor.process_all(predict(run, dataset)):
+            if isinstance(segmentation, Merged) and not run.task.evaluator.reads_merged:
+                segmentation = segmentation.volume()
             evaluated = score(segmentation)
             rows.append([float(getattr(evaluated, criterion)) for criterion in criteria])
         scores.append(rows)

@@ -41,7 +41,7 @@ def fragments(
     (parts,) = _run(
         channels, [0.0], aff_threshold_low=lowest, aff_threshold_high=surest, scoring_function=_MEAN
     )
-    return parts.reshape(affinities.shape[1:])
+    return np.array(parts).reshape(affinities.shape[1:])
 
 
 def agglomerate(
@@ -56,9 +56,13 @@ def agglomerate(
         quantile: of the affinities between two segments, one of `QUANTILES`; None: their mean.
 
     Returns:
-        For each threshold a segmentation (*spatial) uint32.
+        For each threshold the segment of each fragment, (number of fragments + 1) uint32, with
+        segment 0 for fragment 0: `result[fragments]` is the segmentation.
     """
     merged = np.array(fragments, np.uint64)  # a copy: it is merged in place
+    flat = fragments.reshape(-1)
+    somewhere = np.full(int(fragments.max(initial=0)) + 1, -1, np.int64)
+    somewhere[flat] = np.arange(flat.size)  # a voxel of each fragment
     results = _run(
         _to_previous(affinities),
         thresholds,
@@ -66,7 +70,9 @@ def agglomerate(
         scoring_function=_MEAN if quantile is None else _QUANTILE.format(quantile),
     )
     for segments in results:
-        yield segments.reshape(fragments.shape).astype(np.uint32)
+        segment = segments.reshape(-1)[somewhere].astype(np.uint32)
+        segment[somewhere < 0] = 0
+        yield segment
 
 
 def _run(channels: Array, thresholds: Sequence[float], **settings: Any) -> Iterator[Array]:
@@ -76,7 +82,7 @@ def _run(channels: Array, thresholds: Sequence[float], **settings: Any) -> Itera
         results = waterz.agglomerate(channels, list(thresholds), **settings)
     for _ in thresholds:
         with _silence():
-            segments = np.array(next(results))
+            segments = np.asarray(next(results))
         yield segments
 
 

@@ -9,8 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
+import fastremap
+import numpy as np
 import torch
+from scipy.ndimage import find_objects
 from torch import Tensor
 
 TRUNCATE = 3.0
@@ -42,14 +46,11 @@ def local_shape_descriptors(
     out = labels.new_zeros((labels.shape[0], num_descriptors(dims), *labels.shape[1:]),
                            dtype=torch.float32)  # fmt: skip
     for sample, target in zip(labels, out, strict=True):
-        for label in torch.unique(sample).tolist():
-            if label == 0:
-                continue
-            inside = sample == label
-            box = _bounding_box(inside)
-            part = inside[box]
-            described = _describe(part.float(), steps) * part
-            target[:, *box] += described
+        small, ids = _numbered(sample)
+        for number, box in enumerate(find_objects(small), start=1):
+            if box is not None:
+                part = sample[box] == ids[number - 1]
+                target[:, *box][:, part] = _describe(part, steps)
     return out
 
 
@@ -63,7 +64,7 @@ def window_share(mask: Tensor, sigma: Sequence[float], voxel_size: Sequence[floa
     Returns:
         (B, *spatial) float32 in [0, 1].
     """
-    share = (mask != 0).double()
+    share = (mask != 0).float()
     for axis, (s, v) in enumerate(zip(sigma, voxel_size, strict=True), start=1):
         blur = _moment_matrices(mask.shape[axis], s / v, mask.device)[0]
         share = torch.tensordot(blur, share, dims=([1], [axis])).movedim(0, axis)
@@ -71,27 +72,28 @@ def window_share(mask: Tensor, sigma: Sequence[float], voxel_size: Sequence[floa
 
 
 def _describe(part: Tensor, sigma: Sequence[float]) -> Tensor:
-    """Descriptors of one binary object, everything in units of sigma: (C, *spatial)."""
+    """Descriptors of one binary object at its voxels, in units of sigma: (C, voxels)."""
     dims = part.ndim
     kernels = [_moment_matrices(n, s, part.device) for n, s in zip(part.shape, sigma, strict=True)]
-
-    def moment(*orders: int) -> Tensor:
-        field = part.double()
-        for axis, order in enumerate(orders):
-            field = torch.tensordot(kernels[axis][order], field, dims=([1], [axis]))
-            field = field.movedim(0, axis)
-        return field
-
+    moments: dict[tuple[int, ...], Tensor] = {(): part.float()}
+    for axis in range(dims):  # each turns the axes on by one; what later moments share is done once
+        moments = {
+            (*orders, order): _turned(kernels[axis][order], field)
+            for orders, field in moments.items()
+            for order in range(3 - sum(orders))
+        }
+    inside = part.reshape(-1).nonzero()[:, 0]
+    moments = {orders: field.reshape(-1)[inside] for orders, field in moments.items()}
     unit = [tuple(int(i == axis) for i in range(dims)) for axis in range(dims)]
-    mass = moment(*(0,) * dims).clamp_min(1e-12)
-    mean = [moment(*u) / mass for u in unit]
+    mass = moments[(0,) * dims].clamp_min(1e-12)
+    mean = [moments[u] / mass for u in unit]
     variance = [
-        (moment(*(2 * o for o in u)) / mass - m * m).clamp_min(1e-3)
+        (moments[tuple(2 * o for o in u)] / mass - m * m).clamp_min(1e-3)
         for u, m in zip(unit, mean, strict=True)
     ]
     correlation = []
     for i, j in combinations(range(dims), 2):
-        mixed = moment(*(a + b for a, b in zip(unit[i], unit[j], strict=True))) / mass
+        mixed = moments[tuple(a + b for a, b in zip(unit[i], unit[j], strict=True))] / mass
         covariance = mixed - mean[i] * mean[j]
         correlation.append(covariance / (variance[i] * variance[j]).sqrt())
     channels = [m * 0.5 + 0.5 for m in mean] + variance + [c * 0.5 + 0.5 for c in correlation]
@@ -109,14 +111,17 @@ def _moment_matrices(size: int, sigma: float, device: torch.device) -> list[Tens
     tap = torch.arange(-radius, radius + 1, dtype=torch.float64, device=device) / sigma
     total = torch.exp(-0.5 * tap**2).sum()
     gauss = torch.exp(-0.5 * distance**2) / total * (distance.abs() * sigma <= radius)
-    return [gauss, distance * gauss, distance**2 * gauss]
+    return [k.float() for k in (gauss, distance * gauss, distance**2 * gauss)]
 
 
-def _bounding_box(inside: Tensor) -> tuple[slice, ...]:
-    box = []
-    for axis in range(inside.ndim):
-        others = [a for a in range(inside.ndim) if a != axis]
-        line = inside.any(dim=others) if others else inside
-        where = torch.nonzero(line)[:, 0]
-        box.append(slice(int(where[0]), int(where[-1]) + 1))
-    return tuple(box)
+def _turned(matrix: Tensor, field: Tensor) -> Tensor:
+    """A matrix applied along the first axis, which becomes the last: (n, *rest) -> (*rest, n)."""
+    rest = field.shape[1:]
+    return (field.reshape(len(field), -1).T @ matrix.T).reshape(*rest, len(field))
+
+
+def _numbered(labels: Tensor) -> tuple[np.ndarray[Any, Any], list[int]]:
+    """Labels as 0..n, and the n labels that are not 0."""
+    small, numbers = fastremap.renumber(labels.cpu().numpy(), preserve_zero=True)
+    by_number = sorted((int(n), int(label)) for label, n in numbers.items() if label != 0)
+    return small, [label for _, label in by_number]

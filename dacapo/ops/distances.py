@@ -17,7 +17,8 @@ def signed_distance(labels: Labels, voxel_size: Sequence[float], limit: float) -
     """The distance to the nearest voxel of another label: positive in objects, negative outside.
 
     Args:
-        labels: (*spatial), integers; 0 is background. Two objects that touch have a border.
+        labels: (*spatial), integers, or true and false; 0 is background. Two objects that touch
+            have a border.
         voxel_size: an axis.
         limit: larger distances become this one.
 
@@ -26,11 +27,16 @@ def signed_distance(labels: Labels, voxel_size: Sequence[float], limit: float) -
         `distance_to_unknown`, and where that is not below the limit: then, whatever the labels say
         where they are not known, it stays the same.
     """
-    codes = labels.astype(np.uint32)
-    codes[labels == 0] = codes.max(initial=0) + 1  # background has a border too
-    to_border = edt.edt(codes, anisotropy=tuple(voxel_size), black_border=False)
-    clipped = np.minimum(to_border, np.float32(limit))
-    return np.asarray(np.where(labels != 0, clipped, -clipped))
+    outside = labels == 0
+    if labels.dtype == np.bool_:
+        codes = outside.view(np.uint8) + np.uint8(1)
+    else:
+        codes = labels.astype(np.uint32)
+        codes[outside] = codes.max(initial=0) + 1  # background has a border too
+    distance: Floats = edt.edt(codes, anisotropy=tuple(voxel_size), black_border=False)
+    np.minimum(distance, np.float32(limit), out=distance)
+    np.negative(distance, out=distance, where=outside)
+    return distance
 
 
 def distance_to_unknown(known: Mask, voxel_size: Sequence[float]) -> Floats:

@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import fastremap
 import numpy as np
 
 Labels = np.ndarray[Any, np.dtype[Any]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Whole = np.ndarray[Any, np.dtype[np.int64]]
-
-_DENSE_CELLS = 2**24
 
 
 @dataclass(frozen=True)
@@ -53,64 +50,57 @@ class Overlap:
             self.prediction_ids,
         )
 
+    def merge(self, segment: Labels) -> Overlap:
+        """The table of a prediction whose segments are joined, without a look at the voxels.
+
+        Args:
+            segment: new label of each present one: `segment[prediction_ids]`.
+        """
+        ids, column = np.unique(segment[self.prediction_ids], return_inverse=True)
+        cells, place = np.unique(self.rows * len(ids) + column[self.columns], return_inverse=True)
+        rows, columns = np.divmod(cells, max(len(ids), 1))
+        return Overlap(
+            np.bincount(place, self.counts, len(cells)).astype(np.float64),
+            rows,
+            columns,
+            self.truth,
+            np.bincount(column, self.prediction, len(ids)).astype(np.float64),
+            self.truth_ids,
+            ids,
+        )
+
     def objects(self, ignore_smaller: int = 0) -> Overlap:
         """The truth objects alone: not 0, and of at least so many counted voxels."""
         return self.select((self.truth_ids != 0) & (self.truth >= ignore_smaller))
 
 
-@dataclass(frozen=True)
-class Compact:
-    """Labels as 0..n-1, and the n labels."""
+def overlap(truth: Labels, prediction: Labels, counted: Labels | None = None) -> Overlap:
+    """The overlap table of two label arrays of any shape.
 
-    index: Whole
-    ids: Labels
-
-    @classmethod
-    def of(cls, labels: Labels) -> Compact:
-        """Labels of any shape, flattened; memory goes with their number, never with the largest."""
-        flat = np.ascontiguousarray(labels).reshape(-1)
-        if flat.dtype.kind not in "iu":
-            raise ValueError(f"labels must be integers, got {flat.dtype}")
-        if flat.size == 0:
-            return cls(np.zeros(0, np.int64), np.zeros(0, flat.dtype))
-        renumbered, mapping = fastremap.renumber(flat, preserve_zero=False)
-        ids = np.empty(len(mapping), flat.dtype)
-        places = np.fromiter(mapping.values(), np.int64, len(mapping)) - 1
-        ids[places] = np.fromiter(mapping.keys(), flat.dtype, len(mapping))
-        return cls(renumbered.astype(np.int64) - 1, ids)
-
-
-def overlap(truth: Labels | Compact, prediction: Labels) -> Overlap:
-    """The overlap table of two label arrays of any shape; every voxel given counts.
+    Memory goes with the number of pairs that occur, never with the largest id.
 
     Args:
-        truth: labels, or what `Compact.of` made of them, to be compared with many predictions.
-        prediction: 0 is a segment like any other.
+        truth, prediction: integers; 0 is a label like any other.
+        counted: the voxels that count; None: every one.
     """
-    if not isinstance(truth, Compact):
-        if truth.shape != prediction.shape:
-            raise ValueError(
-                f"truth {truth.shape} and prediction {prediction.shape} differ in shape"
-            )
-        truth = Compact.of(truth)
-    found = Compact.of(prediction)
-    num_rows, num_columns = len(truth.ids), len(found.ids)
-    cell = truth.index * np.int64(num_columns) + found.index
-    if num_rows * num_columns <= max(_DENSE_CELLS, cell.size):
-        counts = np.bincount(cell)
-        cells = np.flatnonzero(counts)
-        counts = counts[cells]
-    else:
-        cells, counts = np.unique(cell, return_counts=True)
-    rows, columns = np.divmod(cells, max(num_columns, 1))
+    for other in (prediction, counted):
+        if other is not None and other.shape != truth.shape:
+            raise ValueError(f"truth {truth.shape} and {other.shape} differ in shape")
+    from dacapo.ops.pairs import count_pairs  # numba starts here
+
+    mask = None if counted is None else np.ascontiguousarray(counted != 0).reshape(-1)
+    first, second, counts = count_pairs(_bits(truth), _bits(prediction), mask)
+    truth_ids, rows = np.unique(_from_bits(first, truth.dtype), return_inverse=True)
+    prediction_ids, columns = np.unique(_from_bits(second, prediction.dtype), return_inverse=True)
+    number = counts.astype(np.float64)
     return Overlap(
-        counts.astype(np.float64),
+        number,
         rows,
         columns,
-        np.bincount(rows, counts, num_rows).astype(np.float64),
-        np.bincount(columns, counts, num_columns).astype(np.float64),
-        truth.ids,
-        found.ids,
+        np.bincount(rows, number, len(truth_ids)).astype(np.float64),
+        np.bincount(columns, number, len(prediction_ids)).astype(np.float64),
+        truth_ids,
+        prediction_ids,
     )
 
 
@@ -148,3 +138,18 @@ def entropy(counts: Floats) -> float:
     """Of the distribution with these counts, in bits."""
     p = counts[counts > 0] / counts.sum()
     return float(-(p * np.log2(p)).sum())
+
+
+def _bits(labels: Labels) -> Labels:
+    """Integers as flat unsigned ones of 4 or of 8 bytes; negative ones keep their bits."""
+    if labels.dtype.kind not in "iu":
+        raise ValueError(f"labels must be integers, got {labels.dtype}")
+    size = 4 if labels.dtype.itemsize <= 4 else 8
+    whole = np.ascontiguousarray(labels.astype(f"{labels.dtype.kind}{size}", copy=False))
+    return whole.reshape(-1).view(f"u{size}")
+
+
+def _from_bits(bits: Labels, dtype: np.dtype[Any]) -> Labels:
+    """The inverse, of 8-byte numbers."""
+    size = 4 if dtype.itemsize <= 4 else 8
+    return bits.astype(f"u{size}").view(f"{dtype.kind}{size}").astype(dtype)

@@ -18,14 +18,21 @@ def balance(target: Tensor, known: Tensor, most: float = 20.0) -> Tensor:
         (B, C, *spatial) float32: n / (2 n_class) where known, 0 elsewhere; its mean over the known
         voxels is 1. A channel that shows one class alone weighs 1.
     """
-    spatial = tuple(range(2, target.ndim))
     known = known != 0
     positive = known & (target != 0)
-    total = known.sum(spatial, keepdim=True).double()
-    ones = positive.sum(spatial, keepdim=True).double()
+    total, ones = _count(known), _count(positive)
     zeros = total - ones
     both = (ones > 0) & (zeros > 0)
-    weight_one = torch.where(both, total / (2 * ones.clamp_min(1)), torch.ones_like(total))
-    weight_zero = torch.where(both, total / (2 * zeros.clamp_min(1)), torch.ones_like(total))
-    weight_one, weight_zero = (w.clamp(1 / most, most).float() for w in (weight_one, weight_zero))
-    return torch.where(positive, weight_one, weight_zero) * known
+    of_one, of_zero = (
+        torch.where(both, total / (2 * count.clamp_min(1)), torch.ones_like(total))
+        .clamp(1 / most, most)
+        .float()
+        for count in (ones, zeros)
+    )
+    return torch.where(positive, of_one, torch.where(known, of_zero, 0.0))
+
+
+def _count(part: Tensor) -> Tensor:
+    """The number of true voxels of each channel, (B, C, 1...)."""
+    each = torch.stack([torch.count_nonzero(c) for c in part.flatten(0, 1)])  # fast in one piece
+    return each.double().reshape(*part.shape[:2], *[1] * (part.ndim - 2))

@@ -78,7 +78,7 @@ def test_agrees_with_the_lsds_package(
     """Of lsds 0.1.3, which needs zarr 2 and so an environment of its own, in steps of 1/65535.
 
     What differs: where an object covers little of the window, lsds' moments about the volume's
-    corner cancel in float32; ours are about the voxel and in float64. Borders are handled alike:
+    corner cancel in float32; ours are about the voxel and do not. Borders are handled alike:
     the volume ends, and so does the object.
     """
     golden = np.load(Path(__file__).parents[1] / "golden" / "lsds.npz")

@@ -64,7 +64,7 @@ def test_a_perfect_segmentation(truth: np.ndarray) -> None:
     keep = truth != 0
     if keep.any():
         table = overlap(truth[keep], truth[keep])
-        assert voi(table) == (0, 0)
+        assert voi(table) == pytest.approx((0, 0), abs=1e-12)
         error = adapted_rand(table)[0]
         assert error == 0 or np.isnan(error)  # NaN: no object has two voxels
 
@@ -99,13 +99,25 @@ def test_ids_up_to_2_63_without_allocating_by_id() -> None:
     assert voi(overlap(big, np.array([1, 1, 2, 3]))) == (0, 0)
 
 
-def test_a_sparse_table_gives_what_a_dense_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dtype", ["u1", "i1", "i2", "u4", "i8", "u8", ">u2"])
+@pytest.mark.parametrize("cells", [0, 2**22])
+def test_any_integers_and_many_pairs(
+    dtype: str, cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dacapo.ops.pairs._DENSE_CELLS", cells)
     rng = np.random.default_rng(0)
-    truth, prediction = rng.integers(1, 90, 2000), rng.integers(1, 90, 2000)
-    dense = overlap(truth, prediction)
-    monkeypatch.setattr("dacapo.ops.overlap._DENSE_CELLS", 0)
-    sparse = overlap(truth, prediction)
-    assert sorted(sparse.counts) == sorted(dense.counts)
+    info = np.iinfo(dtype)
+    truth = rng.integers(info.min, info.max, 20_000, np.dtype(dtype).newbyteorder("="), True)
+    prediction = rng.integers(0, 3000, truth.shape)
+    counted = rng.random(truth.shape) < 0.7
+    table = overlap(truth.astype(dtype).astype(truth.dtype), prediction, counted)
+    named = zip(
+        table.truth_ids[table.rows].tolist(), table.prediction_ids[table.columns].tolist(),
+        strict=True,
+    )  # fmt: skip
+    pairs = zip(truth[counted].tolist(), prediction[counted].tolist(), strict=True)
+    assert dict(zip(named, table.counts, strict=True)) == Counter(pairs)
+    assert table.total == counted.sum()
 
 
 def test_deleting_objects_does_not_help() -> None:
@@ -134,6 +146,25 @@ def test_the_table_is_the_obvious_one() -> None:
     }
     pairs = zip(truth.ravel().tolist(), prediction.ravel().tolist(), strict=True)
     assert cells == Counter(pairs)
+
+
+def test_a_merged_table_is_that_of_the_merged_prediction() -> None:
+    rng = np.random.default_rng(0)
+    truth, fragments = rng.integers(0, 5, 300), rng.integers(0, 40, 300)
+    segment = np.concatenate([[0], rng.integers(1, 9, 39)])
+    ours, theirs = overlap(truth, fragments).merge(segment), overlap(truth, segment[fragments])
+    for table in (ours, theirs):
+        cells = zip(
+            table.truth_ids[table.rows], table.prediction_ids[table.columns], table.counts,
+            strict=True,
+        )  # fmt: skip
+        assert sorted(cells) == sorted(
+            zip(*np.unique(np.stack([truth, segment[fragments]]), axis=1),
+                np.unique(np.stack([truth, segment[fragments]]), axis=1, return_counts=True)[1],
+                strict=True)
+        )  # fmt: skip
+    assert voi(ours.objects()) == pytest.approx(voi(theirs.objects()))
+    assert adapted_rand(ours.objects()) == pytest.approx(adapted_rand(theirs.objects()))
 
 
 def test_nothing_counts() -> None:

@@ -18,6 +18,7 @@ from dacapo.experiments.tasks.evaluators import (
     Truth,
 )
 from dacapo.experiments.tasks.label_groups import LabelGroups
+from dacapo.experiments.tasks.post_processors import Merged
 from dacapo.ops.run_length import Skeletons
 from dacapo.ops.surfaces import Shape, SurfaceDistances, mean_distance
 
@@ -75,6 +76,19 @@ def test_against_one_truth_many_outputs_are_scored_as_each_alone(evaluator: Eval
     for _ in range(3):
         output = rng.integers(0, 3, gt.shape)
         assert score(output) == evaluator.evaluate(output, gt)
+
+
+def test_fragments_merged_are_scored_as_their_volume() -> None:
+    rng = np.random.default_rng(0)
+    gt, fragments = rng.integers(0, 5, (4, 6, 6)), rng.integers(0, 30, (4, 6, 6))
+    mask = rng.random(gt.shape) < 0.9
+    position = rng.uniform(0, 4, (5, 3))
+    skeletons = Skeletons(np.zeros(5, int), position, np.array([[0, 1], [2, 3]]), np.ones(2))
+    score = InstanceEvaluator(2, run_length=True).against(Truth(gt, mask, skeletons=skeletons))
+    for _ in range(3):
+        merged = Merged(fragments, np.concatenate([[0], rng.integers(1, 9, 29)]))
+        ours, theirs = numbers(score(merged)), numbers(score(merged.volume()))
+        assert ours == pytest.approx(theirs, rel=1e-12)
 
 
 class TestScores:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan, nan
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -146,6 +146,9 @@ class Truth:
 class Evaluator(ABC):
     """Compares a segmentation with truth."""
 
+    reads_merged: ClassVar[bool] = False
+    """Whether `against` also scores a `Merged` as it is."""
+
     @property
     @abstractmethod
     def evaluation_scores(self) -> EvaluationScores:
@@ -155,7 +158,7 @@ class Evaluator(ABC):
     def evaluate(self, output: Volume, gt: Volume, mask: Volume | None = None) -> EvaluationScores:
         """Scores of an output against truth; voxels of mask 0 do not count."""
 
-    def against(self, truth: Truth) -> Callable[[Volume], EvaluationScores]:
+    def against(self, truth: Truth) -> Callable[[Any], EvaluationScores]:
         """A function that scores one output after the other; what they share is computed once."""
         return lambda output: self.evaluate(output, truth.gt, truth.mask)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from math import inf
 
 import numpy as np
@@ -16,8 +15,14 @@ from dacapo.experiments.tasks.evaluators.evaluator import (
     Truth,
     Volume,
 )
+from dacapo.experiments.tasks.post_processors.post_processor import Merged
 from dacapo.ops.detection import Detection
-from dacapo.ops.overlap import Compact, adapted_rand, overlap, variation_of_information
+from dacapo.ops.overlap import (
+    Overlap,
+    adapted_rand,
+    overlap,
+    variation_of_information,
+)
 from dacapo.ops.run_length import expected_run_length
 
 _OVERLAP = [
@@ -81,6 +86,8 @@ class InstanceEvaluator(Evaluator):
         which = f", objects from {ignore_smaller} voxels on" if ignore_smaller > 1 else ""
         self._table = [replace(c, long_name=c.long_name + which) for c in table]
 
+    reads_merged = True
+
     def perfect(self, gt: Volume) -> Volume:
         return gt
 
@@ -91,14 +98,17 @@ class InstanceEvaluator(Evaluator):
     def evaluate(self, output: Volume, gt: Volume, mask: Volume | None = None) -> Scores:
         return self.against(Truth(gt, mask))(output)
 
-    def against(self, truth: Truth) -> Callable[[Volume], Scores]:
+    def against(self, truth: Truth) -> Callable[[Volume | Merged], Scores]:
         annotated = np.ones(truth.gt.shape, bool) if truth.mask is None else truth.mask != 0
-        return partial(self._score, truth, annotated, Compact.of(truth.gt[annotated]))
+        return _Scorer(self, truth, annotated).score
 
-    def _score(self, truth: Truth, annotated: Volume, objects: Compact, output: Volume) -> Scores:
-        if output.shape != annotated.shape:
-            raise ValueError(f"truth {annotated.shape} and output {output.shape} differ in shape")
-        table = overlap(objects, output[annotated])
+    def scores(self, table: Overlap, truth: Truth, segment: Volume | None) -> Scores:
+        """All scores.
+
+        Args:
+            table: of all annotated voxels.
+            segment: at each node of the skeletons, -1 where none counts.
+        """
         known = table.objects(self.ignore_smaller)
         split, merge = variation_of_information(known)
         error, precision, recall = adapted_rand(known)
@@ -118,8 +128,7 @@ class InstanceEvaluator(Evaluator):
         for threshold in self._thresholds:
             for name in _DETECTION:
                 values[_at(name, threshold)] = getattr(found, name)(threshold)
-        if truth.skeletons is not None:
-            segment = _at_nodes(truth.skeletons.position, output, annotated)
+        if truth.skeletons is not None and segment is not None:
             lengths = expected_run_length(truth.skeletons, segment)
             values |= {c.name: v for c, v in zip(_RUN_LENGTH, lengths, strict=True)}
         return Scores(self._table, values, self._reasons(found, truth))
@@ -137,6 +146,52 @@ class InstanceEvaluator(Evaluator):
         return reasons
 
 
+class _Scorer:
+    """Scores one output after the other against one truth.
+
+    Fragments are looked at once: each way to merge them is a look-up in their table.
+    """
+
+    def __init__(self, evaluator: InstanceEvaluator, truth: Truth, annotated: Volume) -> None:
+        self._evaluator = evaluator
+        self._truth = truth
+        self._annotated = annotated
+        self._of_fragments: tuple[Volume, Overlap] | None = None
+
+    def score(self, output: Volume | Merged) -> Scores:
+        """Of a segmentation (*spatial) of this truth."""
+        fragments = output.fragments if isinstance(output, Merged) else output
+        if fragments.shape != self._annotated.shape:
+            raise ValueError(
+                f"truth {self._annotated.shape} and output {fragments.shape} differ in shape"
+            )
+        if not isinstance(output, Merged):
+            table = self._table(output)
+        else:
+            if self._of_fragments is None or self._of_fragments[0] is not fragments:
+                self._of_fragments = fragments, self._table(fragments)
+            table = self._of_fragments[1].merge(output.segment)
+        return self._evaluator.scores(table, self._truth, self._at_nodes(output))
+
+    def _table(self, output: Volume) -> Overlap:
+        return overlap(self._truth.gt, output, self._annotated)
+
+    def _at_nodes(self, output: Volume | Merged) -> Volume | None:
+        """The segment at each node, -1 where none counts."""
+        if self._truth.skeletons is None:
+            return None
+        position = self._truth.skeletons.position
+        place = np.floor(position).astype(np.int64)
+        inside = ((place >= 0) & (place < self._annotated.shape)).all(axis=1)
+        inside[inside] = self._annotated[tuple(place[inside].T)]
+        at = tuple(place[inside].T)
+        ids = output.segment[output.fragments[at]] if isinstance(output, Merged) else output[at]
+        number = np.unique(ids, return_inverse=True)[1].reshape(-1) + 1  # ids may be of any size
+        segment = np.full(len(position), -1, np.int64)
+        segment[inside] = np.where(ids == 0, 0, number)
+        return segment
+
+
 def _at(name: str, threshold: float) -> str:
     """The name of a criterion at a threshold.
 
@@ -144,15 +199,3 @@ def _at(name: str, threshold: float) -> str:
     ('f1_50', 'f1_62.5')
     """
     return f"{name}_{100 * threshold:g}"
-
-
-def _at_nodes(position: Volume, output: Volume, annotated: Volume) -> Volume:
-    """The segment at each node, -1 where none counts."""
-    place = np.floor(position).astype(np.int64)
-    inside = ((place >= 0) & (place < output.shape)).all(axis=1)
-    inside[inside] = annotated[tuple(place[inside].T)]
-    ids = output[tuple(place[inside].T)]
-    number = np.unique(ids, return_inverse=True)[1].reshape(-1) + 1  # ids may be of any size
-    segment = np.full(len(position), -1, np.int64)
-    segment[inside] = np.where(ids == 0, 0, number)
-    return segment

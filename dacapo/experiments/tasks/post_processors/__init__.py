@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         MutexWatershedPostProcessor,
     )
     from dacapo.experiments.tasks.post_processors.post_processor import (
+        Merged,
         PostProcessor,
         PostProcessorParameters,
     )
@@ -53,6 +54,7 @@ __all__ = [
     "ComponentsPostProcessor",
     "Maps",
     "MapsPostProcessorConfig",
+    "Merged",
     "MutexWatershedConfig",
     "MutexWatershedParameters",
     "MutexWatershedPostProcessor",
@@ -76,6 +78,7 @@ __getattr__ = lazy_exports(
         "ArgmaxPostProcessor": "threshold",
         "ComponentsPostProcessor": "threshold",
         "Maps": "maps",
+        "Merged": "post_processor",
         "MutexWatershedParameters": "mutex_watershed",
         "MutexWatershedPostProcessor": "mutex_watershed",
         "PostProcessor": "post_processor",

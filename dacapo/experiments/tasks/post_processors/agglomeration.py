@@ -9,6 +9,7 @@ import numpy as np
 
 from dacapo.experiments.tasks.post_processors.maps import Volume
 from dacapo.experiments.tasks.post_processors.post_processor import (
+    Merged,
     PostProcessor,
     PostProcessorParameters,
 )
@@ -70,18 +71,21 @@ class AgglomerationPostProcessor(PostProcessor[AgglomerationParameters]):
     def process(self, prediction: Volume, parameters: AgglomerationParameters) -> Volume:
         affinities = self._affinities(prediction)
         parts = self._fragments(affinities)
-        (segments,) = agglomerate(affinities, parts, [parameters.threshold], parameters.quantile)
-        return absorb_small(segments, parameters.min_size)
+        (segment,) = agglomerate(affinities, parts, [parameters.threshold], parameters.quantile)
+        return absorb_small(segment[parts], parameters.min_size)
 
-    def process_all(self, prediction: Volume) -> Iterator[tuple[AgglomerationParameters, Volume]]:
+    def process_all(
+        self, prediction: Volume
+    ) -> Iterator[tuple[AgglomerationParameters, Volume | Merged]]:
         affinities = self._affinities(prediction)
         parts = self._fragments(affinities)
         for quantile in self._quantiles:
             merged = agglomerate(affinities, parts, self._thresholds, quantile)
-            for threshold, segments in zip(self._thresholds, merged, strict=True):
+            for threshold, segment in zip(self._thresholds, merged, strict=True):
                 for size in self._min_sizes:
                     parameters = AgglomerationParameters(threshold, quantile, size)
-                    yield parameters, absorb_small(segments, size)
+                    whole = Merged(parts, segment)
+                    yield parameters, whole if size <= 1 else absorb_small(whole.volume(), size)
 
     def _affinities(self, prediction: Volume) -> Volume:
         """(dims, *spatial), each to the next voxel along its axis."""

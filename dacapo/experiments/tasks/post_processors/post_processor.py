@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 Volume = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Merged:
+    """A segmentation as fragments and the segment that each belongs to.
+
+    Attributes:
+        fragments: (*spatial), numbers from 0 on; the same array for all settings that share it.
+        segment: for each number its segment, 0 for 0.
+    """
+
+    fragments: Volume
+    segment: Volume
+
+    def volume(self) -> Volume:
+        """The segmentation (*spatial)."""
+        return self.segment[self.fragments]
 
 
 class PostProcessorParameters:
@@ -36,7 +54,7 @@ class PostProcessor(ABC, Generic[P]):
         (K, *spatial) of 0 and 1, one channel a class.
         """
 
-    def process_all(self, prediction: Volume) -> Iterator[tuple[P, Volume]]:
+    def process_all(self, prediction: Volume) -> Iterator[tuple[P, Volume | Merged]]:
         """Every setting's segmentation; what settings share is computed once."""
         for parameters in self.enumerate_parameters():
             yield parameters, self.process(prediction, parameters)
