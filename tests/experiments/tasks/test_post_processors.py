@@ -166,6 +166,11 @@ class TestThreshold:
         out = post.process(prediction, post.enumerate_parameters()[0])
         assert out.tolist() == [[[0, 0, 1, 1]], [[0, 0, 0, 0]]]
 
+    def test_all_at_once_is_one_by_one(self) -> None:
+        prediction = np.random.default_rng(0).random((2, 20, 20))
+        agree_one_by_one(ThresholdPostProcessor(CLASSES, [0.4, 0.6], [0, 2, 5]), prediction, 6)
+        agree_one_by_one(ComponentsPostProcessor(CLASSES, [0.4, 0.6], [0, 2, 5]), prediction, 6)
+
     def test_connected_parts_are_objects(self) -> None:
         prediction = np.array([[[0.9, 0.1, 0.9, 0.9]]])
         post = ComponentsPostProcessor(OBJECT, [0.5], [0, 2])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -41,15 +41,29 @@ class ThresholdPostProcessor(PostProcessor[ThresholdParameters]):
         self, maps: Maps, thresholds: Sequence[float], min_sizes: Sequence[int] = (0,)
     ) -> None:
         self._maps = maps
-        self._settings = [ThresholdParameters(*pair) for pair in product(thresholds, min_sizes)]
+        self._thresholds = list(thresholds)
+        self._min_sizes = list(min_sizes)
 
     def enumerate_parameters(self) -> list[ThresholdParameters]:
-        return self._settings
+        return [ThresholdParameters(*pair) for pair in product(self._thresholds, self._min_sizes)]
 
     def process(self, prediction: Volume, parameters: ThresholdParameters) -> Volume:
-        inside = self._maps.classes(prediction) > parameters.threshold
-        kept = [without_small(channel, parameters.min_size) for channel in inside]
-        return np.stack(kept).astype(np.uint8)
+        return next(self._of_sizes(prediction, parameters.threshold, [parameters.min_size]))
+
+    def process_all(self, prediction: Volume) -> Iterator[tuple[ThresholdParameters, Volume]]:
+        for threshold in self._thresholds:
+            every = self._of_sizes(prediction, threshold, self._min_sizes)
+            for size, segments in zip(self._min_sizes, every, strict=True):
+                yield ThresholdParameters(threshold, size), segments
+
+    def _of_sizes(
+        self, prediction: Volume, threshold: float, sizes: Sequence[int]
+    ) -> Iterator[Volume]:
+        """The segmentations of one threshold; its connected parts are found once."""
+        inside = self._maps.classes(prediction) > threshold
+        parts = [components(channel) if max(sizes) > 1 else channel for channel in inside]
+        for size in sizes:
+            yield np.stack([keep_large(part, size) != 0 for part in parts]).astype(np.uint8)
 
 
 class ComponentsPostProcessor(ThresholdPostProcessor):
@@ -59,9 +73,12 @@ class ComponentsPostProcessor(ThresholdPostProcessor):
         maps: of one class; objects are taken out of its interior.
     """
 
-    def process(self, prediction: Volume, parameters: ThresholdParameters) -> Volume:
-        objects = components(self._maps.interior(prediction) > parameters.threshold)
-        return keep_large(objects, parameters.min_size)
+    def _of_sizes(
+        self, prediction: Volume, threshold: float, sizes: Sequence[int]
+    ) -> Iterator[Volume]:
+        objects = components(self._maps.interior(prediction) > threshold)
+        for size in sizes:
+            yield keep_large(objects, size)
 
 
 @dataclass(frozen=True)
