@@ -27,7 +27,7 @@ class Detection:
     others without both.
 
     Attributes:
-        ious: of every pair of an object and a segment that share a voxel.
+        ious: of every pair of an object and a segment that share a voxel, sorted.
         num_objects, num_segments: label 0 is neither.
     """
 
@@ -49,7 +49,7 @@ class Detection:
         cells = objects[kept.rows] & segments[kept.columns]
         shared = kept.counts[cells]
         union = kept.truth[kept.rows[cells]] + kept.prediction[kept.columns[cells]] - shared
-        return cls(shared / union, int(objects.sum()), int(segments.sum()))
+        return cls(np.sort(shared / union), int(objects.sum()), int(segments.sum()))
 
     def matches(self, threshold: float) -> int:
         """True positives."""

@@ -135,8 +135,8 @@ def adapted_rand(table: Overlap) -> tuple[float, float, float]:
 
 
 def entropy(counts: Floats) -> float:
-    """Of the distribution with these counts, in bits."""
-    p = counts[counts > 0] / counts.sum()
+    """Of the distribution with these counts, in bits; the same to the bit in any order."""
+    p = np.sort(counts[counts > 0]) / counts.sum()
     return float(-(p * np.log2(p)).sum())
 
 
