@@ -27,15 +27,10 @@ def signed_distance(labels: Labels, voxel_size: Sequence[float], limit: float) -
         `distance_to_unknown`, and where that is not below the limit: then, whatever the labels say
         where they are not known, it stays the same.
     """
-    outside = labels == 0
-    if labels.dtype == np.bool_:
-        codes = outside.view(np.uint8) + np.uint8(1)
-    else:
-        codes = labels.astype(np.uint32)
-        codes[outside] = codes.max(initial=0) + 1  # background has a border too
-    distance: Floats = edt.edt(codes, anisotropy=tuple(voxel_size), black_border=False)
-    np.minimum(distance, np.float32(limit), out=distance)
-    np.negative(distance, out=distance, where=outside)
+    from dacapo.ops.border import border_distance  # numba starts here
+
+    distance: Floats = border_distance(labels.astype(np.uint32), voxel_size, limit)
+    np.negative(distance, out=distance, where=labels == 0)
     return distance
 
 
