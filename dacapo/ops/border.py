@@ -10,6 +10,8 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+_AT_ONCE = 2048
+
 
 def border_distance(labels: Array, voxel_size: Sequence[float], limit: float) -> Array:
     """The distance between centres of voxels, one axis after the other.
@@ -20,7 +22,7 @@ def border_distance(labels: Array, voxel_size: Sequence[float], limit: float) ->
     than the limit nobody looks, so this is faster than a transform without one.
 
     Args:
-        labels: (*spatial) uint32, 2D or 3D.
+        labels: (*spatial) unsigned integers, 2D or 3D; the smaller their type, the faster.
         voxel_size: an axis.
         limit: larger distances become this one.
 
@@ -28,16 +30,20 @@ def border_distance(labels: Array, voxel_size: Sequence[float], limit: float) ->
         (*spatial) float32.
     """
     to_3d = (1,) * (3 - labels.ndim)
-    codes = np.ascontiguousarray(labels, np.uint32).reshape(*to_3d, *labels.shape)
+    codes = np.ascontiguousarray(labels).reshape(*to_3d, *labels.shape)
     steps = [1.0] * len(to_3d) + [float(v) for v in voxel_size]
     most = np.float32(limit) ** 2
     squares = np.empty(codes.shape, np.float32)
     other = np.empty(codes.shape, np.float32)
     _along_last(codes, np.float32(steps[2]), most, squares)
-    for axis, (before, after) in ((1, (squares, other)), (0, (other, squares))):
+    plane = codes.shape[1] * codes.shape[2]
+    for axis, stride, block, (before, after) in (
+        (1, codes.shape[2], plane, (squares, other)),
+        (0, plane, codes.size, (other, squares)),
+    ):
         num = min(int(np.ceil(limit / steps[axis])), codes.shape[axis])
         further = (np.arange(1, num, dtype=np.float32) * np.float32(steps[axis])) ** 2
-        _across(codes, before, axis, further, after)
+        _across(codes.reshape(-1), before.reshape(-1), stride, block, further, after.reshape(-1))
     return np.sqrt(squares, out=squares).reshape(labels.shape)
 
 
@@ -60,24 +66,31 @@ def _along_last(codes, step, most, squares):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _across(codes, squares, axis, steps, out):  # type: ignore[no-untyped-def]
-    """Squared distances once the lines along another axis are looked at too."""
-    depth, height = codes.shape[:2]
-    for z in range(depth):
-        for y in range(height):
-            best = out[z, y]
-            best[:] = squares[z, y]
-            own = codes[z, y]
+def _across(codes, squares, stride, block, steps, out):  # type: ignore[no-untyped-def]
+    """Squared distances once the lines along another axis are looked at too.
+
+    Neighbours along the axis lie `stride` apart, within blocks of this many voxels. Voxels are
+    taken some at a time, so that all of them find their k-th neighbour in one go.
+    """
+    for begin in range(0, len(codes), block):
+        end = begin + block
+        for low in range(begin, end, _AT_ONCE):
+            high = min(low + _AT_ONCE, end)
+            best = out[low:high]
+            best[:] = squares[low:high]
             for k in range(len(steps)):
-                square = steps[k]
-                if _largest(best) <= square:
+                if _largest(best) <= steps[k]:
                     break
                 for side in (-1, 1):
-                    there_z = z + side * (k + 1) * (axis == 0)
-                    there_y = y + side * (k + 1) * (axis == 1)
-                    if 0 <= there_z < depth and 0 <= there_y < height:
+                    shift = side * (k + 1) * stride
+                    first, last = max(low, begin - shift), min(high, end - shift)
+                    if first < last:
                         _nearer(
-                            own, best, codes[there_z, there_y], squares[there_z, there_y], square
+                            codes[first:last],
+                            out[first:last],
+                            codes[first + shift : last + shift],
+                            squares[first + shift : last + shift],
+                            steps[k],
                         )
 
 

@@ -29,7 +29,8 @@ def signed_distance(labels: Labels, voxel_size: Sequence[float], limit: float) -
     """
     from dacapo.ops.border import border_distance  # numba starts here
 
-    distance: Floats = border_distance(labels.astype(np.uint32), voxel_size, limit)
+    codes = labels.astype(np.uint8 if labels.dtype == np.bool_ else np.uint32)
+    distance: Floats = border_distance(codes, voxel_size, limit)
     np.negative(distance, out=distance, where=labels == 0)
     return distance
 

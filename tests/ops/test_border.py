@@ -24,6 +24,7 @@ def test_agrees_with_edt(
     theirs = edt.edt(labels + 1, anisotropy=voxel_size, black_border=False)
     ours = border_distance(labels, voxel_size, limit)
     assert ours.dtype == np.float32
+    assert np.array_equal(ours, border_distance(labels.astype(np.uint8), voxel_size, limit))
     assert np.allclose(ours, np.minimum(theirs, np.float32(limit)), rtol=1e-6)
 
 
