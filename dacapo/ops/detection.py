@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from math import nan
 from typing import Any
 
@@ -81,7 +80,7 @@ class Detection:
         """The mean of `matched_share` over thresholds 0.50, 0.55 ... 0.95."""
         return float(np.mean([self.matched_share(t) for t in thresholds]))
 
-    @cached_property
+    @property
     def count_error(self) -> float:
         """How many segments there are too many or too few."""
         return float(abs(self.num_segments - self.num_objects))

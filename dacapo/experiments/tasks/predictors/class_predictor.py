@@ -101,7 +101,7 @@ class OneHotPredictor(ClassPredictor):
         found = (members & known).any(1, keepdim=True)  # of an annotated class: certain
         all_known = known.all(1, keepdim=True)
         certain = torch.cat([found | all_known, known | found], dim=1)
-        one_hot = torch.cat([~members.any(1, keepdim=True), members], dim=1)
+        one_hot = target[:, :, *region]
         # A voxel weighs by the class it is of: n / (classes present * n_class).
         sure = (found | all_known).float()
         spatial = tuple(range(2, gt.ndim + 1))
