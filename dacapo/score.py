@@ -186,7 +186,9 @@ def _truth(asked: ScoreConfig, gt: Array, mask: Array | None, roi: Roi) -> Truth
         if asked.kind is Kind.semantic or gt.dims != 3:
             raise InputError("skeletons are for kind=instance and three axes")
         skeletons = read_swc(Path(asked.skeletons), gt.unit)
-    dataset = Dataset("gt", gt, gt.crop(roi), mask, (0.0, 1.0), asked.ignore_label, None, skeletons)
+    dataset = Dataset(
+        "gt", gt, gt.crop(roi), mask, ignore_label=asked.ignore_label, skeletons=skeletons
+    )
     found = truth(dataset)
     if not np.any(found.mask):
         raise InputError(f"{gt.name}: nothing is annotated in the region that is scored")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -11,6 +12,9 @@ from funlib.geometry import Coordinate, Roi
 
 from dacapo.arrays.units import PIXEL, from_world
 from dacapo.errors import InputError
+
+READ_ERRORS = (OSError, ValueError, RuntimeError, LookupError, EOFError, zlib.error)
+"""What the libraries that read voxels raise about a damaged file."""
 
 
 class Source(Protocol):
@@ -34,6 +38,7 @@ class Array:
         unit: in which people read and write the sizes of this volume.
         axis_names: of the spatial axes.
         name: where the voxels came from, for messages.
+        class_names: of label ids, where the file gives them.
     """
 
     source: Source
@@ -42,6 +47,7 @@ class Array:
     unit: str = PIXEL
     axis_names: tuple[str, ...] = ("z", "y", "x")
     name: str = "array"
+    class_names: Mapping[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "axis_names", self.axis_names[-self.dims :])
@@ -87,7 +93,7 @@ class Array:
         if beyond == "mirror":
             index = [_mirrored(b, e, n) for (b, e), n in zip(wanted, self.shape, strict=True)]
             block = [slice(int(i.min()), int(i.max()) + 1) for i in index]
-            data = np.asarray(self.source[(..., *block)])
+            data = self._voxels(block)
             if all(_is_run(i) for i in index):
                 return data
             for axis, (i, b) in enumerate(zip(index, block, strict=True)):
@@ -101,14 +107,28 @@ class Array:
             raise InputError(f"{self.name}: region {roi} leaves the array's {self.roi}")
         inside = all(b < e for b, e in inner)
         if inside and inner == wanted:
-            return np.asarray(self.source[(..., *(slice(b, e) for b, e in inner))])
+            return self._voxels([slice(b, e) for b, e in inner])
         out = np.zeros((*self.channel_shape, *shape), self.dtype)
         if inside:
             place: Any = tuple(
                 slice(b - w, e - w) for (b, e), (w, _) in zip(inner, wanted, strict=True)
             )
-            out[(..., *place)] = self.source[(..., *(slice(b, e) for b, e in inner))]
+            out[(..., *place)] = self._voxels([slice(b, e) for b, e in inner])
         return out
+
+    def _voxels(self, block: Sequence[slice]) -> np.ndarray[Any, Any]:
+        """What the source holds in a block, which lies inside."""
+        try:
+            data = np.asarray(self.source[(..., *block)])
+        except InputError:
+            raise
+        except READ_ERRORS as error:
+            where = " ".join(f"{b.start}:{b.stop}" for b in block)
+            raise InputError(f"{self.name}: voxels {where} cannot be read: {error}") from error
+        shape = (*self.channel_shape, *(b.stop - b.start for b in block))
+        if data.shape != shape:
+            raise InputError(f"{self.name}: expected voxels of shape {shape}, got {data.shape}")
+        return data
 
     def to_voxels(self, roi: Roi) -> tuple[Coordinate, Coordinate]:
         """Begin and shape of a region in voxels of this array; an error when it is off the grid."""
@@ -139,7 +159,49 @@ class Array:
 
     def in_memory(self) -> Array:
         """The same array with all its voxels read."""
-        return replace(self, source=np.asarray(self.source[(...,)]))
+        return replace(self, source=self._voxels([slice(0, n) for n in self.shape]))
+
+
+def full_index(index: tuple[Any, ...], shape: Sequence[int]) -> tuple[slice, ...]:
+    """One slice with begin and end for each axis, for an index that begins with an ellipsis.
+
+    >>> full_index((..., slice(2, 4)), (3, 9))
+    (slice(0, 3, None), slice(2, 4, None))
+    """
+    given = [i for i in index if i is not Ellipsis]
+    rest = [slice(0, n) for n in shape[: len(shape) - len(given)]]
+    return (*rest, *given)
+
+
+@dataclass(frozen=True)
+class Arranged:
+    """Some axes of a source in another order, and one index along each of the others.
+
+    Attributes:
+        order: for each axis here, its position in the source.
+        fixed: position in the source -> index.
+    """
+
+    source: Source
+    order: tuple[int, ...]
+    fixed: Mapping[int, int]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.source.shape[at] for at in self.order)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.source.dtype
+
+    def __getitem__(self, index: tuple[Any, ...]) -> Any:
+        wanted = dict(zip(self.order, full_index(index, self.shape), strict=True))
+        chosen = {at: slice(i, i + 1) for at, i in self.fixed.items()}
+        block = {**wanted, **chosen}
+        data = np.asarray(self.source[tuple(block[at] for at in range(len(block)))])
+        return data.transpose(*self.order, *self.fixed).reshape(
+            [data.shape[at] for at in self.order]
+        )
 
 
 @dataclass(frozen=True)
@@ -159,15 +221,13 @@ class _Window:
         return self.source.dtype
 
     def __getitem__(self, index: tuple[Any, ...]) -> Any:
-        parts: Sequence[Any] = [i for i in index if i is not Ellipsis] or self.full()
-        shifted = tuple(
-            slice(w.start + p.start, w.start + p.stop)
-            for w, p in zip(self.window, parts, strict=True)
+        block = full_index(index, self.shape)
+        num = len(block) - len(self.window)
+        moved = (
+            slice(w.start + b.start, w.start + b.stop)
+            for w, b in zip(self.window, block[num:], strict=True)
         )
-        return self.source[(..., *shifted)]
-
-    def full(self) -> list[slice]:
-        return [slice(0, w.stop - w.start) for w in self.window]
+        return self.source[(*block[:num], *moved)]
 
 
 def _is_run(index: np.ndarray[Any, Any]) -> bool:

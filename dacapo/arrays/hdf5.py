@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h5py
 import numpy as np
 
+from dacapo.arrays.metadata import Metadata, attributes_metadata
 from dacapo.errors import InputError
 
-if TYPE_CHECKING:
-    from dacapo.arrays.open import Metadata
+_SLOTS = 100_003  # a prime, about a hundred times the chunks that a cache holds
 
 
-def open_hdf5(file: Path, dataset: str, name: str) -> tuple[h5py.Dataset, Metadata]:
+def open_hdf5(file: Path, dataset: str, name: str, cache_mib: int) -> tuple[h5py.Dataset, Metadata]:
     """A dataset and what its attributes (or the file's) say of its grid."""
-    from dacapo.arrays.open import attributes_metadata
-
-    if not file.is_file():
-        raise InputError(f"{name}: no file {file}")
-    try:
-        handle = h5py.File(file, "r")
-    except OSError as error:
-        raise InputError(f"{name}: not a readable HDF5 file: {error}") from error
+    handle = _open(file, name, rdcc_nbytes=cache_mib * 2**20, rdcc_nslots=_SLOTS)
     found = handle.get(dataset)
     if not isinstance(found, h5py.Dataset):
         raise InputError(
@@ -31,6 +24,21 @@ def open_hdf5(file: Path, dataset: str, name: str) -> tuple[h5py.Dataset, Metada
         )
     attributes = {**_plain(handle.attrs), **_plain(found.attrs)}
     return found, attributes_metadata(attributes)
+
+
+def list_datasets(file: Path, name: str) -> str:
+    """The datasets of a file, to choose from."""
+    with _open(file, name) as handle:
+        return ", ".join(_datasets(handle))
+
+
+def _open(file: Path, name: str, **settings: int) -> h5py.File:
+    if not file.is_file():
+        raise InputError(f"{name}: no file {file}")
+    try:
+        return h5py.File(file, "r", **settings)
+    except OSError as error:
+        raise InputError(f"{name}: not a readable HDF5 file: {error}") from error
 
 
 def _datasets(handle: h5py.File) -> list[str]:

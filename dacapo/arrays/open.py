@@ -1,33 +1,44 @@
-"""Open a volume by the text a person writes: `vol.h5:raw`, `vol.zarr/raw`, `image.ome.zarr`."""
+"""Open a volume by the text a person writes: `vol.h5:raw`, `vol.zarr/raw`, `stack.tif`, a URL."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from funlib.geometry import Coordinate
+import numpy as np
 
-from dacapo.arrays.array import Array, Source
-from dacapo.arrays.units import PIXEL, to_world
+from dacapo.arrays.array import Arranged, Array, Source
+from dacapo.arrays.metadata import Metadata, sort_axes
+from dacapo.arrays.ome import Level
+from dacapo.arrays.units import PIXEL, from_world, is_pixel, scale_of, to_world
 from dacapo.errors import InputError
 
-_HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
+_log = logging.getLogger(__name__)
+
+HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5", ".nwb")
+TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".lsm")
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+NRRD_SUFFIXES = (".nrrd", ".nhdr")
+_NEUROGLANCER = ("precomputed://", "zarr://", "zarr2://", "zarr3://", "n5://")
+
+Opened = tuple[Source, Metadata]
 
 
-@dataclass(kw_only=True)
-class Metadata:
-    """What a file says of the grid of an array, in the file's own units; None where it is silent.
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How voxels are fetched, which changes none of them.
 
-    `centred`: the offset is the centre of the first voxel, not its corner.
+    Attributes:
+        timeout: seconds to wait for a remote store.
+        cache_mib: decoded chunks to keep, of each HDF5 or image file and of all other stores
+            together.
     """
 
-    voxel_size: Sequence[float] | None = None
-    offset: Sequence[float] | None = None
-    unit: Sequence[str] | None = None
-    axis_names: Sequence[str] | None = None
-    centred: bool = False
+    timeout: float = 60.0
+    cache_mib: int = 512
 
 
 def open_array(
@@ -36,69 +47,187 @@ def open_array(
     voxel_size: Sequence[float] | None = None,
     offset: Sequence[float] | None = None,
     unit: str | None = None,
+    axes: str | None = None,
+    level: Sequence[float] | None = None,
+    time: int | None = None,
     key: str = "path",
     pixels_if_silent: bool = False,
+    reading: Reading | None = None,
 ) -> Array:
-    """Open an array of an HDF5 file or of a zarr store (v2, v3, OME-Zarr) without reading voxels.
+    """Open an array without reading voxels; its spatial axes come in the order z, y, x.
 
     Args:
-        where: `file.h5:dataset`, `store.zarr/array`, or an OME-Zarr image (its finest level).
-        voxel_size, offset, unit: instead of what the file says; the offset is the corner of the
-            first voxel.
+        where: `file.h5:dataset`; a TIFF, NIfTI or NRRD file; a zarr array, an OME-Zarr image, an
+            N5 dataset, a precomputed volume or a folder of 2D images. Chunked stores may lie
+            behind http(s)://, s3:// (with the usual AWS_ variables) or gs://.
+        voxel_size, offset, unit: instead of what the file says, z, y, x; the offset is the corner
+            of the first voxel.
+        axes: a letter for each axis of the array as it is stored, like `tczyx`.
+        level: the voxel size of the level of a pyramid to open (default: the finest).
+        time: which time point of an array that has several.
         key: the config key that holds `where`, for messages.
         pixels_if_silent: where the file gives no voxel size, count in pixels.
 
     Raises:
-        InputError: no such file or dataset, no voxel size, an unknown unit.
+        InputError: no such file or dataset, no voxel size, an unknown unit, metadata that
+            contradict each other.
     """
     name = f"{key}={where}"
+    choice = _Choice(level, unit, name)
     try:
-        source, found = _open(where, name)
+        source, found = _open(where, name, choice, reading or Reading())
     except InputError:
         raise
-    except (TypeError, KeyError, ValueError) as error:
+    except (AttributeError, LookupError, OSError, TypeError, ValueError) as error:
         raise InputError(f"{name}: its metadata cannot be read: {error}") from error
-    if pixels_if_silent and found.voxel_size is None and len(source.shape) in (2, 3):
-        found = replace(found, voxel_size=[1.0] * len(source.shape), unit=None)
+    if level is not None and not choice.was_asked:
+        raise InputError(f"{name}: level={list(level)}, but this is no pyramid of several levels")
+    if axes is not None:
+        source, found = _renamed(source, found, axes, name)
     given = Metadata(voxel_size=voxel_size, offset=offset, unit=None if unit is None else [unit])
-    return _on_grid(source, found, given, name)
+    return _on_grid(source, found, given, time, name, pixels_if_silent)
 
 
-def _open(where: str, name: str) -> tuple[Source, Metadata]:
+class _Choice:
+    """Picks the level with a voxel size from a pyramid; the finest where none is given."""
+
+    def __init__(self, level: Sequence[float] | None, unit: str | None, name: str) -> None:
+        self.was_asked = False
+        self._level, self._unit, self._name = level, unit, name
+
+    def __call__(self, levels: list[Level]) -> Level:
+        self.was_asked = True
+        chosen = levels[0] if self._level is None else self._matching(levels, self._level)
+        chosen.report(self._name)
+        return chosen
+
+    def _matching(self, levels: list[Level], wanted: Sequence[float]) -> Level:
+        known = []
+        for level in levels:
+            array = _on_grid(
+                np.zeros((1,) * len(level.metadata.axis_names or wanted)),
+                level.metadata, Metadata(), 0, self._name, False,
+            )  # fmt: skip
+            unit = self._unit or array.unit
+            size = [s * scale_of(unit, self._name) for s in wanted]
+            if len(size) == array.dims and all(
+                abs(a - b) <= 1e-6 * b for a, b in zip(size, array.voxel_size, strict=True)
+            ):
+                return level
+            known.append(f"{from_world(array.voxel_size, unit)} {unit}")
+        raise InputError(
+            f"{self._name}: no level has voxels of {list(wanted)}; there are {', '.join(known)}"
+        )
+
+
+def _open(where: str, name: str, pick: Callable[[list[Level]], Level], reading: Reading) -> Opened:
+    for prefix in _NEUROGLANCER:
+        where = where.removeprefix(prefix)
+    lower = where.lower()
     file, colon, inner = where.rpartition(":")
-    if colon and Path(file).suffix.lower() in _HDF5_SUFFIXES:
+    if colon and Path(file).suffix.lower() in HDF5_SUFFIXES:
         from dacapo.arrays.hdf5 import open_hdf5
 
-        return open_hdf5(Path(file), inner, name)
-    if Path(where).suffix.lower() in _HDF5_SUFFIXES:
-        raise InputError(f"{name}: which dataset? Write file.h5:dataset")
-    if ".zarr" in where:
-        from dacapo.arrays.zarr import open_zarr
+        return open_hdf5(Path(file), inner, name, reading.cache_mib)
+    if Path(where).suffix.lower() in HDF5_SUFFIXES:
+        from dacapo.arrays.hdf5 import list_datasets
 
-        return open_zarr(Path(where), name)
-    known = ", ".join(_HDF5_SUFFIXES)
-    raise InputError(f"{name}: neither an HDF5 dataset (file{known}:dataset) nor a .zarr path")
-
-
-def _on_grid(source: Source, found: Metadata, given: Metadata, name: str) -> Array:
-    """Join the voxels with their place in the world; what a person gives beats the file."""
-    size = given.voxel_size or found.voxel_size
-    unit = given.unit or found.unit
-    if size is None:
-        raise InputError(f"{name}: the file gives no voxel size; set voxel_size and unit")
-    dims = len(size)
-    if not 2 <= dims <= 3 or len(source.shape) < dims:
         raise InputError(
-            f"{name}: a voxel size of {dims} axes, {list(size)}, does not fit the shape "
-            f"{source.shape}; 2D and 3D arrays are supported, channels first"
+            f"{name}: which dataset? Write file.h5:dataset; there are "
+            f"{list_datasets(Path(where), name)}"
         )
-    if min(size) <= 0:
-        raise InputError(f"{name}: voxel_size {list(size)} must be positive")
+    if lower.endswith(TIFF_SUFFIXES):
+        from dacapo.arrays.tiff import open_tiff
+
+        return open_tiff(Path(where), name, pick)
+    if lower.endswith((*NIFTI_SUFFIXES, *NRRD_SUFFIXES)):
+        from dacapo.arrays.medical import open_nifti, open_nrrd
+
+        medical = open_nifti if lower.endswith(NIFTI_SUFFIXES) else open_nrrd
+        return medical(Path(where), name)
+    from dacapo.arrays.chunked import SCHEMES, open_chunked
+
+    is_remote = where.startswith(tuple(f"{s}://" for s in SCHEMES))
+    if not is_remote and not Path(where).exists():
+        raise InputError(f"{name}: no such file or folder: {where}")
+    found = open_chunked(where, name, pick, reading.timeout, reading.cache_mib)
+    if found is not None:
+        return found
+    if Path(where).is_dir():
+        from dacapo.arrays.images import open_images
+
+        return open_images(Path(where), name, reading.cache_mib)
+    if is_remote:
+        raise InputError(
+            f"{name}: neither a zarr, N5 nor precomputed volume lies there (no zarr.json, .zarray, "
+            f".zgroup, attributes.json or info)"
+        )
+    raise InputError(
+        f"{name}: not a file that can be read: HDF5 (file.h5:dataset), TIFF, NIfTI, NRRD, or the "
+        f"folder of a zarr, OME-Zarr, N5 or precomputed volume or of 2D images"
+    )
+
+
+def _renamed(source: Source, found: Metadata, axes: str, name: str) -> Opened:
+    """The same with other names of axes, to which the file's sizes then no longer belong."""
+    if len(axes) != len(source.shape):
+        raise InputError(
+            f"{name}: axes={axes} names {len(axes)} axes, the array has the shape {source.shape}"
+        )
+    old = found.axis_names
+    spatial = [a for a in axes if a in "zyx"]
+    if old is not None and [n.lstrip("-") for n in old if n.lstrip("-") in "zyx"] == spatial:
+        return source, replace(found, axis_names=list(axes))
+    if found.voxel_size is not None and len(found.voxel_size) == len(spatial):
+        return source, replace(found, axis_names=list(axes))
+    return source, Metadata(axis_names=list(axes), class_names=found.class_names)
+
+
+def _on_grid(
+    source: Source,
+    found: Metadata,
+    given: Metadata,
+    time: int | None,
+    name: str,
+    pixels_if_silent: bool,
+) -> Array:
+    """Join the voxels with their place in the world; what a person gives beats the file."""
+    told = found.voxel_size or given.voxel_size
+    if found.axis_names is None and told is None and len(source.shape) not in (2, 3):
+        raise InputError(f"{name}: the file names no axes for the shape {source.shape}; set axes")
+    if told is not None and not 2 <= len(told) <= 3:
+        raise InputError(
+            f"{name}: a voxel size of {len(told)} axes, {list(told)}, does not fit the shape "
+            f"{source.shape}; 2D and 3D arrays are supported"
+        )
+    if told is not None and len(source.shape) < len(told):
+        raise InputError(
+            f"{name}: a voxel size of {len(told)} axes, {list(told)}, does not fit the shape "
+            f"{source.shape}"
+        )
+    axes = sort_axes(found.axis_names, source.shape, None if told is None else len(told), name)
     if 0 in source.shape:
         raise InputError(f"{name}: the array is empty, shape {source.shape}")
-    if unit is None:
-        unit = [PIXEL]
-    units = list(unit) * dims if len(unit) == 1 else list(unit)
+    if source.dtype.kind not in "iufb":
+        raise InputError(f"{name}: voxels of type {source.dtype} are no numbers")
+    dims = len(axes.spatial)
+    found = _sorted(found, axes.order, name)
+    size, unit = given.voxel_size or found.voxel_size, given.unit or found.unit
+    if size is None and pixels_if_silent:
+        size, unit = [1.0] * dims, [PIXEL]
+    if size is None:
+        raise InputError(f"{name}: the file gives no voxel size; set voxel_size and unit")
+    if len(size) != dims:
+        raise InputError(
+            f"{name}: a voxel size of {len(size)} axes, {list(size)}, does not fit the axes "
+            f"{list(axes.names)}"
+        )
+    if not min(size) > 0:
+        raise InputError(f"{name}: voxel_size {list(size)} must be positive")
+    units = list(unit or [PIXEL])
+    units = units * dims if len(units) == 1 else units
+    if len({is_pixel(u) for u in units}) > 1:
+        raise InputError(f"{name}: units {units} mix pixels and lengths; set voxel_size and unit")
     voxel_size = to_world(size, units, size, f"{name}: voxel_size")
     offset = given.offset or found.offset or [0.0] * dims
     if len(offset) != dims:
@@ -107,20 +236,54 @@ def _on_grid(source: Source, found: Metadata, given: Metadata, name: str) -> Arr
         )
     if found.centred and given.offset is None:
         offset = [o - s / 2 for o, s in zip(offset, size, strict=True)]
-    corner: Coordinate = to_world(offset, units, size, f"{name}: offset")
-    axes = tuple(found.axis_names or "zyx"[-dims:])[-dims:]
-    return Array(source, voxel_size, corner, units[0], axes, name)
+    corner = to_world(offset, units, size, f"{name}: offset")
+    return Array(
+        _arranged(source, axes.channel, axes.time, axes.spatial, time, name),
+        voxel_size, corner, units[0], axes.names, name, found.class_names,
+    )  # fmt: skip
 
 
-def attributes_metadata(attributes: dict[str, Any]) -> Metadata:
-    """The plain convention: `voxel_size` (or `resolution`), `offset`, `units`, `axis_names`."""
-    size = attributes.get("voxel_size", attributes.get("resolution"))
-    unit = attributes.get("units", attributes.get("unit"))
-    names = attributes.get("axis_names")
-    offset = attributes.get("offset")
-    return Metadata(
-        voxel_size=None if size is None else [float(v) for v in size],
-        offset=None if offset is None else [float(v) for v in offset],
-        unit=[unit] if isinstance(unit, str) else None if unit is None else [str(u) for u in unit],
-        axis_names=None if names is None else [str(n) for n in names],
-    )
+def _sorted(found: Metadata, order: Sequence[int], name: str) -> Metadata:
+    """The same with its numbers in the order of the sorted axes."""
+    parts: dict[str, Any] = {}
+    for key in ("voxel_size", "offset", "unit"):
+        values = getattr(found, key)
+        if values is None or (key == "unit" and len(values) == 1):
+            continue
+        if len(values) != len(order):
+            told = found.voxel_size
+            raise InputError(
+                f"{name}: {key} {list(values)} and voxel_size "
+                f"{None if told is None else list(told)} differ in axes, of which there are "
+                f"{len(order)}"
+            )
+        parts[key] = [values[i] for i in order]
+    return replace(found, **parts)
+
+
+def _arranged(
+    source: Source,
+    channel: tuple[int, ...],
+    times: tuple[int, ...],
+    spatial: tuple[int, ...],
+    time: int | None,
+    name: str,
+) -> Source:
+    """Channels, then z, y, x; one time point."""
+    fixed = {}
+    for at in times:
+        num = source.shape[at]
+        if time is None and num > 1:
+            raise InputError(
+                f"{name}: the shape {source.shape} has {num} time points; set time=0 to "
+                f"{num - 1}, or axes if that axis is another one"
+            )
+        if not 0 <= (time or 0) < num:
+            raise InputError(f"{name}: time={time}, but there are time points 0 to {num - 1}")
+        fixed[at] = time or 0
+    if time and not times:
+        raise InputError(f"{name}: time={time}, but the array has no time axis; set axes")
+    order = (*channel, *spatial)
+    if not fixed and order == tuple(range(len(source.shape))):
+        return source
+    return Arranged(source, order, fixed)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
-from funlib.geometry import Coordinate
+from funlib.geometry import Coordinate, Roi
 from torch import Tensor
 
 from dacapo.arrays.units import from_world
@@ -58,6 +58,7 @@ class Run:
             self.optimizer = self.trainer.create_optimizer(self.model)
         self.datasplit = datasplit.result()
         self.sample_shape = self._sample_shape()
+        self.datasplit.check_apart(self._reach())
 
         self.training_stats = TrainingStats()
         self.validation_scores = ValidationScores(
@@ -173,9 +174,10 @@ class Run:
         missing = set(classes)
         for dataset in self.datasplit.train:
             annotated = {c for c, a in zip(classes, dataset.annotates(classes), strict=True) if a}
-            for labels in dataset.slabs() if missing & annotated else ():
-                here = zip(classes, self.task.predictor.present(labels), strict=True)
-                missing -= annotated & {name for name, is_present in here if is_present}
+            for block in dataset.blocks() if missing & annotated else ():
+                labels = dataset.read_gt(block)
+                here = zip(classes, self.task.predictor.class_masks(labels), strict=True)
+                missing -= annotated & {name for name, is_there in here if is_there.any()}
                 if not missing & annotated:
                     break
         if missing:
@@ -233,6 +235,14 @@ class Run:
                 f"the middle of input_shape={list(shape.input_shape)}; change either by one"
             )
         return shape
+
+    def _reach(self) -> Coordinate:
+        """How far beyond a voxel its target looks at labels, in world units."""
+        voxel_size = self.sample_shape.output_voxel_size
+        voxel = Roi(voxel_size * 0, voxel_size)
+        seen = self.task.predictor.gt_region_for_roi(voxel, voxel_size)
+        both = zip(voxel.begin - seen.begin, seen.end - voxel.end, strict=True)
+        return Coordinate(max(before, after) for before, after in both)
 
     def _check_size(self, name: str, shape: Coordinate) -> None:
         if any(s < i for s, i in zip(shape, self.model.input_shape, strict=True)):

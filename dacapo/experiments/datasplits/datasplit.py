@@ -1,31 +1,45 @@
-"""Data to train on and data to validate on."""
+"""Data to train on, to validate on, and to test on in the end."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from funlib.geometry import Coordinate, Roi
+
+from dacapo.arrays import Array
 from dacapo.arrays.units import from_world, is_pixel
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets.dataset import Dataset
 
+_PROBE = 16  # voxels along each axis of a block that is compared
+
 
 @dataclass(frozen=True)
 class DataSplit:
-    """Datasets with distinct names; those of one split lie on grids of one voxel size."""
+    """Datasets with distinct names; those of one split lie on grids of one voxel size.
+
+    Attributes:
+        train, validate: what a run sees.
+        test: what the final comparison alone scores.
+        may_overlap: pairs of names whose labels may overlap across the splits.
+    """
 
     train: Sequence[Dataset]
     validate: Sequence[Dataset]
+    test: Sequence[Dataset] = ()
+    may_overlap: Sequence[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        for part, datasets in (("train", self.train), ("validate", self.validate)):
-            if not datasets:
+        for part, datasets in self._parts():
+            if not datasets and part != "test":
                 raise InputError(f"datasplit.{part} is empty: give at least one volume")
             names = [d.name for d in datasets]
             if len(set(names)) < len(names):
                 raise InputError(f"datasplit.{part}: names must differ, got {names}")
         first = self.train[0]
-        for dataset in [*self.train, *self.validate]:
+        for dataset in [*self.train, *self.validate, *self.test]:
             if is_pixel(dataset.raw.unit) != is_pixel(first.raw.unit):
                 raise InputError(
                     f"{dataset.raw.name} is measured in {dataset.raw.unit}, {first.raw.name} in "
@@ -39,3 +53,95 @@ class DataSplit:
                         f"{ours.unit} differs from {from_world(theirs.voxel_size, theirs.unit)} "
                         f"{theirs.unit} of {theirs.name}; one model sees one voxel size"
                     )
+
+    def check_apart(self, reach: Coordinate) -> None:
+        """Refuse labels of two splits that overlap or lie within the reach of the targets.
+
+        Two datasets are compared where their raw holds the same intensities at the same place,
+        whatever their files are called.
+
+        Args:
+            reach: how far beyond a voxel its target looks at labels, in world units.
+        """
+        allowed = [set(pair) for pair in self.may_overlap]
+        known = {d.name for _, datasets in self._parts() for d in datasets}
+        for pair in self.may_overlap:
+            if not set(pair) <= known:
+                raise InputError(
+                    f"datasplit.may_overlap={'+'.join(pair)}: the volumes are {', '.join(known)}"
+                )
+        for (part, ours), (other, theirs) in self._pairs():
+            near = ours.gt.roi.grow(reach, reach).intersects(theirs.gt.roi)
+            if not near or {ours.name, theirs.name} in allowed or not same_place(ours, theirs):
+                continue
+            overlap = ours.gt.roi.intersects(theirs.gt.roi)
+            far = from_world(reach, ours.gt.unit)
+            raise InputError(
+                f"datasplit.{part}.{ours.name} and datasplit.{other}.{theirs.name} "
+                + (
+                    "share labels"
+                    if overlap
+                    else f"lie closer than targets reach, {far} {ours.gt.unit}"
+                )
+                + f": {ours.gt.extent()} and {theirs.gt.extent()} of the same volume; give regions "
+                f"that lie apart, or name them in datasplit.may_overlap=[{ours.name}+{theirs.name}]"
+            )
+
+    def shared_context(self, context: Coordinate) -> list[str]:
+        """A line for each two datasets of different splits whose raw around the labels overlaps.
+
+        Args:
+            context: how far the network looks beyond the labels, in world units.
+        """
+        lines = []
+        for (part, ours), (other, theirs) in self._pairs():
+            seen = [d.gt.roi.grow(context, context).intersect(d.raw.roi) for d in (ours, theirs)]
+            common = seen[0].intersect(seen[1])
+            if not common.empty and same_place(ours, theirs):
+                lines.append(
+                    f"{part}.{ours.name} and {other}.{theirs.name} see the same raw as context: "
+                    f"{ours.raw.extent(common)}"
+                )
+        return lines
+
+    def _parts(self) -> list[tuple[str, Sequence[Dataset]]]:
+        return [("train", self.train), ("validate", self.validate), ("test", self.test)]
+
+    def _pairs(self) -> Iterator[tuple[tuple[str, Dataset], tuple[str, Dataset]]]:
+        """Two datasets of different splits at a time."""
+        parts = self._parts()
+        for number, (part, datasets) in enumerate(parts):
+            for other, others in parts[number + 1 :]:
+                for ours in datasets:
+                    for theirs in others:
+                        yield (part, ours), (other, theirs)
+
+
+def same_place(ours: Dataset, theirs: Dataset) -> bool:
+    """Whether two datasets are of one volume: raw is equal where both have some."""
+    one, other = ours.raw, theirs.raw
+    if one.source is other.source:
+        return True
+    if one.voxel_size != other.voxel_size or one.channel_shape != other.channel_shape:
+        return False
+    common = one.roi.intersect(other.roi)
+    shift = other.offset - one.offset
+    if common.empty or any(s % v for s, v in zip(shift, one.voxel_size, strict=True)):
+        return False
+    return _equal_in(one, other, common)
+
+
+def _equal_in(one: Array, other: Array, common: Roi) -> bool:
+    """Whether blocks along a diagonal of a region are equal, and not all of one value."""
+    voxel_size = one.voxel_size
+    size = Coordinate(min(_PROBE, n) for n in common.shape / voxel_size) * voxel_size
+    differs_inside = False
+    for share in (0.1, 0.3, 0.5, 0.7, 0.9):
+        room = (common.shape - size) / voxel_size
+        begin = common.offset + Coordinate(int(share * r) for r in room) * voxel_size
+        block = Roi(begin, size)
+        ours, theirs = one.read(block), other.read(block)
+        if not np.array_equal(ours, theirs):
+            return False
+        differs_inside |= bool((ours != ours.flat[0]).any())
+    return differs_inside

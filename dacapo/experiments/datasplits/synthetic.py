@@ -96,6 +96,5 @@ class SyntheticDataSplitConfig(DataSplitConfig):
             name,
             Array(made.raw, size, zero, "nm", axes, f"{name} raw"),
             Array(gt, size, zero, "nm", axes, f"{name} labels"),
-            None,
-            (0.0, 255.0),
+            intensity_range=(0.0, 255.0),
         )

@@ -54,9 +54,9 @@ class LabelGroups:
             return (codes != 0)[:, None]
         return self._members.to(codes.device)[codes.long()].movedim(-1, 1)
 
-    def present(self, labels: Labels) -> list[bool]:
-        """For each named class whether any label is of it."""
-        return [bool(np.isin(labels, ids).any()) for ids in self._groups.values()]
+    def class_masks(self, labels: Labels) -> list[Labels]:
+        """For each named class where labels are of it."""
+        return [np.isin(labels, ids) for ids in self._groups.values()]
 
     def split(self, labels: Labels) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Labels as they stand in a file (*spatial) -> (K, *spatial), one channel a class."""

@@ -3,7 +3,12 @@
 from typing import TYPE_CHECKING
 
 from dacapo.experiments.trainers.augments import AugmentConfig
-from dacapo.experiments.trainers.default import DefaultTrainerConfig, OptimizerName, Precision
+from dacapo.experiments.trainers.default import (
+    DefaultTrainerConfig,
+    OptimizerName,
+    Precision,
+    Sampling,
+)
 from dacapo.experiments.trainers.trainer_config import TrainerConfig
 from dacapo.lazy import lazy_exports
 
@@ -15,6 +20,7 @@ __all__ = [
     "DefaultTrainerConfig",
     "OptimizerName",
     "Precision",
+    "Sampling",
     "Trainer",
     "TrainerConfig",
 ]

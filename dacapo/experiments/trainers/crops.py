@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import product
+from functools import cached_property
+from typing import Any
 
+import fastremap
 import numpy as np
 from funlib.geometry import Coordinate, Roi
 
+from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets import Dataset
 
-_BLOCK = 32
-_BLOCK_2D = 128
+_EDGE = {2: 128, 3: 32}  # of a block, in voxels
+_MOST_BLOCKS = 2**18
+
+Labels = np.ndarray[Any, np.dtype[Any]]
+Ints = np.ndarray[Any, np.dtype[np.int64]]
+Coding = Callable[[Dataset, Roi], Labels]
+"""For each voxel of a region what it is drawn as; 0: never."""
 
 
 @dataclass(frozen=True)
@@ -24,70 +32,326 @@ class Crop:
 
 
 class CropSampler:
-    """Draws crops that hold an annotated voxel, each annotated voxel as likely as another.
+    """Draws crops that hold an annotated voxel.
 
-    The annotation is counted once in blocks, so the index stays small for any volume; a draw looks
-    at one block. A crop lies inside the labels along every axis where they are large enough, or
-    reaches beyond them by less than a voxel of raw where labels are finer.
+    What is annotated is counted once, in blocks, so the index stays small for any volume; a draw
+    looks into one block. A crop lies inside the labels along every axis where they are large
+    enough, or reaches beyond them by less than a voxel of raw where labels are finer.
 
     Args:
         datasets: with at least one annotated voxel in all.
         size: of a crop, in world units.
+        balance: what is equally likely to be hit: `voxels`, all that are annotated; `objects`, each
+            label id of each dataset; `classes`, each class and the background.
+        class_masks: for `classes`: where labels are of each class.
+        classes: for `classes`: their names.
+        min_annotated: share of a crop that is annotated at least.
+
+    Raises:
+        InputError: nothing can be drawn.
     """
 
-    def __init__(self, datasets: Sequence[Dataset], size: Coordinate) -> None:
-        self._size = size
-        self._datasets = list(datasets)
-        self._blocks: list[tuple[int, Roi]] = []
-        counts: list[int] = []
-        for number, dataset in enumerate(datasets):
-            for block in _blocks(dataset):
-                count = int(dataset.read_mask(block).sum())
-                if count:
-                    self._blocks.append((number, block))
-                    counts.append(count)
-        self._until = np.cumsum(counts)
+    def __init__(
+        self,
+        datasets: Sequence[Dataset],
+        size: Coordinate,
+        balance: str = "voxels",
+        class_masks: Callable[[Labels], list[Labels]] | None = None,
+        classes: Sequence[str] = (),
+        min_annotated: float = 0.0,
+    ) -> None:
+        self._min_annotated = min_annotated
+        self._grids = [_Grid(dataset, size) for dataset in datasets]
+        self._code = _coding(balance, class_masks, classes)
+        self._counts_all = balance == "voxels"
+        found = [self._entries(number) for number in range(len(datasets))]
+        if not any(len(entries.count) for entries in found):
+            raise InputError(self._nothing(balance))
+        weights = [dataset.sampling_weight for dataset in datasets]
+        points = [dataset.sample_points is not None for dataset in datasets]
+        self._shares: np.ndarray[Any, np.dtype[np.float64]] | None = None
+        if any(w is not None for w in weights) or any(points):
+            shares = _dataset_shares(datasets, found)
+            self._tables = [_Table([e], balance) for e, s in zip(found, shares, strict=True) if s]
+            self._shares = np.cumsum([s for s in shares if s])[:-1]
+        else:
+            self._tables = [_Table(found, balance)]
 
     def draw(self, rng: np.random.Generator) -> Crop:
         """A crop; a pure function of the generator's state."""
-        pick = int(rng.integers(self._until[-1]))
-        at = int(np.searchsorted(self._until, pick, side="right"))
-        number, block = self._blocks[at]
-        dataset = self._datasets[number]
-        known = np.flatnonzero(dataset.read_mask(block))
-        rank = pick - (int(self._until[at - 1]) if at else 0)
-        voxel = np.unravel_index(known[rank], self._shape(dataset, block))
-        gt = dataset.gt
-        place = block.offset + Coordinate(int(v) for v in voxel) * gt.voxel_size
-        step = Coordinate(map(max, gt.voxel_size, dataset.raw.voxel_size))
-        begin = [
-            _begin(rng, at, size, low, high, s)
-            for at, size, low, high, s in zip(
-                place, self._size, gt.roi.begin, gt.roi.end, step, strict=True
+        table = self._tables[0]
+        if self._shares is not None:
+            table = self._tables[int(np.searchsorted(self._shares, rng.random(), side="right"))]
+        number, key, block, rank = table.draw(rng)
+        grid = self._grids[number]
+        points = grid.dataset.sample_points
+        if points is not None:
+            voxel = (Coordinate(points[block].tolist()) - grid.gt.offset) // grid.gt.voxel_size
+        else:
+            voxel = self._voxel(grid, key, block, rank)
+        roi = grid.around(voxel, rng)
+        if self._min_annotated and grid.annotated(roi) < self._min_annotated:
+            roi = grid.about(grid.block_of(voxel))
+        return Crop(grid.dataset, roi)
+
+    def _entries(self, number: int) -> _Entries:
+        """What can be hit in one dataset."""
+        grid = self._grids[number]
+        allowed = grid.blocks_with(self._min_annotated)
+        if grid.dataset.sample_points is not None:
+            return self._points(number, grid, allowed)
+        if self._counts_all and grid.dataset.is_fully_annotated:
+            return _Entries(number, np.ones(len(allowed), np.int64), allowed, grid.sizes[allowed])
+        keys, blocks, counts = [], [], []
+        for block in allowed.tolist():
+            ids, times = fastremap.unique(
+                self._code(grid.dataset, grid.roi(block)), return_counts=True
             )
+            kept = ids != 0
+            keys.append(ids[kept])
+            counts.append(times[kept].astype(np.int64))
+            blocks.append(np.full(kept.sum(), block))
+        if not keys:
+            return _Entries(number, allowed, allowed, allowed)
+        return _Entries(number, *(np.concatenate(p) for p in (keys, blocks, counts)))
+
+    def _points(self, number: int, grid: _Grid, allowed: Ints) -> _Entries:
+        points = grid.dataset.sample_points
+        assert points is not None
+        voxels = (points - np.array(grid.gt.offset)) // np.array(grid.gt.voxel_size)
+        inside = np.isin(grid.blocks_of(voxels), allowed)
+        at = np.flatnonzero(inside)
+        return _Entries(number, np.ones(len(at), np.int64), at, np.ones(len(at), np.int64))
+
+    def _voxel(self, grid: _Grid, key: Any, block: int, rank: int) -> Coordinate:
+        """The voxel of a block that is the `rank`-th of those drawn as `key`."""
+        shape = grid.shape_of(block)
+        if not (self._counts_all and grid.dataset.is_fully_annotated):
+            rank = int(np.flatnonzero(self._code(grid.dataset, grid.roi(block)) == key)[rank])
+        return grid.begin_of(block) + Coordinate(int(i) for i in np.unravel_index(rank, shape))
+
+    def _nothing(self, balance: str) -> str:
+        names = ", ".join(grid.dataset.name for grid in self._grids)
+        if self._min_annotated:
+            best = max(grid.most_annotated for grid in self._grids)
+            return (
+                f"trainer.min_annotated={self._min_annotated}: no crop of {names} is annotated "
+                f"that far, the best to {best:.3g}"
+            )
+        return f"trainer.sampling={balance}: nothing to draw crops around in {names}"
+
+
+@dataclass(frozen=True)
+class _Entries:
+    """Per block of one dataset and per key how many voxels can be hit."""
+
+    number: int
+    key: Labels
+    block: Ints
+    count: Ints
+
+
+class _Table:
+    """Entries in groups; a draw takes a group, then a voxel of it, each as likely as another.
+
+    Voxels are one group; objects of two datasets are different groups, classes the same.
+    """
+
+    def __init__(self, parts: Sequence[_Entries], balance: str) -> None:
+        self._number = np.concatenate([np.full(len(p.key), p.number) for p in parts])
+        self._key = np.concatenate([p.key for p in parts])
+        self._block = np.concatenate([p.block for p in parts])
+        count = np.concatenate([p.count for p in parts])
+        if balance == "voxels":
+            self._starts = np.array([0, len(count)])
+        else:
+            first = self._number if balance == "objects" else self._number * 0
+            order = np.lexsort((self._key, first))
+            self._number, self._key = self._number[order], self._key[order]
+            self._block, count = self._block[order], count[order]
+            first = first[order]
+            is_new = (self._key[1:] != self._key[:-1]) | (first[1:] != first[:-1])
+            self._starts = np.array([0, *(np.flatnonzero(is_new) + 1), len(count)])
+        self._until = np.cumsum(count)
+
+    def draw(self, rng: np.random.Generator) -> tuple[int, Any, int, int]:
+        """Dataset, key, block and which of the voxels there."""
+        group = int(rng.integers(len(self._starts) - 1)) if len(self._starts) > 2 else 0
+        first, last = self._starts[group], self._starts[group + 1]
+        before = int(self._until[first - 1]) if first else 0
+        pick = before + int(rng.integers(int(self._until[last - 1]) - before))
+        at = int(np.searchsorted(self._until, pick, side="right"))
+        rank = pick - (int(self._until[at - 1]) if at else 0)
+        return int(self._number[at]), self._key[at], int(self._block[at]), rank
+
+
+class _Grid:
+    """The labels of a dataset in blocks, and the crops around them."""
+
+    def __init__(self, dataset: Dataset, size: Coordinate) -> None:
+        self.dataset, self.gt, self._size = dataset, dataset.gt, size
+        self._step = Coordinate(map(max, self.gt.voxel_size, dataset.raw.voxel_size))
+        self._edge = _EDGE.get(self.gt.dims, 32)
+        while np.prod([-(-n // self._edge) for n in self.gt.shape]) > _MOST_BLOCKS:
+            self._edge *= 2
+        self._num = tuple(-(-n // self._edge) for n in self.gt.shape)
+
+    @property
+    def sizes(self) -> Ints:
+        """Voxels of each block."""
+        edges = [np.minimum(self._edge, n - np.arange(0, n, self._edge)) for n in self.gt.shape]
+        sizes: Ints = np.prod(np.meshgrid(*edges, indexing="ij"), axis=0).ravel()
+        return sizes
+
+    def begin_of(self, block: int) -> Coordinate:
+        """The first voxel of a block."""
+        return Coordinate(int(i) * self._edge for i in np.unravel_index(block, self._num))
+
+    def shape_of(self, block: int) -> Coordinate:
+        begin = self.begin_of(block)
+        return Coordinate(min(self._edge, n - b) for b, n in zip(begin, self.gt.shape, strict=True))
+
+    def roi(self, block: int) -> Roi:
+        """A block in world units."""
+        size = self.gt.voxel_size
+        return Roi(self.gt.offset + self.begin_of(block) * size, self.shape_of(block) * size)
+
+    def block_of(self, voxel: Coordinate) -> int:
+        return int(np.ravel_multi_index(voxel // self._edge, self._num))
+
+    def blocks_of(self, voxels: Ints) -> Ints:
+        """The blocks of voxels (N, axes)."""
+        return np.asarray(np.ravel_multi_index(tuple(voxels.T // self._edge), self._num))
+
+    def around(self, voxel: Coordinate, rng: np.random.Generator) -> Roi:
+        """A crop that holds a voxel, anywhere in it."""
+        place = self.gt.offset + voxel * self.gt.voxel_size
+        before = [
+            int(rng.integers(size // step)) * step
+            for size, step in zip(self._size, self._step, strict=True)
         ]
-        return Crop(dataset, Roi(begin, self._size))
+        return Roi(
+            [
+                self._begin(axis, at, b)
+                for axis, (at, b) in enumerate(zip(place, before, strict=True))
+            ],
+            self._size,
+        )
 
-    def _shape(self, dataset: Dataset, block: Roi) -> Coordinate:
-        return block.shape / dataset.gt.voxel_size
+    def about(self, block: int) -> Roi:
+        """The crop in whose middle a block lies."""
+        index = np.unravel_index(block, self._num)
+        return Roi([self._middle(axis, int(i)) for axis, i in enumerate(index)], self._size)
+
+    def annotated(self, roi: Roi) -> float:
+        """Share of a crop that is annotated."""
+        return float(np.mean(self.dataset.read_mask(roi) != 0))
+
+    def blocks_with(self, least: float) -> Ints:
+        """The blocks in whose middle crop at least this share is annotated."""
+        if not least:
+            return np.arange(np.prod(self._num), dtype=np.int64)
+        return np.flatnonzero(self._shares_annotated.ravel() >= least - 1e-9)
+
+    @property
+    def most_annotated(self) -> float:
+        """The largest share of a crop that is annotated."""
+        return float(self._shares_annotated.max())
+
+    @cached_property
+    def _shares_annotated(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """For each block the annotated share of the crop about it, counted exactly.
+
+        The crops' borders cut the labels into boxes; the annotated voxels of each box are counted
+        once, and sums of boxes from the corner on tell those of any crop.
+        """
+        gt = self.gt
+        num_voxels = self._size / gt.voxel_size
+        begins, cuts = [], []
+        for axis, num in enumerate(self._num):
+            world = np.array([self._middle(axis, i) for i in range(num)]) - gt.offset[axis]
+            begin = world // gt.voxel_size[axis]
+            begins.append(begin)
+            borders = np.concatenate([[0], begin, begin + num_voxels[axis], [gt.shape[axis]]])
+            cuts.append(np.unique(borders.clip(0, gt.shape[axis])))
+        sums = np.zeros([len(c) for c in cuts], np.int64)
+        for block in range(int(np.prod(self._num))):
+            known = self.dataset.read_mask(self.roi(block)).astype(np.int64)
+            place = []
+            for axis, (first, cut) in enumerate(zip(self.begin_of(block), cuts, strict=True)):
+                inside = cut[(cut > first) & (cut < first + known.shape[axis])]
+                known = np.add.reduceat(known, [0, *(inside - first)], axis=axis)
+                box = int(np.searchsorted(cut, first, side="right"))
+                place.append(slice(box, box + known.shape[axis]))
+            sums[tuple(place)] += known
+        for axis in range(gt.dims):
+            sums = sums.cumsum(axis=axis)
+        ends = [
+            (np.searchsorted(c, b.clip(0, n)), np.searchsorted(c, (b + v).clip(0, n)))
+            for c, b, v, n in zip(cuts, begins, num_voxels, gt.shape, strict=True)
+        ]
+        for axis, (low, high) in enumerate(ends):
+            sums = sums.take(high, axis=axis) - sums.take(low, axis=axis)
+        return sums / np.prod(num_voxels)
+
+    def _middle(self, axis: int, block: int) -> int:
+        begin = block * self._edge
+        end = min(begin + self._edge, self.gt.shape[axis])
+        at = self.gt.offset[axis] + (begin + end) // 2 * self.gt.voxel_size[axis]
+        step = self._step[axis]
+        return self._begin(axis, at, self._size[axis] // step // 2 * step)
+
+    def _begin(self, axis: int, at: int, before: int) -> int:
+        """Where a crop begins along an axis that holds the voxel at `at`, `before` it if it may."""
+        size, step = int(self._size[axis]), int(self._step[axis])
+        low, high = int(self.gt.roi.begin[axis]), int(self.gt.roi.end[axis])
+        if high - low <= size:
+            return low - (size - (high - low)) // 2 // step * step
+        begin = at - (at - low) % step - before
+        return min(max(begin, low), low - (size - (high - low)) // step * step)
 
 
-def _begin(rng: np.random.Generator, at: int, size: int, low: int, high: int, step: int) -> int:
-    """Where a crop may begin along one axis so that it holds the voxel at `at`."""
-    before = int(rng.integers(size // step)) * step
-    begin = at - (at - low) % step - before
-    if high - low <= size:
-        return low - (size - (high - low)) // 2 // step * step
-    return min(max(begin, low), low - (size - (high - low)) // step * step)
+def _coding(
+    balance: str, class_masks: Callable[[Labels], list[Labels]] | None, classes: Sequence[str]
+) -> Coding:
+    """As what voxels are drawn."""
+
+    def voxels(dataset: Dataset, roi: Roi) -> Labels:
+        return dataset.read_mask(roi)
+
+    def objects(dataset: Dataset, roi: Roi) -> Labels:
+        labels = dataset.read_gt(roi)
+        return np.where(dataset.read_mask(roi) != 0, labels.astype(np.uint64), np.uint64(0))
+
+    def each_class(dataset: Dataset, roi: Roi) -> Labels:
+        assert class_masks is not None
+        annotated = dataset.annotates(classes)
+        known = dataset.read_mask(roi) != 0
+        code: Labels = (known & all(annotated)).astype(np.int32)  # background, where it is certain
+        for number, (mask, a) in enumerate(
+            zip(class_masks(dataset.read_gt(roi)), annotated, strict=True), start=2
+        ):
+            if a:
+                code[mask & known] = number
+        return code
+
+    return {"voxels": voxels, "objects": objects, "classes": each_class}[balance]
 
 
-def _blocks(dataset: Dataset) -> list[Roi]:
-    """The labels in blocks, the last of each axis cut to size."""
-    gt = dataset.gt
-    edge = _BLOCK_2D if gt.dims == 2 else _BLOCK
-    starts = [range(0, n, edge) for n in gt.shape]
-    blocks: list[Roi] = []
-    for start in product(*starts):
-        shape = Coordinate(min(edge, n - s) for s, n in zip(start, gt.shape, strict=True))
-        blocks.append(Roi(gt.offset + Coordinate(start) * gt.voxel_size, shape * gt.voxel_size))
-    return blocks
+def _dataset_shares(datasets: Sequence[Dataset], found: Sequence[_Entries]) -> list[float]:
+    """How likely each dataset is: by weights, or by what is annotated."""
+    weights = [dataset.sampling_weight for dataset in datasets]
+    if any(w is None for w in weights) and any(w is not None for w in weights):
+        missing = next(d.name for d in datasets if d.sampling_weight is None)
+        raise InputError(
+            f"datasplit.train.{missing}.sampling_weight is missing: give one to each volume or to "
+            f"none"
+        )
+    if weights[0] is None:
+        weights = [
+            float(sum(int(d.read_mask(b).sum()) for b in d.blocks()) if not d.is_fully_annotated
+                  else np.prod(d.gt.shape))
+            for d in datasets
+        ]  # fmt: skip
+    kept = [w or 0.0 if len(e.count) else 0.0 for w, e in zip(weights, found, strict=True)]
+    return [k / sum(kept) for k in kept]

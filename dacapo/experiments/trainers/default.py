@@ -30,6 +30,14 @@ class Precision(Enum):
     bf16 = "bf16"
 
 
+class Sampling(Enum):
+    """What crops are equally likely to hit."""
+
+    voxels = "voxels"
+    objects = "objects"
+    classes = "classes"
+
+
 @config("trainer")
 @dataclass(kw_only=True)
 class DefaultTrainerConfig(TrainerConfig):
@@ -37,6 +45,11 @@ class DefaultTrainerConfig(TrainerConfig):
 
     batch_size: int = 1
     """Crops a step."""
+    sampling: Sampling = Sampling.voxels
+    """What crops are equally likely to hit. voxels: all that are annotated. objects: each label id.
+    classes: each of task.classes, and background."""
+    min_annotated: float = 0.0
+    """Share of a crop that is annotated at least."""
     learning_rate: float = 1e-3
     """At the end of the warm-up."""
     optimizer: OptimizerName = OptimizerName.adamw
@@ -67,6 +80,8 @@ class DefaultTrainerConfig(TrainerConfig):
         for key in ("num_workers", "warmup_iterations", "weight_decay", "final_rate"):
             if not 0 <= getattr(self, key) < inf:
                 raise InputError(f"trainer.{key}={getattr(self, key)} must not be negative")
+        if not 0 <= self.min_annotated <= 1:
+            raise InputError(f"trainer.min_annotated={self.min_annotated} must lie in 0 to 1")
         if self.schedule_iterations is not None and self.schedule_iterations < 1:
             raise InputError(
                 f"num_iterations or trainer.schedule_iterations={self.schedule_iterations} must be "
@@ -83,6 +98,8 @@ class DefaultTrainerConfig(TrainerConfig):
         assert self.schedule_iterations is not None, "RunConfig fills it in"
         return DefaultTrainer(
             batch_size=self.batch_size,
+            sampling=self.sampling.value,
+            min_annotated=self.min_annotated,
             learning_rate=self.learning_rate,
             optimizer=self.optimizer.value,
             weight_decay=self.weight_decay,

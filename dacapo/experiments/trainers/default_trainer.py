@@ -28,6 +28,8 @@ class DefaultTrainer(Trainer):
         self,
         *,
         batch_size: int,
+        sampling: str,
+        min_annotated: float,
         learning_rate: float,
         optimizer: str,
         weight_decay: float,
@@ -43,6 +45,7 @@ class DefaultTrainer(Trainer):
         checkpoint_interval: int,
     ) -> None:
         self.batch_size = batch_size
+        self._sampling, self._min_annotated = sampling, min_annotated
         self.checkpoint_interval = checkpoint_interval
         self.gradient_clip = gradient_clip
         self.precision = _PRECISIONS[precision]
@@ -77,7 +80,16 @@ class DefaultTrainer(Trainer):
         begin: int,
         end: int,
     ) -> Iterator[Batch]:
-        sampler = CropSampler(datasets, shape.output_shape * shape.output_voxel_size)
+        if self._sampling == "classes" and not predictor.classes:
+            raise InputError("trainer.sampling=classes: the task has no task.classes")
+        sampler = CropSampler(
+            datasets,
+            shape.output_shape * shape.output_voxel_size,
+            self._sampling,
+            predictor.class_masks,
+            predictor.classes,
+            self._min_annotated,
+        )
         maker = BatchMaker(sampler, predictor, shape, self.augments, self.device, self.batch_size)
         return prefetch(lambda i: maker.batch(seed, i), begin, end, self._num_workers)
 

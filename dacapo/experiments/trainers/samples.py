@@ -71,6 +71,7 @@ class BatchMaker:
         mask = dataset.read_mask(gt_roi)
         labels = dataset.read_gt(gt_roi)
         labels = np.where(mask != 0, labels, np.zeros((), labels.dtype))
+        weight = dataset.read_weight(gt_roi)
         return Sample(
             raw=torch.from_numpy(np.ascontiguousarray(dataset.read_raw(raw_roi))).to(self._device),
             gt=torch.from_numpy(self._predictor.encode(labels)).to(self._device),
@@ -78,6 +79,7 @@ class BatchMaker:
             raw_voxel_size=shape.input_voxel_size,
             gt_voxel_size=shape.output_voxel_size,
             margin=margin,
+            weight=None if weight is None else torch.from_numpy(weight).to(self._device),
         )
 
     def _targets(
@@ -94,5 +96,7 @@ class BatchMaker:
             for n, o in zip(gt.shape[1:], self._shape.output_shape, strict=True)
         )
         target = self._predictor.create_target(gt, size)
-        weight = self._predictor.create_weight(gt, target, mask, size, region)
-        return centred(sample.raw), target[0][:, *region], weight[0]
+        weight = self._predictor.create_weight(gt, target, mask, size, region)[0]
+        if sample.weight is not None:
+            weight = weight * sample.weight[region]
+        return centred(sample.raw), target[0][:, *region], weight

@@ -7,7 +7,7 @@ from funlib.geometry import Coordinate, Roi
 from dacapo.arrays import Array
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets import Dataset
-from dacapo.experiments.datasplits.datasets.dataset import check_finite, find_range
+from dacapo.experiments.datasplits.datasets.statistics import check_finite, find_range
 from dacapo.experiments.datasplits.datasplit import DataSplit
 
 

@@ -16,7 +16,7 @@ def dataset(mask: np.ndarray | None, shape: tuple[int, ...] = (8, 70, 70)) -> Da
     raw = Array(np.zeros(shape, np.uint8), VOXEL, offset, name="raw")
     gt = Array(np.ones(shape, np.uint32), VOXEL, offset, name="gt")
     known = None if mask is None else Array(mask, VOXEL, offset, name="mask")
-    return Dataset("a", raw, gt, known, (0, 255))
+    return Dataset("a", raw, gt, known, intensity_range=(0, 255))
 
 
 def test_every_crop_holds_an_annotated_voxel_and_lies_inside() -> None:
@@ -61,7 +61,7 @@ def test_labels_finer_than_raw_whose_extent_is_no_multiple_of_raws_voxels() -> N
     known[-1] = 1
     size = Coordinate(4, 4)
     gt = Array(np.ones((33, 33), np.uint8), size, Coordinate(0, 0), name="gt")
-    data = Dataset("a", raw, gt, Array(known, size, Coordinate(0, 0), name="mask"), (0, 255))
+    data = Dataset("a", raw, gt, Array(known, size, Coordinate(0, 0), name="mask"))
     sampler = CropSampler([data], Coordinate(32, 32))
     for i in range(50):
         crop = sampler.draw(generator(i))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from dacapo.arrays import Array
 from dacapo.arrays.units import from_world, is_pixel
 from dacapo.errors import InputError
 from dacapo.ops.run_length import Skeletons
+
+Level = float | Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -24,26 +27,34 @@ class Dataset:
         raw: intensities, possibly larger than the labels; channels first.
         gt: object ids, 0 for background.
         mask: nonzero where annotated; None: everywhere.
-        intensity_range: raw values that become 0 and 1.
+        weight: factor of the loss at each voxel of the labels, not negative; None: 1.
+        sample_points: (N, axes) in world units; crops to train on hold one of them. None: any
+            annotated voxel.
+        intensity_range: raw values that become 0 and 1, for all channels or for each.
         ignore_label: labels of this id are not annotated; None: there is no such id.
         classes: the only classes that are annotated here; None: all.
         skeletons: traced neurites, in world units.
+        sampling_weight: how often crops come from here, beside other datasets; None: by what is
+            annotated.
     """
 
     name: str
     raw: Array
     gt: Array
-    mask: Array | None
-    intensity_range: tuple[float, float]
-    ignore_label: int | None = None
-    classes: Sequence[str] | None = None
-    skeletons: Skeletons | None = None
+    mask: Array | None = None
+    weight: Array | None = None
+    sample_points: np.ndarray[Any, np.dtype[np.int64]] | None = None
+    intensity_range: tuple[Level, Level] = field(default=(0.0, 1.0), kw_only=True)
+    ignore_label: int | None = field(default=None, kw_only=True)
+    classes: Sequence[str] | None = field(default=None, kw_only=True)
+    skeletons: Skeletons | None = field(default=None, kw_only=True)
+    sampling_weight: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         raw, gt = self.raw, self.gt
         if gt.dtype.kind not in "iub":
             raise InputError(f"{gt.name}: labels must be integers, not {gt.dtype}")
-        for array in (gt, self.mask):
+        for array in (gt, self.mask, self.weight):
             if array is None:
                 continue
             if array.dims != raw.dims:
@@ -61,6 +72,7 @@ class Dataset:
                     f"{array.name} is measured in {array.unit}, {raw.name} in {raw.unit}: give "
                     f"voxel_size and unit for both"
                 )
+            _check_directions(raw, array)
             _check_aligned(raw, array)
         if not raw.roi.intersects(gt.roi):
             raise InputError(
@@ -71,12 +83,25 @@ class Dataset:
                 f"{gt.name} reaches beyond {raw.name}: {gt.extent()} and {raw.extent()}; give a "
                 f"region that both have"
             )
-        if self.mask is not None and not self.mask.roi.contains(gt.roi):
+        for array in (self.mask, self.weight):
+            if array is not None and not array.roi.contains(gt.roi):
+                raise InputError(
+                    f"{array.name} does not cover {gt.name}: {array.extent()} and {gt.extent()}"
+                )
+            if array is not None and array.voxel_size != gt.voxel_size:
+                raise InputError(f"{array.name} and {gt.name} must have one voxel size")
+        if self.sample_points is not None:
+            self._check_points(self.sample_points)
+
+    def _check_points(self, points: np.ndarray[Any, np.dtype[np.int64]]) -> None:
+        begin, end = np.array(self.gt.roi.begin), np.array(self.gt.roi.end)
+        outside = ~((points >= begin) & (points < end)).all(axis=1)
+        if outside.any():
+            first = from_world(Coordinate(points[outside][0].tolist()), self.gt.unit)
             raise InputError(
-                f"{self.mask.name} does not cover {gt.name}: {self.mask.extent()} and {gt.extent()}"
+                f"dataset {self.name}: {int(outside.sum())} of {len(points)} sample_points lie "
+                f"outside of {self.gt.name}, {self.gt.extent()}, the first at {first}"
             )
-        if self.mask is not None and self.mask.voxel_size != gt.voxel_size:
-            raise InputError(f"{self.mask.name} and {gt.name} must have one voxel size")
 
     @property
     def num_channels(self) -> int:
@@ -85,9 +110,14 @@ class Dataset:
     def read_raw(self, roi: Roi) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Normalised intensities (C, *spatial); beyond the volume's edge they are mirrored."""
         raw = self.raw.read(roi, beyond="mirror")
-        low, high = self.intensity_range
         raw = raw.reshape(self.num_channels, *raw.shape[raw.ndim - roi.dims :])
-        return (raw.astype(np.float32) - np.float32(low)) * np.float32(1 / (high - low))
+        low, high = (np.asarray(level) for level in self.intensity_range)
+        each = (-1, *(1,) * roi.dims) if low.ndim else ()
+        scale = (1 / (high - low)).astype(np.float32).reshape(each)
+        out = raw.astype(np.float32)
+        out -= low.astype(np.float32).reshape(each)
+        out *= scale
+        return out
 
     def read_gt(self, roi: Roi) -> np.ndarray[Any, Any]:
         """Labels (*spatial) as they stand in the file; 0 beyond."""
@@ -102,6 +132,20 @@ class Dataset:
             known &= self.read_gt(roi) != self.ignore_label
         return known.astype(np.uint8)
 
+    def read_weight(self, roi: Roi) -> np.ndarray[Any, np.dtype[np.float32]] | None:
+        """Factor of the loss (*spatial), 0 beyond; None where there is none."""
+        if self.weight is None:
+            return None
+        weight = _spatial(self.weight.read(roi, beyond="zero"), roi.dims).astype(np.float32)
+        if not np.isfinite(weight).all() or weight.min() < 0:
+            raise InputError(f"{self.weight.name}: weights must be finite and not negative")
+        return weight
+
+    @property
+    def is_fully_annotated(self) -> bool:
+        """Whether nothing says that a label may be unknown."""
+        return self.mask is None and self.ignore_label is None
+
     def annotates(self, classes: Sequence[str]) -> list[bool]:
         """Which of these classes are annotated here."""
         return [self.classes is None or name in self.classes for name in classes]
@@ -113,13 +157,10 @@ class Dataset:
             to_score: an object is needed too; to train on, annotated background is enough where a
                 mask says that it is annotated.
         """
-        for begin, labels in _slabs(self.gt):
-            start = list(self.gt.roi.begin)
-            start[0] += begin * self.gt.voxel_size[0]
-            shape = Coordinate(labels.shape[-self.gt.dims :]) * self.gt.voxel_size
-            known = self.read_mask(Roi(start, shape)) != 0
+        for block in self.blocks():
+            known = self.read_mask(block) != 0
             if self.mask is None or to_score:
-                known &= _spatial(labels, self.gt.dims) != 0
+                known &= self.read_gt(block) != 0
             if known.any():
                 return
         mask = "" if self.mask is None else f", or {self.mask.name} is"
@@ -127,10 +168,9 @@ class Dataset:
             f"dataset {self.name}: nothing is annotated: {self.gt.name}{mask} 0 everywhere"
         )
 
-    def slabs(self) -> Iterator[np.ndarray[Any, Any]]:
-        """All labels, some layers of the first axis at a time."""
-        for _, labels in _slabs(self.gt):
-            yield as_labels(_spatial(labels, self.gt.dims))
+    def blocks(self, edge: int = 128) -> Iterator[Roi]:
+        """The labelled region in blocks, the last of each axis cut to size."""
+        return blocks(self.gt, edge)
 
     def _inside(self, roi: Roi) -> np.ndarray[Any, np.dtype[np.bool_]]:
         begin, shape = self.gt.to_voxels(roi)
@@ -151,38 +191,11 @@ def as_labels(data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return data.astype(data.dtype.newbyteorder("="), copy=False)
 
 
-def check_finite(raw: Array) -> None:
-    """Refuse float intensities that are not finite, naming the first place."""
-    if raw.dtype.kind != "f":
-        return
-    for begin, values in _slabs(raw):
-        bad = np.argwhere(~np.isfinite(values))
-        if len(bad):
-            first = bad[0][-raw.dims :] + np.array([begin] + [0] * (raw.dims - 1))
-            raise InputError(
-                f"{raw.name}: raw values are NaN or infinite, the first at voxel "
-                f"{[int(i) for i in first]}"
-            )
-
-
-def find_range(raw: Array) -> tuple[float, float]:
-    """The values that become 0 and 1: the type's range for 8 bits, else what the volume holds."""
-    if raw.dtype == np.uint8:
-        return 0.0, 255.0
-    bounds = [(float(values.min()), float(values.max())) for _, values in _slabs(raw)]
-    low, high = min(b[0] for b in bounds), max(b[1] for b in bounds)
-    if low == high:
-        raise InputError(f"{raw.name}: all raw values are {low}")
-    return low, high
-
-
-def _slabs(array: Array) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:
-    """All voxels, 64 layers of the first axis at a time, each with its first layer's index."""
-    step = 64 * array.voxel_size[0]
-    for start in range(0, array.roi.shape[0], step):
-        begin, shape = list(array.roi.begin), list(array.roi.shape)
-        begin[0], shape[0] = begin[0] + start, min(step, shape[0] - start)
-        yield start // array.voxel_size[0], array.read(Roi(begin, shape))
+def blocks(array: Array, edge: int = 128) -> Iterator[Roi]:
+    """An array in blocks of `edge` voxels, the last of each axis cut to size."""
+    for start in product(*(range(0, n, edge) for n in array.shape)):
+        shape = Coordinate(min(edge, n - s) for s, n in zip(start, array.shape, strict=True))
+        yield Roi(array.offset + Coordinate(start) * array.voxel_size, shape * array.voxel_size)
 
 
 def _spatial(data: np.ndarray[Any, Any], dims: int) -> np.ndarray[Any, Any]:
@@ -191,6 +204,16 @@ def _spatial(data: np.ndarray[Any, Any], dims: int) -> np.ndarray[Any, Any]:
 
 def _divides(one: Coordinate, other: Coordinate) -> bool:
     return all(max(a, b) % min(a, b) == 0 for a, b in zip(one, other, strict=True))
+
+
+def _check_directions(raw: Array, array: Array) -> None:
+    """Files that count an axis downwards call it -x; others do not say."""
+    for ours, theirs in zip(array.axis_names, raw.axis_names, strict=True):
+        if ours.lstrip("-") == theirs.lstrip("-") and ours != theirs:
+            raise InputError(
+                f"{array.name} runs along {ours}, {raw.name} along {theirs}: flip one of them, or "
+                f"set axes if their voxels do lie above each other"
+            )
 
 
 def _check_aligned(raw: Array, array: Array) -> None:

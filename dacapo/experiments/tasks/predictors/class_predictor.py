@@ -44,8 +44,8 @@ class ClassPredictor(Predictor):
     def encode(self, labels: Labels) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
         return self.groups.encode(labels)
 
-    def present(self, labels: Labels) -> list[bool]:
-        return self.groups.present(labels)
+    def class_masks(self, labels: Labels) -> list[Labels]:
+        return self.groups.class_masks(labels)
 
     def create_target(self, gt: Tensor, voxel_size: Coordinate | None = None) -> Tensor:
         return self.groups.members(gt).float()

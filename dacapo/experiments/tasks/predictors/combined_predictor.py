@@ -74,8 +74,8 @@ class CombinedPredictor(Predictor):
         found = (part.unknown_in(shape, voxel_size) for part in self.parts.values())
         return next((text for text in found if text), "")
 
-    def present(self, labels: Labels) -> list[bool]:
-        return self._first.present(labels)
+    def class_masks(self, labels: Labels) -> list[Labels]:
+        return self._first.class_masks(labels)
 
     def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
         regions = [p.gt_region_for_roi(roi, voxel_size) for p in self.parts.values()]

@@ -112,8 +112,8 @@ class DistancePredictor(Predictor):
             )
         return ""
 
-    def present(self, labels: Labels) -> list[bool]:
-        return self.groups.present(labels)
+    def class_masks(self, labels: Labels) -> list[Labels]:
+        return self.groups.class_masks(labels)
 
     def _steps(self, voxel_size: Coordinate) -> list[float]:
         """A voxel's edges in scales; a step to another section is too far where flat."""

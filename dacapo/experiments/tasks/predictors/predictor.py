@@ -99,9 +99,9 @@ class Predictor(ABC):
         """
         return ""
 
-    def present(self, labels: Labels) -> list[bool]:
-        """Which of `classes` these labels, as they stand in a file, hold."""
-        return [False] * len(self.classes)
+    def class_masks(self, labels: Labels) -> list[Labels]:
+        """For each of `classes` where these labels, as they stand in a file, are of it."""
+        return [np.zeros(labels.shape, np.bool_) for _ in self.classes]
 
 
 def whole(gt: Tensor, region: tuple[slice, ...] | None) -> tuple[slice, ...]:

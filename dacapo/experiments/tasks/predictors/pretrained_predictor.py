@@ -82,8 +82,8 @@ class PretrainedPredictor(Predictor):
     def unknown_in(self, shape: Coordinate, voxel_size: Coordinate) -> str:
         return self.predictor.unknown_in(shape, voxel_size)
 
-    def present(self, labels: Labels) -> list[bool]:
-        return self.predictor.present(labels)
+    def class_masks(self, labels: Labels) -> list[Labels]:
+        return self.predictor.class_masks(labels)
 
     def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
         return self.predictor.gt_region_for_roi(roi, voxel_size)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from funlib.geometry import Coordinate
 
@@ -21,6 +22,7 @@ class Sample:
     Attributes:
         raw: (C, *spatial) float32, mostly in 0 to 1.
         gt, mask: (*spatial), int32 and uint8.
+        weight: (*spatial) float32, factor of the loss; None: 1.
         raw_voxel_size, gt_voxel_size: in world units.
         margin: read on each side for the augmentations that need it, in world units.
     """
@@ -31,6 +33,19 @@ class Sample:
     raw_voxel_size: Coordinate
     gt_voxel_size: Coordinate
     margin: Coordinate
+    weight: Tensor | None = None
+
+    def moved(
+        self, move: Callable[[Tensor, Coordinate], Tensor], margin: Coordinate | None = None
+    ) -> Sample:
+        """The sample with raw and all labels moved alike; `move` gets each with its voxel size."""
+        labels: dict[str, Any] = {
+            key: move(value, self.gt_voxel_size)
+            for key in ("gt", "mask", "weight")
+            if (value := getattr(self, key)) is not None
+        }
+        raw = move(self.raw, self.raw_voxel_size)
+        return replace(self, raw=raw, margin=self.margin if margin is None else margin, **labels)
 
 
 class Stage(IntEnum):

@@ -105,27 +105,25 @@ class Elastic(Augment):
             size = [n * v for n, v in zip(volume.shape[-dims:], voxel_size, strict=True)]
             return resample(volume, at, size, interpolate)
 
-        labels = torch.stack([sample.gt, sample.mask]).float()
-        gt, mask = moved(labels, sample.gt_voxel_size, interpolate=False)
+        labels = [sample.gt, sample.mask, *([] if sample.weight is None else [sample.weight])]
+        gt, mask, *weight = moved(
+            torch.stack([t.float() for t in labels]), sample.gt_voxel_size, interpolate=False
+        )
         mask = mask.to(sample.mask.dtype)
         return replace(
             sample,
             raw=moved(sample.raw, sample.raw_voxel_size, interpolate=True),
             gt=gt.to(sample.gt.dtype) * (mask != 0),
             mask=mask,
+            weight=weight[0] if weight else None,
             margin=sample.margin * 0,
         )
 
     def leave(self, sample: Sample) -> Sample:
-        inner = [
-            _without_margin(t, voxel_size, sample.margin)
-            for t, voxel_size in (
-                (sample.raw, sample.raw_voxel_size),
-                (sample.gt, sample.gt_voxel_size),
-                (sample.mask, sample.gt_voxel_size),
-            )
-        ]
-        return replace(sample, raw=inner[0], gt=inner[1], mask=inner[2], margin=sample.margin * 0)
+        return sample.moved(
+            lambda volume, voxel_size: _without_margin(volume, voxel_size, sample.margin),
+            sample.margin * 0,
+        )
 
 
 def _without_margin(volume: Tensor, voxel_size: Coordinate, margin: Coordinate) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dacapo.config import config
@@ -30,5 +30,4 @@ class Mirror(Augment):
     def change(self, sample: Sample, rng: np.random.Generator) -> Sample:
         dims = sample.gt.ndim
         axes = [axis - dims for axis in range(dims) if rng.random() < 0.5]
-        raw, gt, mask = (t.flip(axes) for t in (sample.raw, sample.gt, sample.mask))
-        return replace(sample, raw=raw, gt=gt, mask=mask)
+        return sample.moved(lambda volume, _: volume.flip(axes))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dacapo.config import config
@@ -11,6 +11,8 @@ from dacapo.experiments.trainers.augments.augment_config import AugmentConfig
 
 if TYPE_CHECKING:
     import numpy as np
+    from funlib.geometry import Coordinate
+    from torch import Tensor
 
 
 @config("trainer/augments")
@@ -33,11 +35,12 @@ class Transpose(Augment):
         for group in _alike(sample):
             for axis, other in zip(group, rng.permutation(group), strict=True):
                 order[axis] = int(other)
-        channels = sample.raw.ndim - dims
-        raw = sample.raw.permute(*range(channels), *(channels + axis for axis in order))
-        return replace(
-            sample, raw=raw, gt=sample.gt.permute(order), mask=sample.mask.permute(order)
-        )
+
+        def permuted(volume: Tensor, _: Coordinate) -> Tensor:
+            channels = volume.ndim - dims
+            return volume.permute(*range(channels), *(channels + axis for axis in order))
+
+        return sample.moved(permuted)
 
 
 def _alike(sample: Sample) -> list[list[int]]:

@@ -1,0 +1,116 @@
+"""What files say of the grid of an array, put into one order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dacapo.errors import InputError
+
+SPATIAL = "zyx"
+_TIME = ("t", "time")
+_CHANNEL = ("c", "channel", "channels", "s", "sample", "rgb")
+
+
+@dataclass(kw_only=True)
+class Metadata:
+    """The grid of an array in the file's own units; None where the file is silent.
+
+    Attributes:
+        voxel_size, offset: one number for each spatial axis, in the order of the array's axes.
+        unit: one for all spatial axes, or one for each.
+        axis_names: of all axes of the array, or of the spatial ones alone, which then come last.
+            `-x` is an axis that the file counts downwards.
+        centred: the offset is the centre of the first voxel, not its corner.
+        class_names: of label ids.
+    """
+
+    voxel_size: Sequence[float] | None = None
+    offset: Sequence[float] | None = None
+    unit: Sequence[str] | None = None
+    axis_names: Sequence[str] | None = None
+    centred: bool = False
+    class_names: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Which axes of a source are channels, time and space.
+
+    Attributes:
+        channel, spatial: positions in the source; spatial ones in the order z, y, x.
+        time: positions in the source.
+        names: of the spatial axes.
+        order: of the spatial axes in the file, as positions in `names`.
+    """
+
+    channel: tuple[int, ...]
+    time: tuple[int, ...]
+    spatial: tuple[int, ...]
+    names: tuple[str, ...]
+    order: tuple[int, ...]
+
+
+def sort_axes(
+    names: Sequence[str] | None, shape: Sequence[int], dims: int | None, who: str
+) -> Axes:
+    """Sort the axes of an array by their names.
+
+    Args:
+        names: see `Metadata`; None: z, y, x come last.
+        dims: number of spatial axes where a voxel size tells it.
+
+    Raises:
+        InputError: names that do not fit the shape, a name twice, no spatial axis.
+    """
+    num = len(shape)
+    if names is None:
+        dims = min(dims or num, 3)
+        names = list(SPATIAL[-dims:])
+    plain = [str(n).strip().lower() for n in names]
+    if len(plain) < num:  # those of the spatial axes alone
+        plain = ["c"] * (num - len(plain)) + plain
+    if len(plain) != num:
+        raise InputError(f"{who}: axes {list(names)} do not fit the shape {tuple(shape)}; set axes")
+    channel, time, spatial = [], [], []
+    for at, name in enumerate(plain):
+        if name in _TIME:
+            time.append(at)
+        elif name in _CHANNEL or name.endswith("^"):
+            channel.append(at)
+        else:
+            spatial.append(at)
+    found = [plain[at] for at in spatial]
+    letters = [n.lstrip("-") for n in found]
+    if len(set(letters)) < len(letters) or not 2 <= len(letters) <= 3:
+        raise InputError(
+            f"{who}: {found} are the spatial axes of shape {tuple(shape)}: 2D and 3D arrays are "
+            f"supported; set axes, like axes=zyx or axes=tczyx"
+        )
+    ranked = sorted(range(len(letters)), key=lambda i: (SPATIAL + letters[i]).index(letters[i]))
+    if not set(letters) <= set(SPATIAL):
+        ranked = list(range(len(letters)))  # names of their own: as they come
+    return Axes(
+        tuple(channel),
+        tuple(time),
+        tuple(spatial[i] for i in ranked),
+        tuple(found[i] for i in ranked),
+        tuple(ranked),
+    )
+
+
+def attributes_metadata(attributes: Mapping[str, Any]) -> Metadata:
+    """The plain convention: `voxel_size` (or `resolution`), `offset`, `units`, `axis_names`."""
+    size = attributes.get("voxel_size", attributes.get("resolution"))
+    unit = attributes.get("units", attributes.get("unit"))
+    names = attributes.get("axis_names")
+    offset = attributes.get("offset")
+    classes = attributes.get("class_names")
+    return Metadata(
+        voxel_size=None if size is None else [float(v) for v in size],
+        offset=None if offset is None else [float(v) for v in offset],
+        unit=None if unit is None else [unit] if isinstance(unit, str) else [str(u) for u in unit],
+        axis_names=None if names is None else [str(n) for n in names],
+        class_names={} if classes is None else {i: str(n) for i, n in enumerate(classes, start=1)},
+    )

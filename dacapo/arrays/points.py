@@ -1,0 +1,39 @@
+"""Points in a CSV file with a column for each axis."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dacapo.arrays.units import scale_of
+from dacapo.errors import InputError
+
+
+def read_points(
+    path: Path, axes: Sequence[str], unit: str, key: str
+) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+    """(N, axes) in world units.
+
+    Args:
+        axes: the names of the columns.
+        unit: of the numbers.
+        key: the config key that holds `path`, for messages.
+    """
+    axes = [a.lstrip("-") for a in axes]
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+        points = np.array([[float(row[axis]) for axis in axes] for row in rows])
+    except KeyError as error:
+        raise InputError(f"{key}={path}: no column {error}; needed are {', '.join(axes)}") from None
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise InputError(f"{key}={path}: {error}") from error
+    if not len(points) or not np.isfinite(points).all():
+        raise InputError(f"{key}={path}: {len(points)} points, all must be finite")
+    world: np.ndarray[tuple[int, int], np.dtype[np.int64]] = np.rint(
+        points * scale_of(unit, key)
+    ).astype(np.int64)
+    return world

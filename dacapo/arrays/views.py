@@ -1,0 +1,409 @@
+"""Arrays made of arrays. Nothing is computed before a region is read, and then only there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from math import ceil, floor
+from typing import Any
+
+import numpy as np
+from funlib.geometry import Coordinate, Roi
+
+from dacapo.arrays.array import Array, Source, full_index
+from dacapo.arrays.units import from_world, is_pixel
+from dacapo.errors import InputError
+
+Voxels = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class _Lazy:
+    """Voxels that are computed from a block: begin and shape of its spatial axes."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    dims: int
+    read: Callable[[Coordinate, Coordinate], Voxels]
+
+    def __getitem__(self, index: tuple[Any, ...]) -> Voxels:
+        block = full_index(index, self.shape)
+        channels, spatial = block[: -self.dims], block[-self.dims :]
+        begin = Coordinate(s.start for s in spatial)
+        shape = Coordinate(s.stop - s.start for s in spatial)
+        chosen: tuple[Any, ...] = (*channels, ...)
+        voxels: Voxels = self.read(begin, shape)[chosen]
+        return voxels
+
+
+def _lazy(
+    like: Array,
+    roi: Roi,
+    channels: tuple[int, ...],
+    dtype: Any,
+    read: Callable[[Roi], Voxels],
+    voxel_size: Coordinate | None = None,
+) -> Array:
+    """An array of a region whose voxels a function of the region to read computes."""
+    size = voxel_size or like.voxel_size
+    shape = (*channels, *(roi.shape / size))
+    return replace(
+        like,
+        source=_Lazy(
+            shape,
+            np.dtype(dtype),
+            like.dims,
+            lambda begin, shape: read(Roi(roi.offset + begin * size, shape * size)),
+        ),
+        voxel_size=size,
+        offset=roi.offset,
+    )
+
+
+def each(array: Array, change: Callable[[Voxels], Voxels], dtype: Any) -> Array:
+    """A function of the voxels, one by one."""
+    return _lazy(
+        array, array.roi, array.channel_shape, dtype,
+        lambda roi: change(array.read(roi)).astype(dtype, copy=False),
+    )  # fmt: skip
+
+
+def select(array: Array, channels: Sequence[int]) -> Array:
+    """Some channels of an array with one channel axis; only they are read."""
+    if len(array.channel_shape) != 1:
+        raise InputError(
+            f"{array.name}: channels={list(channels)}, but its axes before space are "
+            f"{array.channel_shape}; one channel axis is expected"
+        )
+    num = array.channel_shape[0]
+    if not channels or not all(0 <= c < num for c in channels):
+        raise InputError(f"{array.name}: channels={list(channels)} must be of 0 to {num - 1}")
+    return replace(array, source=_Channels(array.source, tuple(channels)))
+
+
+@dataclass(frozen=True)
+class _Channels:
+    """Some entries of the first axis of a source."""
+
+    source: Source
+    channels: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.channels), *self.source.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.source.dtype
+
+    def __getitem__(self, index: tuple[Any, ...]) -> Voxels:
+        wanted, *inner = full_index(index, self.shape)
+        parts = [self.source[(slice(c, c + 1), *inner)] for c in self.channels[wanted]]
+        return np.concatenate([np.asarray(p) for p in parts])
+
+
+def clip(array: Array, low: float, high: float) -> Array:
+    """Values below `low` become `low`, above `high` become `high`."""
+    dtype = array.dtype
+    if dtype.kind in "iu":  # bounds beyond the type's range change nothing
+        info = np.iinfo(dtype)
+        low, high = max(ceil(low), info.min), min(floor(high), info.max)
+    return each(array, lambda v: np.clip(v, low, high), dtype)
+
+
+def rescale(array: Array, low: float, high: float) -> Array:
+    """float32 where `low` becomes 0 and `high` becomes 1."""
+    scale = np.float32(1 / (high - low))
+    return each(array, lambda v: (v.astype(np.float32) - np.float32(low)) * scale, np.float32)
+
+
+def binarize(array: Array, ids: Sequence[int] | None = None) -> Array:
+    """1 for the given ids (None: for all but 0), else 0."""
+    if ids is None:
+        return each(array, lambda v: v != 0, np.uint8)
+    wanted = np.array(sorted(ids))
+    return each(array, lambda v: _is_in(v, wanted), np.uint8)
+
+
+def known(array: Array, unknown: Sequence[int]) -> Array:
+    """The mask of annotation: 0 for the given ids, else 1."""
+    ids = np.array(sorted(unknown))
+    return each(array, lambda v: ~_is_in(v, ids), np.uint8)
+
+
+def _is_in(values: Voxels, ids: Voxels) -> Voxels:
+    """Exact for ids beyond 2^53, where numpy's mix of signed and unsigned turns to floats."""
+    found = np.zeros(values.shape, np.bool_)
+    for i in ids.tolist():
+        found |= values == i
+    return found
+
+
+def relabel(array: Array, new: Mapping[int, int]) -> Array:
+    """Other ids for some; the others stay."""
+    largest = max([*new.values(), 0])
+    dtype = np.promote_types(array.dtype, np.min_scalar_type(largest))
+    if dtype.kind not in "iu":
+        raise InputError(f"{array.name}: relabel needs integers, its voxels are {array.dtype}")
+    if min([*new.values(), 0]) < 0:
+        raise InputError(f"{array.name}: relabel={dict(new)}: ids must not be negative")
+
+    def change(values: Voxels) -> Voxels:
+        out = values.astype(dtype)
+        for old, i in new.items():
+            out[values == old] = i
+        return out
+
+    return each(array, change, dtype)
+
+
+def group(array: Array, groups: Mapping[str, Sequence[int]]) -> Array:
+    """Ids 1, 2... for the ids of each group in turn, 0 for all others."""
+    ids = [i for members in groups.values() for i in members]
+    if len(set(ids)) < len(ids):
+        raise InputError(f"{array.name}: groups={dict(groups)} name an id twice")
+
+    def change(values: Voxels) -> Voxels:
+        out = np.zeros(values.shape, np.uint16)
+        for number, members in enumerate(groups.values(), start=1):
+            out[_is_in(values, np.array(sorted(members)))] = number
+        return out
+
+    made = each(array, change, np.uint16)
+    return replace(made, class_names=dict(enumerate(groups, start=1)))
+
+
+def pad(array: Array, size: Coordinate, value: float = 0) -> Array:
+    """Voxels of one value around an array.
+
+    Args:
+        size: on each side, in world units, whole voxels.
+    """
+    if any(s % v or s < 0 for s, v in zip(size, array.voxel_size, strict=True)):
+        raise InputError(
+            f"{array.name}: pad={from_world(size, array.unit)} {array.unit} must be whole voxels "
+            f"of {from_world(array.voxel_size, array.unit)}"
+        )
+    roi = array.roi.grow(size, size)
+
+    def read(wanted: Roi) -> Voxels:
+        if value == 0:
+            return array.read(wanted, beyond="zero")
+        out = np.full((*array.channel_shape, *(wanted.shape / array.voxel_size)), value,
+                      array.dtype)  # fmt: skip
+        inner = wanted.intersect(array.roi)
+        if not inner.empty:
+            begin = (inner.offset - wanted.offset) / array.voxel_size
+            place: tuple[Any, ...] = tuple(
+                slice(b, b + s) for b, s in zip(begin, inner.shape / array.voxel_size, strict=True)
+            )
+            out[(..., *place)] = array.read(inner)
+        return out
+
+    return _lazy(array, roi, array.channel_shape, array.dtype, read)
+
+
+def constant(like: Array, value: float, dtype: Any = np.uint8) -> Array:
+    """One value in every voxel of an array's region."""
+    kept = np.dtype(dtype)
+    if np.array(value).astype(kept) != value:
+        kept = np.dtype(np.float32)
+    return _lazy(like, like.roi, (), kept,
+                 lambda roi: np.full(roi.shape / like.voxel_size, value, kept))  # fmt: skip
+
+
+def concat(arrays: Sequence[Array]) -> Array:
+    """The channels of all, one after the other, where all have voxels."""
+    roi = _common(arrays)
+    dtype = np.result_type(*(a.dtype for a in arrays))
+    nums = [int(np.prod(a.channel_shape)) for a in arrays]
+
+    def read(wanted: Roi) -> Voxels:
+        shape = wanted.shape / arrays[0].voxel_size
+        parts = [a.read(wanted).reshape(n, *shape) for a, n in zip(arrays, nums, strict=True)]
+        return np.concatenate(parts).astype(dtype, copy=False)
+
+    return _lazy(arrays[0], roi, (sum(nums),), dtype, read)
+
+
+def add(arrays: Sequence[Array]) -> Array:
+    """The sum, where all have voxels; integers become wide enough not to wrap around."""
+    roi = _common(arrays)
+    channels = _same_channels(arrays)
+    kinds = {a.dtype.kind for a in arrays}
+    dtype = np.dtype(np.float32 if "f" in kinds else np.int64)
+    if kinds <= set("ub"):
+        bits = max(a.dtype.itemsize for a in arrays)
+        dtype = np.dtype(f"u{min(2 * bits, 8)}")
+    return _lazy(
+        arrays[0], roi, channels, dtype,
+        lambda wanted: reduce(np.add, (a.read(wanted).astype(dtype) for a in arrays)),
+    )  # fmt: skip
+
+
+def any_of(arrays: Sequence[Array]) -> Array:
+    """1 where one of them is not 0, where all have voxels."""
+    roi = _common(arrays)
+    channels = _same_channels(arrays)
+    return _lazy(
+        arrays[0], roi, channels, np.uint8,
+        lambda wanted: reduce(
+            np.logical_or, (a.read(wanted) != 0 for a in arrays)
+        ).astype(np.uint8),
+    )  # fmt: skip
+
+
+def merge_instances(arrays: Sequence[Array]) -> Array:
+    """All objects of several arrays, none with the id of another, where all have voxels.
+
+    Where objects lie above each other, the first array wins. Object i of array k of n becomes
+    (i - 1) n + k + 1, so ids are the same wherever one reads.
+    """
+    roi = _common(arrays)
+    channels = _same_channels(arrays)
+    num = len(arrays)
+    for array in arrays:
+        if array.dtype.kind not in "iub":
+            raise InputError(f"{array.name}: merge needs integers, its voxels are {array.dtype}")
+    most = (2**64 - 1 - num) // num
+
+    def read(wanted: Roi) -> Voxels:
+        out = np.zeros((*channels, *(wanted.shape / arrays[0].voxel_size)), np.uint64)
+        for k, array in enumerate(arrays):
+            labels = array.read(wanted)
+            if labels.dtype.kind == "i" and labels.size and labels.min() < 0:
+                raise InputError(f"{array.name}: label {labels.min()} is negative")
+            ids = labels.astype(np.uint64)
+            if ids.size and int(ids.max()) > most:
+                raise InputError(
+                    f"{array.name}: label {ids.max()} is too large to merge {num} arrays: relabel "
+                    f"them first"
+                )
+            new = (ids - np.uint64(1)) * np.uint64(num) + np.uint64(k + 1)
+            np.copyto(out, new, where=(out == 0) & (ids != 0))
+        return out
+
+    return _lazy(arrays[0], roi, channels, np.uint64, read)
+
+
+def resample(array: Array, voxel_size: Coordinate, interpolate: bool) -> Array:
+    """Another voxel size, with the same corner.
+
+    Coarser voxels take the mean of what they cover and finer ones interpolate linearly between
+    centres; without interpolation each takes the value at its centre (of the lower voxel where
+    that lies on a border). The region keeps the whole voxels that fit.
+
+    Args:
+        voxel_size: in world units.
+        interpolate: whether a value between two voxels' values means something.
+    """
+    if voxel_size == array.voxel_size:
+        return array
+    shape = array.roi.shape // voxel_size
+    if min(shape) < 1:
+        raise InputError(
+            f"{array.name}: a voxel of {from_world(voxel_size, array.unit)} {array.unit} is larger "
+            f"than {array.extent()}"
+        )
+    roi = Roi(array.offset, shape * voxel_size)
+    dtype = np.dtype(np.float32) if interpolate else array.dtype
+
+    def read(wanted: Roi) -> Voxels:
+        grids = [
+            _weights(b, b + s, new, old, n, interpolate)
+            for b, s, new, old, n in zip(
+                (wanted.offset - array.offset) / voxel_size, wanted.shape / voxel_size,
+                voxel_size, array.voxel_size, array.shape, strict=True,
+            )
+        ]  # fmt: skip
+        begin = Coordinate(g.begin for g in grids)
+        size = Coordinate(g.length for g in grids)
+        block = Roi(array.offset + begin * array.voxel_size, size * array.voxel_size)
+        out = array.read(block)
+        for axis, grid in enumerate(grids, start=-array.dims):
+            if interpolate:
+                moved = np.moveaxis(out.astype(np.float32, copy=False), axis, -1)
+                out = np.moveaxis(moved @ grid.matrix, -1, axis)
+            else:
+                out = out.take(grid.nearest, axis=axis)
+        return out.astype(dtype, copy=False)
+
+    return _lazy(array, roi, array.channel_shape, dtype, read, voxel_size)
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """How voxels `begin` and on of the old grid make those of the new one, along one axis."""
+
+    begin: int
+    length: int
+    matrix: Voxels
+    nearest: Voxels
+
+
+def _weights(first: int, last: int, new: int, old: int, num: int, interpolate: bool) -> _Grid:
+    """Weights (old, new), or for each new voxel the old one at its centre.
+
+    Args:
+        first, last: new voxels, half-open.
+        new, old: sizes of the voxels.
+        num: of old voxels.
+    """
+    at = np.arange(first, last)
+    if not interpolate:
+        # The centre lies at (2 at + 1) new / 2; on a border the lower voxel is taken.
+        index = ((2 * at + 1) * new - 1) // (2 * old)
+        return _Grid(int(index[0]), int(index[-1] - index[0]) + 1, index, index - index[0])
+    if new >= old:
+        low, high = at * new, (at + 1) * new
+        begin, end = int(low[0] // old), -int(-high[-1] // old)
+        edges = np.arange(begin, end)[:, None] * old
+        cover = np.minimum(edges + old, high) - np.maximum(edges, low)
+        matrix = np.clip(cover, 0, None) / new
+    else:
+        place = ((2 * at + 1) * new - old) / (2 * old)  # in old voxels, between their centres
+        place = np.clip(place, 0, num - 1)
+        left = np.minimum(np.floor(place).astype(int), max(num - 2, 0))
+        begin, end = int(left[0]), min(int(left[-1]) + 2, num)
+        rows = np.arange(begin, end)[:, None]
+        matrix = np.clip(1 - np.abs(place - rows), 0, None)
+    return _Grid(begin, end - begin, matrix.astype(np.float32), at)
+
+
+def _check_grids(arrays: Sequence[Array]) -> None:
+    first = arrays[0]
+    for array in arrays[1:]:
+        shift = array.offset - first.offset
+        if array.voxel_size != first.voxel_size or any(
+            s % v for s, v in zip(shift, first.voxel_size, strict=True)
+        ):
+            raise InputError(
+                f"{array.name} and {first.name} lie on different grids: voxels of "
+                f"{from_world(array.voxel_size, array.unit)} {array.unit} from "
+                f"{from_world(array.offset, array.unit)}, and of "
+                f"{from_world(first.voxel_size, first.unit)} {first.unit} from "
+                f"{from_world(first.offset, first.unit)}; resample one of them"
+            )
+        if is_pixel(array.unit) != is_pixel(first.unit):
+            raise InputError(f"{array.name} and {first.name} have units {array.unit}, {first.unit}")
+
+
+def _common(arrays: Sequence[Array]) -> Roi:
+    """The region that all have."""
+    _check_grids(arrays)
+    roi = reduce(Roi.intersect, (a.roi for a in arrays))
+    if roi.empty:
+        places = "; ".join(f"{a.name} {a.extent()}" for a in arrays)
+        raise InputError(f"arrays to join have no region in common: {places}")
+    return roi
+
+
+def _same_channels(arrays: Sequence[Array]) -> tuple[int, ...]:
+    for array in arrays:
+        if array.channel_shape != arrays[0].channel_shape:
+            raise InputError(
+                f"{array.name} and {arrays[0].name} have channels {array.channel_shape} and "
+                f"{arrays[0].channel_shape}: they must be equal"
+            )
+    return arrays[0].channel_shape

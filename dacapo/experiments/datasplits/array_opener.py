@@ -1,0 +1,152 @@
+"""From the texts in a config to arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from funlib.geometry import Coordinate, Roi
+
+from dacapo.arrays import Array, Reading, open_array, views
+from dacapo.arrays.units import from_world, scale_of, to_world
+from dacapo.errors import InputError
+from dacapo.experiments import arraytypes
+from dacapo.experiments.datasplits.volume_config import ArrayConfig, Meaning, RegionConfig
+
+_TYPES: dict[Meaning, type[arraytypes.ArrayType]] = {
+    Meaning.intensities: arraytypes.IntensitiesArray,
+    Meaning.annotations: arraytypes.AnnotationArray,
+    Meaning.binary: arraytypes.BinaryArray,
+    Meaning.mask: arraytypes.MaskArray,
+    Meaning.distances: arraytypes.DistanceArray,
+    Meaning.embedding: arraytypes.EmbeddingArray,
+    Meaning.probabilities: arraytypes.ProbabilityArray,
+}
+_JOINS: dict[str, Callable[[Sequence[Array]], Array]] = {
+    "concat": views.concat,
+    "sum": views.add,
+    "any_of": views.any_of,
+    "merge": views.merge_instances,
+}
+
+
+class ArrayOpener:
+    """Opens files and builds named arrays, each once.
+
+    Args:
+        arrays: name -> how it is made.
+        grid: voxel_size, offset, unit and level for every file, where given.
+        key: of `arrays`, for messages.
+    """
+
+    def __init__(
+        self, arrays: Mapping[str, ArrayConfig], grid: Mapping[str, Any], reading: Reading, key: str
+    ) -> None:
+        self._arrays, self._grid, self._reading, self._key = arrays, dict(grid), reading, key
+        self._opened: dict[tuple[str, Meaning], Array] = {}
+        for name, array in arrays.items():
+            array.check(f"{key}.{name}")
+
+    def open(self, what: str, key: str, meaning: Meaning, within: tuple[str, ...] = ()) -> Array:
+        """An array by its name or by its path.
+
+        Args:
+            key: that holds `what`, for messages.
+            meaning: from where it is used.
+            within: the names that are being built.
+        """
+        found = self._opened.get((what, meaning))
+        if found is None:
+            if what in within:
+                raise InputError(f"{key}={what}: {' -> '.join([*within, what])} is a circle")
+            if what in self._arrays:
+                found = self._build(what, meaning, (*within, what))
+            else:
+                found = open_array(what, key=key, reading=self._reading, **self._grid)
+            self._opened[what, meaning] = found
+        return found
+
+    def _build(self, name: str, meaning: Meaning, within: tuple[str, ...]) -> Array:
+        config, key = self._arrays[name], f"{self._key}.{name}"
+        meaning = config.meaning or meaning
+        array = self._origin(config, key, meaning, within)
+        unit = array.unit
+        if config.channels is not None:
+            array = views.select(array, config.channels)
+        if config.region is not None:
+            array = in_region(array, config.region, f"{key}.region")
+        if config.resample is not None:
+            size = to_world(config.resample, unit, config.resample, f"{key}.resample")
+            _check_axes(size, array, f"{key}.resample")
+            array = views.resample(array, size, _TYPES[meaning].interpolatable)
+        if config.clip is not None:
+            array = views.clip(array, config.clip[0], config.clip[1])
+        if config.relabel:
+            array = views.relabel(array, config.relabel)
+        if config.groups:
+            array = views.group(array, config.groups)
+        if config.ids is not None:
+            array = views.binarize(array, config.ids or None)
+        if config.unknown_ids is not None:
+            array = views.known(array, config.unknown_ids)
+        if config.pad is not None:
+            size = to_world(config.pad, unit, from_world(array.voxel_size, unit), f"{key}.pad")
+            _check_axes(size, array, f"{key}.pad")
+            array = views.pad(array, size, config.pad_value)
+        return replace(array, name=f"{key} ({array.name})")
+
+    def _origin(
+        self, config: ArrayConfig, key: str, meaning: Meaning, within: tuple[str, ...]
+    ) -> Array:
+        if config.constant is not None and config.like is not None:
+            like = self.open(config.like, f"{key}.like", meaning, within)
+            return views.constant(like, config.constant)
+        for name, join in _JOINS.items():
+            parts = getattr(config, name)
+            if parts is not None:
+                if len(parts) < 1:
+                    raise InputError(f"{key}.{name} is empty: give at least one array or file")
+                return join([self.open(p, f"{key}.{name}", meaning, within) for p in parts])
+        assert config.open is not None
+        if config.open in self._arrays:
+            return self.open(config.open, f"{key}.open", meaning, within)
+        own = {k: getattr(config, k) for k in ("voxel_size", "offset", "unit", "level")}
+        grid = {**self._grid, **{k: v for k, v in own.items() if v is not None}}
+        return open_array(
+            config.open, key=f"{key}.open", reading=self._reading,
+            axes=config.axes, time=config.time, **grid,
+        )  # fmt: skip
+
+
+def in_region(array: Array, region: RegionConfig, key: str) -> Array:
+    """The part of an array between the bounds that are given."""
+    scale = scale_of(array.unit, key)
+    begin, end = list(array.roi.begin), list(array.roi.end)
+    for at, axis in enumerate("zyx", start=-3):
+        bounds = getattr(region, axis)
+        if bounds is None:
+            continue
+        if -at > array.dims or len(bounds) != 2 or bounds[0] >= bounds[1]:
+            raise InputError(
+                f"{key}.{axis}={bounds}: give [begin, end] in {array.unit} along one of the "
+                f"{array.dims} axes of {array.name}"
+            )
+        first, last, step = begin[at], end[at], array.voxel_size[at]
+        begin[at], end[at] = to_world(bounds, array.unit, [step / scale] * 2, f"{key}.{axis}")
+        for value in (begin[at], end[at]):
+            if not first <= value <= last or (value - first) % step:
+                nearest = min(max(first + round((value - first) / step) * step, first), last)
+                raise InputError(
+                    f"{key}.{axis}={bounds}: a region begins and ends on voxel borders inside the "
+                    f"volume, {first / scale} to {last / scale} {array.unit} in steps of "
+                    f"{step / scale}; nearest to {value / scale} is {nearest / scale}"
+                )
+    return array.crop(Roi(begin, [e - b for b, e in zip(begin, end, strict=True)]))
+
+
+def _check_axes(size: Coordinate, array: Array, key: str) -> None:
+    if size.dims != array.dims or min(size) < 0:
+        raise InputError(
+            f"{key}={from_world(size, array.unit)}: give one size for each of the {array.dims} axes"
+        )

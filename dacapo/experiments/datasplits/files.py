@@ -1,0 +1,205 @@
+"""What all datasplits of files have in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dacapo.config import config, not_identity
+from dacapo.errors import InputError
+from dacapo.experiments.datasplits.datasplit_config import DataSplitConfig
+from dacapo.experiments.datasplits.volume_config import (
+    ArrayConfig,
+    Meaning,
+    Normalize,
+    VolumeConfig,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from dacapo.arrays import Array
+    from dacapo.experiments.datasplits.array_opener import ArrayOpener
+    from dacapo.experiments.datasplits.datasets import Dataset
+    from dacapo.experiments.datasplits.datasets.dataset import Level
+    from dacapo.experiments.datasplits.datasplit import DataSplit
+    from dacapo.ops.run_length import Skeletons
+
+PARTS = ("train", "validate", "test")
+Volumes = Mapping[str, Mapping[str, VolumeConfig]]
+
+
+@config(None)
+@dataclass(kw_only=True)
+class FilesDataSplitConfig(DataSplitConfig):
+    """Volumes in files: how they are read."""
+
+    raw: str | None = None
+    """For every volume that gives none of its own."""
+    gt: str | None = None
+    """For every volume that gives none of its own."""
+    mask: str | None = None
+    """For every volume that gives none of its own."""
+    weight: str | None = None
+    """For every volume that gives none of its own."""
+    arrays: dict[str, ArrayConfig] = field(default_factory=dict)
+    """Name -> an array made of files or of other arrays; volumes name it where they name a file."""
+    voxel_size: list[float] | None = None
+    """Instead of what the files say, an axis (z, y, x)."""
+    offset: list[float] | None = None
+    """Corner of the first voxel, instead of what the files say."""
+    unit: str | None = None
+    """Of voxel size, offset and regions, instead of what the files say: nm, um, pixel..."""
+    level: list[float] | None = None
+    """The voxel size of the level to open of every pyramid (default: the finest)."""
+    normalize: Normalize = Normalize.range
+    """Which raw values of the whole volume become 0 and 1. range: 0 and 255 of 8 bits, else the
+    lowest and the highest. percentile: those of `percentiles`. zscore: mean and mean + sd."""
+    percentiles: list[float] = field(default_factory=lambda: [0.5, 99.5])
+    """For normalize=percentile."""
+    intensity_range: list[float] | None = None
+    """Raw values that become 0 and 1, instead of normalize."""
+    ignore_label: int | None = None
+    """Labels of this id are not annotated."""
+    may_overlap: list[str] = field(default_factory=list)
+    """Pairs of volumes, like left+right, whose labels may overlap or touch across the splits."""
+    in_memory_mib: int = not_identity(2048)
+    """Memory for arrays that are read once and kept; those beyond it stay on the disk."""
+    cache_mib: int = not_identity(512)
+    """Memory for decoded chunks of arrays on the disk."""
+    timeout: float = not_identity(60.0)
+    """Seconds to wait for a remote store."""
+
+    def __post_init__(self) -> None:
+        for key in ("intensity_range", "percentiles"):
+            span = getattr(self, key)
+            if span is not None and (len(span) != 2 or span[0] >= span[1]):
+                raise InputError(f"datasplit.{key}={span}: give the lower and the higher value")
+        if not 0 <= self.percentiles[0] < self.percentiles[1] <= 100:
+            raise InputError(f"datasplit.percentiles={self.percentiles} must lie in 0 to 100")
+        if self.cache_mib < 0 or self.in_memory_mib < 0 or self.timeout <= 0:
+            raise InputError(
+                f"datasplit.cache_mib={self.cache_mib} and "
+                f"datasplit.in_memory_mib={self.in_memory_mib} must not be negative, "
+                f"datasplit.timeout={self.timeout} must be positive"
+            )
+        for pair in self.may_overlap:
+            if len(pair.split("+")) != 2:
+                raise InputError(f"datasplit.may_overlap={pair}: name two volumes, like left+right")
+
+    @abstractmethod
+    def volumes(self, opener: ArrayOpener) -> Volumes:
+        """train, validate and test -> name -> volume."""
+
+    def build(self) -> DataSplit:
+        from dacapo.arrays import Reading
+        from dacapo.experiments.datasplits.array_opener import ArrayOpener
+        from dacapo.experiments.datasplits.datasplit import DataSplit
+
+        grid = {k: getattr(self, k) for k in ("voxel_size", "offset", "unit", "level")}
+        reading = Reading(timeout=self.timeout, cache_mib=self.cache_mib)
+        opener = ArrayOpener(self.arrays, grid, reading, "datasplit.arrays")
+        memory = _Memory(self.in_memory_mib * 2**20)
+        parts = {
+            part: [
+                self._dataset(
+                    f"datasplit.{part}.{name}", name, volume, opener,
+                    _Memory(0) if part == "test" else memory,
+                )
+                for name, volume in volumes.items()
+            ]
+            for part, volumes in self.volumes(opener).items()
+        }  # fmt: skip
+        return DataSplit(
+            parts["train"], parts["validate"], parts.get("test", []),
+            [tuple(pair.split("+")) for pair in self.may_overlap],
+        )  # fmt: skip
+
+    def _dataset(
+        self, key: str, name: str, volume: VolumeConfig, opener: ArrayOpener, memory: _Memory
+    ) -> Dataset:
+        from dacapo.experiments.datasplits.array_opener import in_region
+        from dacapo.experiments.datasplits.datasets import Dataset
+
+        meanings = {
+            "raw": Meaning.intensities,
+            "gt": Meaning.annotations,
+            "mask": Meaning.mask,
+            "weight": Meaning.probabilities,
+        }
+        arrays: dict[str, Array] = {}
+        for what, meaning in meanings.items():
+            path = getattr(volume, what) or getattr(self, what)
+            if path is None and what in ("raw", "gt"):
+                raise InputError(f"{key}.{what} is missing (and datasplit.{what} too)")
+            if path is not None:
+                arrays[what] = opener.open(path, f"{key}.{what}", meaning)
+        if volume.region is not None:
+            arrays["gt"] = in_region(arrays["gt"], volume.region, f"{key}.region")
+        arrays = {what: memory.keep(array) for what, array in arrays.items()}
+        raw, gt = arrays["raw"], arrays["gt"]
+        return Dataset(
+            name,
+            raw,
+            gt,
+            arrays.get("mask"),
+            arrays.get("weight"),
+            self._points(volume, gt, f"{key}.sample_points"),
+            intensity_range=self._range(raw),
+            ignore_label=self.ignore_label,
+            classes=volume.classes,
+            skeletons=self._skeletons(volume, gt, f"{key}.skeletons"),
+            sampling_weight=volume.sampling_weight,
+        )
+
+    def _range(self, raw: Array) -> tuple[Level, Level]:
+        """Raw values that become 0 and 1."""
+        from dacapo.experiments.datasplits.datasets.statistics import check_finite, find_range
+
+        if self.intensity_range is None:
+            low, high = self.percentiles
+            return find_range(raw, self.normalize.value, (low, high))
+        check_finite(raw)
+        low, high = self.intensity_range
+        return low, high
+
+    def _points(
+        self, volume: VolumeConfig, gt: Array, key: str
+    ) -> np.ndarray[tuple[int, int], np.dtype[np.int64]] | None:
+        from pathlib import Path
+
+        from dacapo.arrays.points import read_points
+
+        if volume.sample_points is None:
+            return None
+        return read_points(Path(volume.sample_points), gt.axis_names, gt.unit, key)
+
+    def _skeletons(self, volume: VolumeConfig, gt: Array, key: str) -> Skeletons | None:
+        from pathlib import Path
+
+        from dacapo.arrays.swc import read_swc
+
+        if volume.skeletons is None:
+            return None
+        if gt.dims != 3:
+            raise InputError(f"{key}={volume.skeletons}: skeletons need a volume of three axes")
+        return read_swc(Path(volume.skeletons), gt.unit, key)
+
+
+class _Memory:
+    """Reads arrays into memory while there is room, each once."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+        self._kept: dict[int, tuple[Array, Array]] = {}
+
+    def keep(self, array: Array) -> Array:
+        """The same array, in memory if it fits."""
+        known = self._kept.get(id(array))
+        if known is None:
+            fits = array.nbytes <= self._left
+            self._left -= array.nbytes if fits else 0
+            known = self._kept[id(array)] = array, array.in_memory() if fits else array
+        return known[1]

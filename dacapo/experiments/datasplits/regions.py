@@ -1,0 +1,73 @@
+"""One annotated volume, cut along an axis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dacapo.config import config
+from dacapo.errors import InputError
+from dacapo.experiments.datasplits.files import PARTS, FilesDataSplitConfig, Volumes
+from dacapo.experiments.datasplits.volume_config import Meaning, RegionConfig, VolumeConfig
+
+if TYPE_CHECKING:
+    from dacapo.experiments.datasplits.array_opener import ArrayOpener
+
+
+@config("datasplit")
+@dataclass(kw_only=True)
+class RegionsDataSplitConfig(FilesDataSplitConfig):
+    """One annotated volume, cut along an axis into train, validate and test, with gaps between."""
+
+    axis: str = "z"
+    """z, y or x."""
+    train: float = 0.7
+    """Share of the axis, the gaps aside."""
+    validate: float = 0.3
+    """Share of the axis, the gaps aside."""
+    test: float = 0.0
+    """Share of the axis, the gaps aside."""
+    buffer: float | None = None
+    """Width of the gaps, in the volume's unit (default: 32 voxels)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        shares = [getattr(self, part) for part in PARTS]
+        if min(shares) < 0 or min(shares[:2]) == 0 or abs(sum(shares) - 1) > 1e-6:
+            raise InputError(
+                f"datasplit.train, validate and test are {shares}: shares that add up to 1, the "
+                f"first two positive"
+            )
+        if self.axis not in ("z", "y", "x"):
+            raise InputError(f"datasplit.axis={self.axis}: give z, y or x")
+        for key in ("raw", "gt"):
+            if getattr(self, key) is None:
+                raise InputError(f"datasplit.{key} is missing")
+
+    def volumes(self, opener: ArrayOpener) -> Volumes:
+        from dacapo.arrays.units import scale_of
+
+        assert self.gt is not None, "checked at once"
+        gt = opener.open(self.gt, "datasplit.gt", Meaning.annotations)
+        at = "zyx".index(self.axis) - 3
+        if -at > gt.dims:
+            raise InputError(f"datasplit.axis={self.axis}: {gt.name} has {gt.dims} axes")
+        size, num = gt.voxel_size[at], gt.shape[at]
+        scale = scale_of(gt.unit, "datasplit.unit")
+        gap = 32 if self.buffer is None else -int(-self.buffer * scale // size)
+        parts = [part for part in PARTS if getattr(self, part) > 0]
+        left = num - gap * (len(parts) - 1)
+        lengths = [int(left * getattr(self, part)) for part in parts]
+        if gap < 0 or min(lengths) < 1:
+            raise InputError(
+                f"datasplit.buffer={gap * size / scale} {gt.unit}: nothing is left of the "
+                f"{num * size / scale} {gt.unit} of {gt.name} along {self.axis}"
+            )
+        volumes: dict[str, dict[str, VolumeConfig]] = {}
+        begin = 0
+        for part, length in zip(parts, lengths, strict=True):
+            bounds = [(gt.offset[at] + n * size) / scale for n in (begin, begin + length)]
+            region = RegionConfig(**{self.axis: bounds})
+            volumes[part] = {part: VolumeConfig(region=region)}
+            begin += length + gap
+        return volumes

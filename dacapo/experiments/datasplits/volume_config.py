@@ -1,0 +1,163 @@
+"""How people name volumes and the arrays that they are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from enum import Enum
+
+from dacapo.config import config
+from dacapo.errors import InputError
+
+
+class Meaning(Enum):
+    """What a voxel's value means: whether it may be interpolated."""
+
+    intensities = "intensities"
+    annotations = "annotations"
+    binary = "binary"
+    mask = "mask"
+    distances = "distances"
+    embedding = "embedding"
+    probabilities = "probabilities"
+
+
+class Normalize(Enum):
+    """Which raw values become 0 and 1."""
+
+    range = "range"
+    percentile = "percentile"
+    zscore = "zscore"
+
+
+@config(None)
+@dataclass(kw_only=True)
+class RegionConfig:
+    """A part of a volume: half-open [begin, end] an axis, in the volume's unit."""
+
+    z: list[float] | None = None
+    """Along the third axis from the end (default: all of it)."""
+    y: list[float] | None = None
+    """Along the second axis from the end."""
+    x: list[float] | None = None
+    """Along the last axis."""
+
+
+_ORIGINS = ("open", "concat", "sum", "any_of", "merge", "constant")
+
+
+@config(None)
+@dataclass(kw_only=True)
+class ArrayConfig:
+    """An array made of a file or of other arrays, and then changed in the order given here.
+
+    For another order, name one array in another. Nothing is computed before a crop is read.
+    """
+
+    open: str | None = None
+    """A file (as in `raw`), or the name of another array."""
+    concat: list[str] | None = None
+    """Arrays or files whose channels follow each other."""
+    sum: list[str] | None = None
+    """Arrays or files to add up."""
+    any_of: list[str] | None = None
+    """1 where one of these arrays or files is not 0."""
+    merge: list[str] | None = None
+    """Objects of several arrays or files; ids never collide, the first array wins where objects
+    overlap."""
+    constant: float | None = None
+    """This value everywhere, in the region of `like`."""
+    like: str | None = None
+    """For constant: an array or file."""
+    voxel_size: list[float] | None = None
+    """For open: instead of what the file says."""
+    offset: list[float] | None = None
+    """For open: corner of the first voxel, instead of what the file says."""
+    unit: str | None = None
+    """For open: of voxel size, offset and level, instead of what the file says."""
+    axes: str | None = None
+    """For open: a letter for each axis as it is stored, like tczyx or zyx."""
+    level: list[float] | None = None
+    """For open: the voxel size of the level of a pyramid (default: the finest)."""
+    time: int | None = None
+    """For open: the time point."""
+    meaning: Meaning | None = None
+    """Decides how voxels are resampled (default: from where the array is used)."""
+    channels: list[int] | None = None
+    """Keep these channels."""
+    region: RegionConfig | None = None
+    """Keep this part."""
+    resample: list[float] | None = None
+    """New voxel size, in the volume's unit."""
+    clip: list[float] | None = None
+    """Lowest and highest value."""
+    relabel: dict[int, int] = field(default_factory=dict)
+    """Old id -> new id; other ids stay."""
+    groups: dict[str, list[int]] = field(default_factory=dict)
+    """Class -> ids: ids become 1, 2... in the order of the classes, all others 0."""
+    ids: list[int] | None = None
+    """1 where the id is one of these, else 0; [] for all ids but 0."""
+    unknown_ids: list[int] | None = None
+    """A mask of annotation: 0 where the id is one of these, else 1."""
+    pad: list[float] | None = None
+    """Voxels around it on each side, in the volume's unit."""
+    pad_value: float = 0.0
+    """Of these voxels."""
+
+    def check(self, key: str) -> None:
+        """Refuse an array with no origin or with two."""
+        given = [name for name in _ORIGINS if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise InputError(
+                f"{key}: give one of {', '.join(_ORIGINS)}"
+                + (f", not {' and '.join(given)}" if given else "")
+            )
+        if (self.constant is None) != (self.like is None):
+            raise InputError(f"{key}: constant and like belong together")
+        if self.open is None:
+            for name in ("voxel_size", "offset", "unit", "axes", "level", "time"):
+                if getattr(self, name) is not None:
+                    raise InputError(f"{key}.{name} is for open, not for {given[0]}")
+        if self.clip is not None and (len(self.clip) != 2 or self.clip[0] >= self.clip[1]):
+            raise InputError(f"{key}.clip={self.clip}: give the lowest and the highest value")
+
+    def sources(self) -> list[str]:
+        """The arrays or files that it is made of."""
+        single = [s for s in (self.open, self.like) if s is not None]
+        return single or self.concat or self.sum or self.any_of or self.merge or []
+
+
+@config(None)
+@dataclass(kw_only=True)
+class VolumeConfig:
+    """One volume; what it does not give is taken from the datasplit."""
+
+    raw: str | None = None
+    """Intensities: file.h5:dataset, store.zarr/array, image.ome.zarr, stack.tif, a URL, or the name
+    of one of datasplit.arrays."""
+    gt: str | None = None
+    """Ids of objects or of classes, 0 for background."""
+    mask: str | None = None
+    """Nonzero where annotated (default: everywhere)."""
+    weight: str | None = None
+    """Factor of the loss at each voxel of the labels (default: 1)."""
+    region: RegionConfig | None = None
+    """The labels to use (default: all); raw is read beyond it as context."""
+    classes: list[str] | None = None
+    """The only classes of the task that are annotated here (default: all)."""
+    skeletons: str | None = None
+    """Traced neurites to score with task.run_length: an .swc file or a folder of them, in the
+    volume's unit."""
+    sample_points: str | None = None
+    """Crops to train on hold one of these points: a CSV file with the columns z, y, x in the
+    volume's unit."""
+    sampling_weight: float | None = None
+    """How often crops are drawn from this volume, beside others (default: by what is annotated)."""
+
+    def __post_init__(self) -> None:
+        if self.sampling_weight is not None and not 0 < self.sampling_weight < float("inf"):
+            raise InputError(f"sampling_weight={self.sampling_weight} must be positive")
+
+
+ARRAY_KEYS = tuple(
+    f.name for f in fields(VolumeConfig) if f.name in ("raw", "gt", "mask", "weight")
+)
