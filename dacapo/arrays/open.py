@@ -222,7 +222,7 @@ def _on_grid(
             f"{name}: a voxel size of {len(size)} axes, {list(size)}, does not fit the axes "
             f"{list(axes.names)}"
         )
-    if not min(size) > 0:
+    if any(s <= 0 for s in size):
         raise InputError(f"{name}: voxel_size {list(size)} must be positive")
     units = list(unit or [PIXEL])
     units = units * dims if len(units) == 1 else units

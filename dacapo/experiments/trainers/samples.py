@@ -41,14 +41,19 @@ class BatchMaker:
         parts = []
         places = []
         for number in range(self._batch_size):
-            crop = self._sampler.draw(generator(seed, iteration, number, "crop"))
-            sample = self._read(crop)
-            for name, augment in self._augments:
-                sample = augment.apply(sample, generator(seed, iteration, number, name))
+            sample, crop = self.sample(seed, iteration, number)
             parts.append(self._targets(sample, crop.dataset))
             places.append(f"{crop.dataset.name} at {tuple(crop.roi.begin)}")
         raw, target, weight = (torch.stack(p) for p in zip(*parts, strict=True))
         return Batch(iteration, raw, target, weight, places)
+
+    def sample(self, seed: int, iteration: int, number: int) -> tuple[Sample, Crop]:
+        """One augmented crop of a batch, before its targets are made, and where it is from."""
+        crop = self._sampler.draw(generator(seed, iteration, number, "crop"))
+        sample = self._read(crop)
+        for name, augment in self._augments:
+            sample = augment.apply(sample, generator(seed, iteration, number, name))
+        return sample, crop
 
     def _read(self, crop: Crop) -> Sample:
         """Raw and labels around a crop, with what targets and augmentations need beyond it."""

@@ -115,7 +115,8 @@ class Dataset:
         each = (-1, *(1,) * roi.dims) if low.ndim else ()
         scale = (1 / (high - low)).astype(np.float32).reshape(each)
         out = raw.astype(np.float32)
-        out -= low.astype(np.float32).reshape(each)
+        if low.any():
+            out -= low.astype(np.float32).reshape(each)
         out *= scale
         return out
 
