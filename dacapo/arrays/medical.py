@@ -54,7 +54,15 @@ def open_nrrd(path: Path, name: str) -> tuple[Source, Metadata]:
     _check_file(path, name)
     try:
         voxels, header = nrrd.read(str(path))  # only as a whole
-    except (nrrd.NRRDError, OSError, ValueError, LookupError, zlib.error, EOFError) as error:
+    except (
+        nrrd.NRRDError,
+        OSError,
+        ValueError,
+        LookupError,
+        zlib.error,
+        EOFError,
+        StopIteration,
+    ) as error:
         raise InputError(f"{name}: not a readable NRRD file: {error}") from error
     vectors = header.get("space directions")
     kinds = [str(k) for k in header.get("kinds", ["domain"] * voxels.ndim)]

@@ -266,7 +266,6 @@ def merge_instances(arrays: Sequence[Array]) -> Array:
     for array in arrays:
         if array.dtype.kind not in "iub":
             raise InputError(f"{array.name}: merge needs integers, its voxels are {array.dtype}")
-    most = (2**64 - 1 - num) // num
 
     def read(wanted: Roi) -> Voxels:
         out = np.zeros((*channels, *(wanted.shape / arrays[0].voxel_size)), np.uint64)
@@ -275,7 +274,7 @@ def merge_instances(arrays: Sequence[Array]) -> Array:
             if labels.dtype.kind == "i" and labels.size and labels.min() < 0:
                 raise InputError(f"{array.name}: label {labels.min()} is negative")
             ids = labels.astype(np.uint64)
-            if ids.size and int(ids.max()) > most:
+            if ids.size and int(ids.max()) > (2**64 - 2 - k) // num + 1:
                 raise InputError(
                     f"{array.name}: label {ids.max()} is too large to merge {num} arrays: relabel "
                     f"them first"
