@@ -133,12 +133,14 @@ def train(run_config: RunConfig, runs_dir: Path, asked: Asked | None = None) -> 
         return _finished_scores(folder, run_config)
     with folder.writing(document) as writer:
         from dacapo.experiments.run import Run
-        from dacapo.report import show_scores
+        from dacapo.report import console, show_scores
         from dacapo.validate import check_scorable
 
         reset_peak_memory()
         run = Run(run_config)
         check_scorable(run)
+        for line in run.datasplit.shared_context(run.sample_shape.context):
+            console.print(line)
         _resume(run, folder, writer)
         _loop(run, writer)
         show_scores(run.validation_scores, run.task.criterion)

@@ -281,7 +281,7 @@ class TestData:
             ({}, ["datasplit.voxel_size=[8,8]"], "does not fit|differ|no whole|axes"),
             ({}, ["runs_dir=a.h5"], "runs_dir"),
             ({"labels": np.zeros((40, 40, 40), np.uint8)}, [], "dataset a: nothing is annotated"),
-            ({}, ["datasplit.validate.b.region.z=[96,264]"], "a and datasplit.validate.b share labels"),
+            ({}, ["datasplit.validate.b.region.z=[96,264]"], "datasplit.validate.b share labels"),
             ({}, ["datasplit.voxel_size=[nan,8,8]"], "is not finite"),
         ],
     )  # fmt: skip

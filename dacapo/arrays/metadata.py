@@ -9,6 +9,9 @@ from typing import Any
 from dacapo.errors import InputError
 
 SPATIAL = "zyx"
+BAD_METADATA = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What reading metadata raises that have another form than they should."""
+
 _TIME = ("t", "time")
 _CHANNEL = ("c", "channel", "channels", "s", "sample", "rgb")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dacapo.arrays.metadata import Metadata
+from dacapo.arrays.metadata import BAD_METADATA, Metadata
 from dacapo.arrays.ome import Level
 from dacapo.errors import InputError
 
@@ -36,7 +36,7 @@ def n5_metadata(attributes: Attributes, who: str) -> Metadata:
             unit=None if unit is None else [unit] if isinstance(unit, str) else list(unit)[:3],
             axis_names=names,
         )
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+    except BAD_METADATA as error:
         raise InputError(f"{who}: N5 attributes cannot be read: {error!r}") from error
 
 
@@ -65,7 +65,7 @@ def n5_levels(
                 break
             levels.append(Level(path, n5_metadata({**shared, **child}, who)))
         return levels or None
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+    except BAD_METADATA as error:
         raise InputError(f"{who}: N5 attributes cannot be read: {error!r}") from error
 
 

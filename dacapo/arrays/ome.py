@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dacapo.arrays.metadata import Metadata
+from dacapo.arrays.metadata import BAD_METADATA, Metadata
 from dacapo.errors import InputError
 
 _log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def ome_levels(attributes: Mapping[str, Any], who: str) -> list[Level] | None:
         return None
     try:
         return _levels(images[0])
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+    except BAD_METADATA as error:
         raise InputError(f"{who}: incomplete OME-Zarr metadata: {error!r}") from error
 
 

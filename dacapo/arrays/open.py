@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dacapo.arrays.array import Arranged, Array, Source
-from dacapo.arrays.metadata import Metadata, sort_axes
+from dacapo.arrays.metadata import BAD_METADATA, Metadata, sort_axes
 from dacapo.arrays.ome import Level
 from dacapo.arrays.units import PIXEL, from_world, is_pixel, scale_of, to_world
 from dacapo.errors import InputError
@@ -78,7 +78,7 @@ def open_array(
         source, found = _open(where, name, choice, reading or Reading())
     except InputError:
         raise
-    except (AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+    except (*BAD_METADATA, OSError) as error:
         raise InputError(f"{name}: its metadata cannot be read: {error}") from error
     if level is not None and not choice.was_asked:
         raise InputError(f"{name}: level={list(level)}, but this is no pyramid of several levels")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dacapo.arrays.metadata import Metadata
+from dacapo.arrays.metadata import BAD_METADATA, Metadata
 from dacapo.arrays.ome import Level
 from dacapo.errors import InputError
 
@@ -28,7 +28,7 @@ def precomputed_levels(info: Mapping[str, Any], who: str) -> list[Level]:
                 axis_names=["x", "y", "z", "c"],
             )
             levels.append(Level(str(scale["key"]), metadata))
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+    except BAD_METADATA as error:
         raise InputError(f"{who}: info is no precomputed volume: {error!r}") from error
     if not levels:
         raise InputError(f"{who}: info lists no scales")

@@ -175,7 +175,7 @@ class TestRefused:
     def test_damaged_zarr_metadata(self, tmp_path: Path) -> None:
         zarr.open_group(str(tmp_path / "a.zarr"), mode="w").create_array("raw", data=DATA)
         (tmp_path / "a.zarr" / "raw" / "zarr.json").write_text('{"zarr_format": 3')
-        with pytest.raises(InputError, match="zarr.json in .* is no JSON"):
+        with pytest.raises(InputError, match=r"zarr.json in .* is no JSON"):
             open_array(f"{tmp_path}/a.zarr/raw")
 
     def test_incomplete_ome_metadata(self, tmp_path: Path) -> None:

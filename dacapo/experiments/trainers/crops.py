@@ -45,7 +45,8 @@ class CropSampler:
             label id of each dataset; `classes`, each class and the background.
         class_masks: for `classes`: where labels are of each class.
         classes: for `classes`: their names.
-        min_annotated: share of a crop that is annotated at least.
+        min_annotated: share of a crop that is annotated at least. Where a drawn crop has less, the
+            one that stands for its block is taken, so no draw is repeated.
 
     Raises:
         InputError: nothing can be drawn.
@@ -239,7 +240,7 @@ class _Grid:
         )
 
     def about(self, block: int) -> Roi:
-        """The crop in whose middle a block lies."""
+        """A crop that stands for all around a block."""
         index = np.unravel_index(block, self._num)
         return Roi([self._middle(axis, int(i)) for axis, i in enumerate(index)], self._size)
 
@@ -248,7 +249,7 @@ class _Grid:
         return float(np.mean(self.dataset.read_mask(roi) != 0))
 
     def blocks_with(self, least: float) -> Ints:
-        """The blocks in whose middle crop at least this share is annotated."""
+        """The blocks about which a crop is annotated to at least this share."""
         if not least:
             return np.arange(np.prod(self._num), dtype=np.int64)
         return np.flatnonzero(self._shares_annotated.ravel() >= least - 1e-9)
@@ -295,6 +296,11 @@ class _Grid:
         return sums / np.prod(num_voxels)
 
     def _middle(self, axis: int, block: int) -> int:
+        """Where the crop about a block begins; those of the outermost blocks lie at the edge."""
+        if self._num[axis] > 1 and block in (0, self._num[axis] - 1):
+            end = self.gt.shape[axis] - 1
+            at = self.gt.offset[axis] + (end if block else 0) * self.gt.voxel_size[axis]
+            return self._begin(axis, at, 0)
         begin = block * self._edge
         end = min(begin + self._edge, self.gt.shape[axis])
         at = self.gt.offset[axis] + (begin + end) // 2 * self.gt.voxel_size[axis]
