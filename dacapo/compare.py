@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dacapo.collect import RunRecord, collect, read_runs, write_dataset
 from dacapo.config import config, from_arguments
 from dacapo.errors import one_line_errors
+
+if TYPE_CHECKING:
+    from dacapo.held_out import Scores
 
 
 @config(None)
@@ -23,6 +27,9 @@ class CompareConfig:
     """Where the folders of runs lie."""
     output: str | None = None
     """The Dataset's file, .nc for netCDF or .zarr (default: runs_dir/comparison.nc)."""
+    test: bool = False
+    """Also score the volumes of datasplit.test, with the iteration and the parameters that
+    validation chose. Do this once, at the very end: what is chosen by it is no test any more."""
 
 
 def main() -> None:
@@ -30,18 +37,31 @@ def main() -> None:
     with one_line_errors():
         asked = from_arguments(CompareConfig, sys.argv[1:])
         if asked is not None:
-            failures = compare(Path(asked.runs_dir), Path(asked.output) if asked.output else None)
+            output = Path(asked.output) if asked.output else None
+            failures = compare(Path(asked.runs_dir), output, asked.test)
             raise SystemExit(1 if failures else 0)
 
 
-def compare(runs_dir: Path, output: Path | None = None) -> int:
-    """Collect, write, and print all runs below a folder; the number of failed and killed ones."""
+def compare(runs_dir: Path, output: Path | None = None, test: bool = False) -> int:
+    """Collect, write, and print all runs below a folder; the number of failed and killed ones.
+
+    Args:
+        test: also score the test volumes.
+    """
     from dacapo.report import console
 
     runs = read_runs(runs_dir)
     dataset = collect(runs)
+    held_out: dict[str, Scores] = {}
+    if test:
+        from dacapo.held_out import add_held_out, score_all
+
+        held_out = score_all(runs, runs_dir)
+        dataset = add_held_out(dataset, held_out)
     path = write_dataset(dataset, output or runs_dir / "comparison.nc")
     _print_tables(runs)
+    if held_out:
+        _print_held_out(held_out)
     failed = [run for run in runs if run.status in ("failed", "killed")]
     for run in failed:
         reason = run.history.outcome.get("error", "ended without a word; the same command goes on")
@@ -81,6 +101,23 @@ def _print_tables(runs: Sequence[RunRecord]) -> None:
         numbers = [f"{np.mean(values):.3f}", spread, f"{min(values):.3f}", f"{max(values):.3f}"]
         rows.append([name, criterion, f"{len(values)}", *numbers])
     table("Configs", ["name", "criterion", "runs", "mean", "sd", "min", "max"], rows)
+
+
+def _print_held_out(held_out: Mapping[str, Scores]) -> None:
+    """Each run with its mean over the test volumes."""
+    from dacapo.report import table
+
+    criteria = list(dict.fromkeys(c for s in held_out.values() for v in s.values() for c in v))
+    rows = []
+    for label, scores in held_out.items():
+        means = [np.mean([v.get(c, np.nan) for v in scores.values()]) for c in criteria]
+        rows.append([label, *(f"{m:.3f}" for m in means)])
+    table(
+        "Test",
+        ["run", *criteria],
+        rows,
+        "Iteration and parameters were chosen by validation, before these volumes were scored.",
+    )
 
 
 def _row(run: RunRecord, criteria: Sequence[str]) -> list[str]:

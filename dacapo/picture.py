@@ -45,8 +45,8 @@ def draw_segmentation(
         grey = np.repeat(np.clip(raw[index], 0, 1)[..., None], 3, axis=-1)
         panels = {
             f"raw, {name}": grey,
-            "truth (grey: background or not annotated)": _overlay(grey, truth[index], gt[index]),
-            "segmentation": _overlay(grey, segments[index], segmentation[index]),
+            "truth (grey: background or not annotated)": overlay(grey, truth[index], gt[index]),
+            "segmentation": overlay(grey, segments[index], segmentation[index]),
         }
         for axis, (panel, image) in zip(row, panels.items(), strict=True):
             axis.imshow(image, interpolation="nearest", aspect=aspect[name])
@@ -121,7 +121,7 @@ def _matching_colours(gt: Labels, segmentation: Labels) -> tuple[Labels, Labels]
     return truth, colour[segments]
 
 
-def _overlay(grey: Labels, colour: Labels, labels: Labels) -> Labels:
+def overlay(grey: Labels, colour: Labels, labels: Labels) -> Labels:
     """Colours over grey, with the borders between labels left dark; label 0 stays grey."""
     palette = np.random.default_rng(3).uniform(0.15, 1.0, (int(colour.max()) + 1, 3))
     image = 0.45 * grey + 0.55 * palette[colour]

@@ -49,7 +49,14 @@ LAYERS = [
         "dacapo.picture",
         "dacapo.interrupts",
     ],
-    ["dacapo.help", "dacapo.compare", "dacapo.score", "dacapo.train"],
+    [
+        "dacapo.help",
+        "dacapo.held_out",
+        "dacapo.inspect",
+        "dacapo.compare",
+        "dacapo.score",
+        "dacapo.train",
+    ],
 ]
 NEUTRAL = {"dacapo", "dacapo.experiments"}  # the version, and the lazy names
 

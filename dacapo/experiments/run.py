@@ -164,7 +164,7 @@ class Run:
     def _check_classes(self) -> None:
         """Classes that datasets name exist, and each class can be learned somewhere."""
         classes = self.task.predictor.classes
-        for dataset in [*self.datasplit.train, *self.datasplit.validate]:
+        for dataset in self.datasplit.all:
             unknown = sorted(set(dataset.classes or ()) - set(classes))
             if classes and unknown:
                 raise InputError(
@@ -204,7 +204,7 @@ class Run:
                 f"architecture.input_shape has {dims} axes, but {first.raw.name} has "
                 f"{first.raw.dims}"
             )
-        for dataset in [*self.datasplit.train, *self.datasplit.validate]:
+        for dataset in self.datasplit.all:
             if dataset.num_channels != self.model.num_in_channels:
                 raise InputError(
                     f"architecture.fmaps_in={self.model.num_in_channels}, but "

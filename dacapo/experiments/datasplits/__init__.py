@@ -1,4 +1,4 @@
-"""What is trained and validated on."""
+"""What is trained, validated and tested on."""
 
 from typing import TYPE_CHECKING
 

@@ -39,7 +39,7 @@ class DataSplit:
             if len(set(names)) < len(names):
                 raise InputError(f"datasplit.{part}: names must differ, got {names}")
         first = self.train[0]
-        for dataset in [*self.train, *self.validate, *self.test]:
+        for dataset in self.all:
             if is_pixel(dataset.raw.unit) != is_pixel(first.raw.unit):
                 raise InputError(
                     f"{dataset.raw.name} is measured in {dataset.raw.unit}, {first.raw.name} in "
@@ -53,6 +53,11 @@ class DataSplit:
                         f"{ours.unit} differs from {from_world(theirs.voxel_size, theirs.unit)} "
                         f"{theirs.unit} of {theirs.name}; one model sees one voxel size"
                     )
+
+    @property
+    def all(self) -> list[Dataset]:
+        """Of all parts."""
+        return [*self.train, *self.validate, *self.test]
 
     def check_apart(self, reach: Coordinate) -> None:
         """Refuse labels of two splits that overlap or lie within the reach of the targets.

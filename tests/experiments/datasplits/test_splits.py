@@ -167,7 +167,7 @@ class TestFolder:
     def test_nothing_there(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="no such folder"):
             FolderDataSplitConfig(path=str(tmp_path / "none")).build()
-        with pytest.raises(InputError, match="no volumes in .*train"):
+        with pytest.raises(InputError, match=r"no volumes in .*train"):
             FolderDataSplitConfig(path=str(tmp_path)).build()
 
 
