@@ -54,6 +54,7 @@ LAYERS = [
         "dacapo.held_out",
         "dacapo.inspect",
         "dacapo.compare",
+        "dacapo.convert",
         "dacapo.score",
         "dacapo.train",
     ],

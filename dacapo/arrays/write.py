@@ -1,0 +1,249 @@
+"""Write arrays: HDF5 datasets, zarr arrays and OME-Zarr images with pyramids and labels.
+
+Voxels are copied block by block, so an array may be larger than memory. What is written appears
+under its name only when it is whole.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from funlib.geometry import Coordinate, Roi
+
+from dacapo.arrays import views
+from dacapo.arrays.array import Array
+from dacapo.arrays.open import HDF5_SUFFIXES
+from dacapo.arrays.units import from_world, is_pixel
+from dacapo.errors import InputError
+
+_OME_UNITS = {"nm": "nanometer", "um": "micrometer", "µm": "micrometer", "mm": "millimeter",
+              "pm": "picometer", "m": "meter"}  # fmt: skip
+_FORMATS: dict[str, Literal[2, 3]] = {"0.4": 2, "0.5": 3}
+
+
+def write_array(
+    where: str, array: Array, *, zarr_format: int = 3, chunk: int = 64, shard: int | None = None
+) -> None:
+    """Write `file.h5:dataset` or a zarr array, with voxel size, offset and unit as attributes.
+
+    Args:
+        zarr_format: 2 or 3.
+        chunk, shard: edges in voxels; shards are of zarr 3.
+
+    Raises:
+        InputError: there is something of that name.
+    """
+    file, colon, dataset = where.rpartition(":")
+    if colon and Path(file).suffix.lower() in HDF5_SUFFIXES:
+        _write_hdf5(Path(file), dataset, array, chunk)
+        return
+    with _new_folder(Path(where)) as folder:
+        target = _create(folder, array, zarr_format, chunk, shard)
+        target.attrs.update(_attributes(array))
+        _copy(array, target, shard or chunk)
+
+
+def write_ome_zarr(
+    path: str | Path,
+    image: Array,
+    *,
+    labels: Mapping[str, Array] | None = None,
+    version: str = "0.4",
+    levels: int | None = None,
+    chunk: int = 64,
+    shard: int | None = None,
+) -> None:
+    """Write an OME-Zarr image with its pyramid, and labels with theirs.
+
+    Args:
+        labels: name -> labels, below `labels/`.
+        version: 0.4 (zarr 2) or 0.5 (zarr 3).
+        levels: of the pyramids (default: until a level fits into one chunk).
+        chunk, shard: edges in voxels; shards are of 0.5.
+
+    Raises:
+        InputError: there is something of that name, or another version.
+    """
+    import zarr
+
+    if version not in _FORMATS:
+        raise InputError(f"version={version}: known are {', '.join(_FORMATS)}")
+    with _new_folder(Path(path)) as folder:
+        group = zarr.open_group(str(folder), mode="w", zarr_format=_FORMATS[version])
+        _write_pyramid(folder, group, image, True, version, levels, chunk, shard, {})
+        if labels:
+            below = group.create_group("labels")
+            _set(below, version, {"labels": list(labels)})
+            for name, array in labels.items():
+                more = {"image-label": {"source": {"image": "../../"}, "version": version}}
+                _write_pyramid(
+                    folder / "labels" / name, below.create_group(name), array, False, version,
+                    levels, chunk, shard, more,
+                )  # fmt: skip
+
+
+def pyramid(array: Array, interpolate: bool, levels: int | None, chunk: int) -> list[Array]:
+    """The array, and each level of half the resolution along the axes of the smaller voxels."""
+    made = [array]
+    while len(made) < (levels or 16):
+        last = made[-1]
+        if levels is None and max(last.shape) <= chunk:
+            break
+        finest = min(last.voxel_size)
+        size = Coordinate(2 * v if v < 2 * finest else v for v in last.voxel_size)
+        if any(v > s for v, s in zip(size, last.roi.shape, strict=True)):
+            break
+        made.append(views.resample(last, size, interpolate))
+    return made
+
+
+def _write_pyramid(
+    folder: Path, group: Any, array: Array, interpolate: bool, version: str,
+    levels: int | None, chunk: int, shard: int | None, more: Mapping[str, Any],
+) -> None:  # fmt: skip
+    channels = _channel_names(array)
+    axes: list[dict[str, str]] = [{"name": c, "type": "channel"} for c in channels]
+    for name in array.axis_names:
+        axis = {"name": name.lstrip("-"), "type": "space"}
+        if not is_pixel(array.unit):
+            axis["unit"] = _OME_UNITS.get(array.unit, array.unit)
+        axes.append(axis)
+    datasets = []
+    made = pyramid(array, interpolate, levels, chunk)
+    for number, level in enumerate(made):
+        if number:  # from the level before, as it was written
+            before = _written(folder, number - 1, made)
+            level = views.resample(before, level.voxel_size, interpolate)
+        stored = _as_type(level, array.dtype)
+        target = _create(folder / str(number), stored, _FORMATS[version], chunk, shard)
+        _copy(stored, target, shard or chunk)
+        size = from_world(level.voxel_size, array.unit)
+        corner = from_world(level.offset, array.unit)
+        ones: list[float] = [1.0] * len(channels)
+        centre = [c + s / 2 for c, s in zip(corner, size, strict=True)]
+        transforms = [
+            {"type": "scale", "scale": [*ones, *size]},
+            {"type": "translation", "translation": [*(0.0 * o for o in ones), *centre]},
+        ]
+        datasets.append({"path": str(number), "coordinateTransformations": transforms})
+    image = {"axes": axes, "datasets": datasets, "name": folder.name.lstrip(".").split(".")[0]}
+    if version == "0.4":
+        image["version"] = version
+    _set(group, version, {"multiscales": [image], **more})
+
+
+def _written(folder: Path, number: int, made: Sequence[Array]) -> Array:
+    from dataclasses import replace
+
+    import zarr
+
+    return replace(made[number], source=zarr.open_array(str(folder / str(number)), mode="r"))
+
+
+def _as_type(array: Array, dtype: np.dtype[Any]) -> Array:
+    """The same in another type; means of integers are rounded."""
+    if array.dtype == dtype:
+        return array
+    return views.each(array, np.rint if dtype.kind in "iu" else np.asarray, dtype)
+
+
+def _set(group: Any, version: str, attributes: Mapping[str, Any]) -> None:
+    if version == "0.5":
+        attributes = {"ome": {"version": version, **attributes}}
+    group.attrs.update(attributes)
+
+
+def _create(path: Path, array: Array, zarr_format: int, chunk: int, shard: int | None) -> Any:
+    """An empty zarr array; format 3 keeps a checksum of each chunk."""
+    import zarr
+
+    if shard is not None and (zarr_format == 2 or shard % chunk):
+        raise InputError(f"shard={shard}: needs zarr 3 and a multiple of chunk={chunk}")
+    num = len(array.channel_shape)
+    spatial = [min(chunk, n) for n in array.shape] if shard is None else [chunk] * array.dims
+    more: dict[str, Any] = {}
+    if zarr_format == 3:
+        from zarr.codecs import Crc32cCodec, ZstdCodec
+
+        more["compressors"] = [ZstdCodec(level=3), Crc32cCodec()]
+        names = [name.lstrip("-") for name in array.axis_names]
+        more["dimension_names"] = [*_channel_names(array), *names]
+        if shard is not None:
+            more["shards"] = (*(1,) * num, *(shard,) * array.dims)
+    else:
+        more["chunk_key_encoding"] = {"name": "v2", "separator": "/"}
+    return zarr.create_array(
+        str(path),
+        shape=array.source.shape,
+        chunks=(*(1,) * num, *spatial),
+        dtype=array.dtype.newbyteorder("="),
+        zarr_format=zarr_format,  # type: ignore[arg-type]
+        **more,
+    )
+
+
+def _channel_names(array: Array) -> list[str]:
+    return [f"c{i}" if i else "c" for i in range(len(array.channel_shape))]
+
+
+def _attributes(array: Array) -> dict[str, Any]:
+    return {
+        "voxel_size": from_world(array.voxel_size, array.unit),
+        "offset": from_world(array.offset, array.unit),
+        "units": [array.unit] * array.dims,
+        "axis_names": [*("c^" for _ in array.channel_shape), *array.axis_names],
+    }
+
+
+def _copy(array: Array, target: Any, edge: int) -> None:
+    """Block by block, each whole chunks."""
+    edge = max(edge, 128 // edge * edge)
+    for start in product(*(range(0, n, edge) for n in array.shape)):
+        begin = Coordinate(start)
+        shape = Coordinate(min(edge, n - s) for s, n in zip(start, array.shape, strict=True))
+        roi = Roi(array.offset + begin * array.voxel_size, shape * array.voxel_size)
+        place = tuple(slice(b, b + s) for b, s in zip(begin, shape, strict=True))
+        target[(..., *place)] = array.read(roi)
+
+
+def _write_hdf5(file: Path, dataset: str, array: Array, chunk: int) -> None:
+    """A dataset of a new or an old file, under another name until it is whole."""
+    import h5py
+
+    if file.is_file():
+        with h5py.File(file, "r") as handle:
+            if dataset in handle:
+                raise InputError(f"{file}:{dataset} is there already")
+    with h5py.File(file, "a") as handle:
+        unfinished = f"{dataset}.unfinished"
+        if unfinished in handle:
+            del handle[unfinished]
+        chunks = (*(1,) * len(array.channel_shape), *(min(chunk, n) for n in array.shape))
+        target = handle.create_dataset(
+            unfinished, array.source.shape, array.dtype, chunks=chunks, compression="gzip",
+            compression_opts=1, fletcher32=True,
+        )  # fmt: skip
+        target.attrs.update(_attributes(array))
+        _copy(array, target, chunk)
+        handle.move(unfinished, dataset)
+
+
+@contextmanager
+def _new_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, which gets its name when it is whole."""
+    if path.exists():
+        raise InputError(f"{path} is there already")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
