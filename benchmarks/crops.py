@@ -1,11 +1,11 @@
 """How fast random crops come from a zarr volume, plain and augmented, beside other loaders.
 
-Makes a volume of 1024^3 voxels once (raw uint8, labels uint8 or wider, chunks of 64^3, zstd). Each line is
-the median of some rounds of ours and of theirs in turn. The peers need zarr 2 and answer from an
-environment of their own (benchmarks/peers.txt).
+Makes a volume of 1024^3 voxels once (raw uint8, labels uint8 or wider, chunks of 64^3, zstd). Each
+line is the median of some rounds of ours and of theirs in turn; nan where a peer's worker hangs.
+The peers need zarr 2 and answer from an environment of their own (benchmarks/peers.txt).
 
     python benchmarks/crops.py peers=peers/bin/python [rounds=3] [seconds=8]
-        [folder=/tmp/crops] [labels=uint8]
+        [folder=/tmp/crops] [labels=uint8] [only=plain0]
     python benchmarks/crops.py memory [folder=/tmp/crops] [crops=10000]
     python benchmarks/crops.py cache [folder=/tmp/crops]
 """
@@ -13,6 +13,7 @@ environment of their own (benchmarks/peers.txt).
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -57,7 +58,9 @@ def make_volume(folder: Path, labels: str) -> Path:
             name, shape=(EDGE,) * 3, chunks=(CHUNK,) * 3, dtype=dtype,
             compressors=numcodecs.Zstd(level=3),
         )  # fmt: skip
-        array.attrs.update({"voxel_size": [8, 8, 8], "resolution": [8, 8, 8], "offset": [0, 0, 0], "units": ["nm"] * 3})
+        array.attrs.update(
+            {"voxel_size": [8] * 3, "resolution": [8] * 3, "offset": [0] * 3, "units": ["nm"] * 3}
+        )
         for number, corner in enumerate(np.ndindex(4, 4, 4)):
             place = tuple(slice(256 * c, 256 * (c + 1)) for c in corner)
             flips = tuple(slice(None, None, -1 if c % 2 else 1) for c in corner)
@@ -133,19 +136,24 @@ class Peer:
             "loader": loader, "kind": kind, "workers": workers, "path": str(self._path),
             "seconds": self._seconds, "crop": CROP,
         }  # fmt: skip
-        answer = subprocess.run(
-            [self._python, str(Path(__file__).with_name("peer_crops.py")), json.dumps(asked)],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
+        try:
+            answer = subprocess.run(
+                [self._python, str(Path(__file__).with_name("peer_crops.py")), json.dumps(asked)],
+                check=False, capture_output=True, text=True, timeout=30 + 3 * self._seconds,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return math.nan  # a forked worker that hangs
         return float(json.loads(answer.stdout.splitlines()[-1])["rate"])
 
 
-def compare(peer: Peer, path: Path, rounds: int, seconds: float) -> None:
+def compare(peer: Peer, path: Path, rounds: int, seconds: float, only: str) -> None:
     cases: list[tuple[str, int, Callable[[Path, int], Iterator[object]]]] = [
         *(("plain", workers, plain) for workers in (0, 1, 2)),
         ("augmented", 0, augmented),
     ]
     for kind, workers, make in cases:
+        if only not in f"{kind}{workers}":
+            continue
         if kind == "augmented":
             torch.set_num_threads(1)
         mine: list[float] = []
@@ -202,7 +210,7 @@ def main() -> None:
     else:
         seconds = float(options.get("seconds", 8))
         peer = Peer(options["peers"], path, seconds)
-        compare(peer, path, int(options.get("rounds", 3)), seconds)
+        compare(peer, path, int(options.get("rounds", 3)), seconds, options.get("only", ""))
 
 
 if __name__ == "__main__":

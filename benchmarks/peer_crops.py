@@ -68,7 +68,7 @@ def dacapo_toolbox(asked: dict[str, Any]) -> Iterator[object]:
     opened = {name: open_ds(f"{asked['path']}/{name}") for name in ("raw", "labels")}
     dataset = toolbox.iterable_dataset(
         {n: Typed(a.data, voxel_size=a.voxel_size, offset=a.offset) for n, a in opened.items()},
-        shapes={name: (asked["crop"],) * 3 for name in ("raw", "labels")},
+        shapes=dict.fromkeys(("raw", "labels"), (asked["crop"],) * 3),
         interpolatable={"raw": True, "labels": False},
         **more,
     )

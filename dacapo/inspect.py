@@ -81,8 +81,9 @@ def inspect(datasplit: DataSplit, classes: Mapping[str, Sequence[int]], output: 
         for part in ("train", "validate", "test")
         for dataset in getattr(datasplit, part)
     }
-    rows = [[name, *row(dataset, findings)] for name, (dataset, findings) in found.items()]
-    columns = ["volume", "raw", "voxel size", "range", "labels", "objects", "annotated"]
+    rows = [[name, *row(dataset, findings, classes)] for name, (dataset, findings) in found.items()]
+    hit = "classes" if classes else "objects"
+    columns = ["volume", "raw", "voxel size", "range", "labels", hit, "annotated"]
     table("Data", columns, rows)
     warnings = [f"{name}: {w}" for name, (_, f) in found.items() for w in f.warnings]
     try:
@@ -101,16 +102,21 @@ def inspect(datasplit: DataSplit, classes: Mapping[str, Sequence[int]], output: 
     console.print(f"{len(rows)} volumes, {len(warnings)} warnings; pictures: {output}")
 
 
-def row(dataset: Dataset, findings: Findings) -> list[str]:
+def row(dataset: Dataset, findings: Findings, classes: Mapping[str, Sequence[int]]) -> list[str]:
     """The cells of a dataset's row."""
-    raw, gt = dataset.raw, dataset.gt
+    raw, gt, sizes = dataset.raw, dataset.gt, findings.sizes
     about = "" if findings.is_whole else "about "
+    held = f"{sum(i != 0 for i in sizes)}"
+    if classes:
+        known = max(1, sum(sizes.values()))
+        shares = {name: sum(sizes.get(i, 0) for i in ids) / known for name, ids in classes.items()}
+        held = ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
     return [
         f"{_shape(raw.source.shape)} {raw.dtype}",
         f"{_shape(from_world(raw.voxel_size, raw.unit))} {raw.unit}",
         f"{findings.low:g} to {findings.high:g}",
         f"{_shape(gt.shape)} {gt.dtype}",
-        f"{about}{sum(i != 0 for i in findings.sizes)}",
+        f"{about}{held}",
         f"{about}{findings.annotated:.1%}",
     ]
 

@@ -90,6 +90,7 @@ def test_the_command(
     out = capsys.readouterr().out
     assert "8x8x8 nm" in out
     assert "48x64x37" in out
+    assert "none 0.0%" in out
     assert "warning: class none has no annotated voxel" in out
     assert page.read_text().count("<img") == 12
     monkeypatch.setattr(sys, "argv", ["inspect", "datasplit=folder"])

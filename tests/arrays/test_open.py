@@ -209,6 +209,17 @@ def test_real_volumes(name: str, shape: tuple[int, ...], voxel_size: Any) -> Non
     assert np.array_equal(labels.read(labels.roi), expected)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["rat1_sample-data1", "rat3_sample-data10", "rat4_sample-data12", "rat7_sample-Maxo03img60"],
+)
+def test_real_classes_have_their_names(name: str) -> None:
+    labels = open_array(f"{data_file(f'axon_sem2d/sub-{name}.h5')}:labels")
+    assert labels.class_names == {1: "axon", 2: "myelin"}
+    assert labels.dims == 2
+    assert set(np.unique(labels.read(labels.roi))) <= {0, 1, 2}
+
+
 def test_real_ome_zarr_lies_in_the_volume_it_was_cut_from() -> None:
     whole = open_array(f"{data_file('flyem_fibsem_ts2_dev.h5')}:raw")
     path = data_file("flyem_fibsem_ts2_dev_crop.ome.zarr")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -141,3 +143,15 @@ def test_intensities_by_hand() -> None:
     assert torch.allclose(squared.raw, given.raw**2)
     noisy = NoiseConfig(std=[0.5, 0.5]).build().apply(given, generator(0))
     assert (noisy.raw - given.raw).std().item() == pytest.approx(0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_the_weight_of_a_voxel_moves_with_its_label(cls: type[AugmentConfig]) -> None:
+    margin = (9, 9, 9) if cls is ElasticConfig else (0, 0, 0)
+    given = sample(margin=margin)
+    given = replace(given, weight=given.gt.float())
+    for key in range(4):
+        for augment in (cls().build(), cls(p=0).build()):
+            made = augment.apply(given, generator(key))
+            assert made.weight is not None
+            assert torch.equal(made.weight * (made.mask != 0), made.gt.float())

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from dacapo.errors import InputError
 from dacapo.experiments.run import Run
+from dacapo.experiments.run_config import RunConfig
 from dacapo.experiments.trainers import DefaultTrainerConfig
 from dacapo.experiments.trainers.trainer import Batch
-from tests.conftest import small_run_config
+from tests.conftest import SMALL_AFFINITIES, composed, small_run_config, write_hdf5
 
 
 def first_batches(*overrides: str, begin: int = 0) -> list[Batch]:
@@ -86,3 +90,41 @@ def test_no_such_device(device: str, message: str) -> None:
         pytest.skip("needs a machine without a GPU")
     with pytest.raises(InputError, match=message):
         Run(small_run_config(f"trainer.device={device}"))
+
+
+def on_the_disk(path: Path, *overrides: str, **arrays: Any) -> list[Batch]:
+    """The first batches of a volume of random voxels with these labels."""
+    shape = arrays["labels"].shape
+    raw = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+    file = write_hdf5(path / "a.h5", {"raw": raw, **arrays}, voxel_size=[8, 8, 8], units="nm")
+    small = [o for o in SMALL_AFFINITIES if not o.startswith("datasplit.")]
+    config = composed(
+        *small, "datasplit=regions", f"datasplit.raw={file}:raw", f"datasplit.gt={file}:labels",
+        "datasplit.buffer=80", "trainer/augments=[]", *overrides,
+    )  # fmt: skip
+    return list(Run(RunConfig.from_hydra(config)).batches(0))
+
+
+def test_a_weight_array_is_a_factor_of_the_loss(tmp_path: Path) -> None:
+    labels = (1 + np.arange(120)[:, None, None] // 3 + np.zeros((120, 40, 40))).astype(np.uint32)
+    weight = np.broadcast_to(1.0 + np.arange(40) % 2, labels.shape).astype(np.float32)
+    plain = on_the_disk(tmp_path, labels=labels)
+    weighed = on_the_disk(
+        tmp_path, f"datasplit.weight={tmp_path}/a.h5:weight", labels=labels, weight=weight
+    )
+    ratios = set()
+    for one, other in zip(plain, weighed, strict=True):
+        assert one.places == other.places
+        known = one.weight != 0
+        assert torch.equal(known, other.weight != 0)
+        ratios |= set((other.weight[known] / one.weight[known]).tolist())
+    assert ratios == {1.0, 2.0}
+
+
+def test_ids_up_to_2_to_the_63_stay_apart(tmp_path: Path) -> None:
+    labels = np.full((120, 40, 40), 2**63 - 1, np.uint64)
+    labels[:, 20:] = 2**63 - 2
+    batches = on_the_disk(tmp_path, labels=labels)
+    small = on_the_disk(tmp_path, labels=(labels == 2**63 - 1) + np.uint8(1))
+    assert all(same(a, b) for a, b in zip(batches, small, strict=True))
+    assert any((b.target == 0)[b.weight != 0].any() for b in batches)
