@@ -16,6 +16,8 @@ from dacapo.errors import InputError
 READ_ERRORS = (OSError, ValueError, RuntimeError, LookupError, EOFError, zlib.error)
 """What the libraries that read voxels raise about a damaged file."""
 
+_LAYERS = 64  # of the first spatial axis that are read at once
+
 
 class Source(Protocol):
     """What holds the voxels: a numpy array, an HDF5 dataset, a zarr array."""
@@ -159,7 +161,12 @@ class Array:
 
     def in_memory(self) -> Array:
         """The same array with all its voxels read."""
-        return replace(self, source=self._voxels([slice(0, n) for n in self.shape]))
+        voxels = np.empty(self.source.shape, self.dtype)
+        rest = [slice(0, n) for n in self.shape[1:]]
+        for begin in range(0, self.shape[0], _LAYERS):  # a remote store answers part by part
+            layers = slice(begin, min(begin + _LAYERS, self.shape[0]))
+            voxels[(..., layers, *rest)] = self._voxels([layers, *rest])
+        return replace(self, source=voxels)
 
 
 def full_index(index: tuple[Any, ...], shape: Sequence[int]) -> tuple[slice, ...]:

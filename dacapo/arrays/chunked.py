@@ -42,7 +42,7 @@ class Node:
     Attributes:
         where: a path or a URL.
         name: for messages.
-        timeout: seconds to wait for an answer.
+        timeout: seconds to wait for an answer from far away.
         cache_mib: decoded chunks to keep, over all arrays.
     """
 
@@ -96,7 +96,7 @@ class Node:
     def wait(self, ask: Callable[[], Any], problem: str) -> Any:
         """The result of a future, or one clear error."""
         try:
-            return ask().result(timeout=self.timeout)
+            return ask().result(timeout=self.timeout if self.is_remote else None)
         except (TimeoutError, FutureTimeoutError) as error:
             raise InputError(
                 f"{self.name}: no answer from {self.where} within {self.timeout:g} s"

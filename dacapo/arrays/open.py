@@ -33,8 +33,8 @@ class Reading:
 
     Attributes:
         timeout: seconds to wait for a remote store.
-        cache_mib: decoded chunks to keep, of each HDF5 or image file and of all other stores
-            together.
+        cache_mib: decoded chunks to keep, of all chunked stores together; each HDF5 file and each
+            folder of images may keep an eighth of it.
     """
 
     timeout: float = 60.0
@@ -128,7 +128,7 @@ def _open(where: str, name: str, pick: Callable[[list[Level]], Level], reading: 
     if colon and Path(file).suffix.lower() in HDF5_SUFFIXES:
         from dacapo.arrays.hdf5 import open_hdf5
 
-        return open_hdf5(Path(file), inner, name, reading.cache_mib)
+        return open_hdf5(Path(file), inner, name, reading.cache_mib // 8)
     if Path(where).suffix.lower() in HDF5_SUFFIXES:
         from dacapo.arrays.hdf5 import list_datasets
 
@@ -156,7 +156,7 @@ def _open(where: str, name: str, pick: Callable[[list[Level]], Level], reading: 
     if Path(where).is_dir():
         from dacapo.arrays.images import open_images
 
-        return open_images(Path(where), name, reading.cache_mib)
+        return open_images(Path(where), name, reading.cache_mib // 8)
     if is_remote:
         raise InputError(
             f"{name}: neither a zarr, N5 nor precomputed volume lies there (no zarr.json, .zarray, "

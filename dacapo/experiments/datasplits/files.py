@@ -68,7 +68,8 @@ class FilesDataSplitConfig(DataSplitConfig):
     in_memory_mib: int = not_identity(2048)
     """Memory for arrays that are read once and kept; those beyond it stay on the disk."""
     cache_mib: int = not_identity(512)
-    """Memory for decoded chunks of arrays on the disk."""
+    """Memory for decoded chunks of arrays on the disk; each HDF5 file and each folder of images may
+    use an eighth of it besides."""
     timeout: float = not_identity(60.0)
     """Seconds to wait for a remote store."""
 
