@@ -165,7 +165,8 @@ class Array:
         rest = [slice(0, n) for n in self.shape[1:]]
         for begin in range(0, self.shape[0], _LAYERS):  # a remote store answers part by part
             layers = slice(begin, min(begin + _LAYERS, self.shape[0]))
-            voxels[(..., layers, *rest)] = self._voxels([layers, *rest])
+            place: Any = (..., layers, *rest)
+            voxels[place] = self._voxels([layers, *rest])
         return replace(self, source=voxels)
 
 
