@@ -76,7 +76,7 @@ PLAIN = st.fixed_dictionaries(
         ("voxel_size", "resolution", "offset", "units", "axis_names", "class_names"), NUMBERS
     ),
 )  # fmt: skip
-MANY = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=2500, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def or_one_error(function: Any, *arguments: Any) -> None:
@@ -108,7 +108,7 @@ def test_precomputed(info: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["plain", "ome"])
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=700, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_store_with_such_attributes(tmp_path_factory: Any, kind: str, data: Any) -> None:
     folder = tmp_path_factory.mktemp("fuzz") / "a.zarr"

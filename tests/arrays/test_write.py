@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorstore as ts
 import tifffile
+import yaozarrs
 from funlib.geometry import Coordinate
 
 from dacapo.arrays import Array, open_array
@@ -69,7 +70,6 @@ def test_ome_zarr(tmp_path: Path, version: str, more: Any) -> None:
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_ome_zarr_as_its_specification_has_it(tmp_path: Path, version: str) -> None:
-    yaozarrs = pytest.importorskip("yaozarrs", reason="needs yaozarrs to judge OME-Zarr metadata")
     path = tmp_path / "a.ome.zarr"
     write_ome_zarr(path, array(np.stack([RAW, RAW])), labels={"cells": array(IDS)}, version=version)
     yaozarrs.validate_zarr_store(str(path))
