@@ -80,12 +80,16 @@ def open_array(
         raise
     except (*BAD_METADATA, OSError) as error:
         raise InputError(f"{name}: its metadata cannot be read: {error}") from error
-    if level is not None and not choice.was_asked:
-        raise InputError(f"{name}: level={list(level)}, but this is no pyramid of several levels")
     if axes is not None:
         source, found = _renamed(source, found, axes, name)
     given = Metadata(voxel_size=voxel_size, offset=offset, unit=None if unit is None else [unit])
-    return _on_grid(source, found, given, time, name, pixels_if_silent)
+    array = _on_grid(source, found, given, time, name, pixels_if_silent)
+    if level is not None and not choice.was_asked and not choice.fits(array):
+        raise InputError(
+            f"{name}: level={list(level)}, but this is no pyramid of several levels and has voxels "
+            f"of {from_world(array.voxel_size, array.unit)} {array.unit}"
+        )
+    return array
 
 
 class _Choice:
@@ -101,6 +105,14 @@ class _Choice:
         chosen.report(self._name)
         return chosen
 
+    def fits(self, array: Array) -> bool:
+        """Whether an array has the voxel size that is asked for."""
+        scale = scale_of(self._unit or array.unit, self._name)
+        size = [s * scale for s in self._level or ()]
+        return len(size) == array.dims and all(
+            abs(a - b) <= 1e-6 * b for a, b in zip(size, array.voxel_size, strict=True)
+        )
+
     def _matching(self, levels: list[Level], wanted: Sequence[float]) -> Level:
         known = []
         for level in levels:
@@ -108,12 +120,9 @@ class _Choice:
                 np.zeros((1,) * len(level.metadata.axis_names or wanted)),
                 level.metadata, Metadata(), 0, self._name, False,
             )  # fmt: skip
-            unit = self._unit or array.unit
-            size = [s * scale_of(unit, self._name) for s in wanted]
-            if len(size) == array.dims and all(
-                abs(a - b) <= 1e-6 * b for a, b in zip(size, array.voxel_size, strict=True)
-            ):
+            if self.fits(array):
                 return level
+            unit = self._unit or array.unit
             known.append(f"{from_world(array.voxel_size, unit)} {unit}")
         raise InputError(
             f"{self._name}: no level has voxels of {list(wanted)}; there are {', '.join(known)}"

@@ -231,7 +231,8 @@ class TestPyramids:
         with pytest.raises(InputError, match=r"no level .*\[40.0, 4.6, 4.6\] nano.*, \[40.0, 9.2"):
             open_array(where, level=[40, 5, 5])
         with pytest.raises(InputError, match="no pyramid of several levels"):
-            open_array(f"{where}/0", level=[40, 4.6, 4.6])
+            open_array(f"{where}/0", level=[40, 9.2, 9.2])
+        assert open_array(f"{where}/0", level=[40, 4.6, 4.6]).shape == DATA.shape
 
     def test_n5_scales(self, tmp_path: Path) -> None:
         write_n5(tmp_path)
