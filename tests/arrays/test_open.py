@@ -207,11 +207,21 @@ def test_real_volumes(name: str, shape: tuple[int, ...], voxel_size: Any) -> Non
     world = [round(float(v) * 1000) for v in attributes["voxel_size"]]
     assert list(raw.voxel_size) == (list(voxel_size) if voxel_size else world)
     assert np.array_equal(labels.read(labels.roi), expected)
+    assert raw.offset == labels.offset == (0,) * len(shape) == tuple(attributes["offset"])
+    assert raw.unit == labels.unit == next(iter(attributes["units"]))
+    assert raw.axis_names == tuple(attributes["axis_names"])
 
 
 @pytest.mark.parametrize(
     "name",
-    ["rat1_sample-data1", "rat3_sample-data10", "rat4_sample-data12", "rat7_sample-Maxo03img60"],
+    [
+        "rat1_sample-data1",
+        "rat3_sample-data9",
+        "rat3_sample-data10",
+        "rat3_sample-data11",
+        "rat4_sample-data12",
+        "rat7_sample-Maxo03img60",
+    ],
 )
 def test_real_classes_have_their_names(name: str) -> None:
     labels = open_array(f"{data_file(f'axon_sem2d/sub-{name}.h5')}:labels")

@@ -106,8 +106,7 @@ class FilesDataSplitConfig(DataSplitConfig):
         parts = {
             part: [
                 self._dataset(
-                    f"datasplit.{part}.{name}", name, volume, opener,
-                    _Memory(0) if part == "test" else memory,
+                    f"datasplit.{part}.{name}", name, volume, opener, memory, part != "test"
                 )
                 for name, volume in volumes.items()
             ]
@@ -119,7 +118,13 @@ class FilesDataSplitConfig(DataSplitConfig):
         )  # fmt: skip
 
     def _dataset(
-        self, key: str, name: str, volume: VolumeConfig, opener: ArrayOpener, memory: _Memory
+        self,
+        key: str,
+        name: str,
+        volume: VolumeConfig,
+        opener: ArrayOpener,
+        memory: _Memory,
+        may_read: bool,
     ) -> Dataset:
         from dacapo.experiments.datasplits.array_opener import in_region
         from dacapo.experiments.datasplits.datasets import Dataset
@@ -139,7 +144,7 @@ class FilesDataSplitConfig(DataSplitConfig):
                 arrays[what] = opener.open(path, f"{key}.{what}", meaning)
         if volume.region is not None:
             arrays["gt"] = in_region(arrays["gt"], volume.region, f"{key}.region")
-        arrays = {what: memory.keep(array) for what, array in arrays.items()}
+        arrays = {what: memory.keep(array, may_read) for what, array in arrays.items()}
         raw, gt = arrays["raw"], arrays["gt"]
         return Dataset(
             name,
@@ -196,11 +201,11 @@ class _Memory:
         self._left = size
         self._kept: dict[int, tuple[Array, Array]] = {}
 
-    def keep(self, array: Array) -> Array:
-        """The same array, in memory if it fits."""
+    def keep(self, array: Array, may_read: bool) -> Array:
+        """The same array, in memory if it is there already or may be read and fits."""
         known = self._kept.get(id(array))
         if known is None:
-            fits = array.nbytes <= self._left
+            fits = may_read and array.nbytes <= self._left
             self._left -= array.nbytes if fits else 0
             known = self._kept[id(array)] = array, array.in_memory() if fits else array
         return known[1]

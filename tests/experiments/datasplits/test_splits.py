@@ -126,6 +126,21 @@ class TestRegions:
         assert [r.begin[0] // 4000 for r in regions] == [0, 50, 80]  # 10 voxels, rounded up
         assert [r.end[0] // 4000 for r in regions] == [40, 70, 100]
 
+    def test_a_test_part_of_a_volume_without_contrast_is_of_that_volume(
+        self, tmp_path: Path
+    ) -> None:
+        file = write_hdf5(
+            tmp_path / "b.h5", {"raw": RAW * 0 + 7, "labels": GT}, voxel_size=[4, 2, 2], units="nm"
+        )
+        split = RegionsDataSplitConfig(
+            raw=f"{file}:raw", gt=f"{file}:labels", train=0.5, validate=0.25, test=0.25,
+            buffer=8.0, intensity_range=[0.0, 255.0], may_overlap=["train+validate"],
+        ).build()  # fmt: skip
+        with pytest.raises(
+            InputError, match=r"validate.validate and datasplit.test.test lie closer"
+        ):
+            split.check_apart(Coordinate(9000, 0, 0))
+
     @pytest.mark.parametrize(
         ("more", "message"),
         [
