@@ -15,12 +15,19 @@ import numpy as np
 from dacapo.errors import InputError
 from dacapo.experiments.run_config import GROUPS
 from dacapo.experiments.validation_scores import column, texts
-from dacapo.store import History, RunFolder, find_run_folders
+from dacapo.store import (
+    History,
+    RunFolder,
+    RunState,
+    find_run_folders,
+    mean_losses,
+    read_state,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
 
-_NOT_A_RUN = {*GROUPS, "name", "repetition", "runs_dir", "experiment"}
+_NOT_A_RUN = {*GROUPS, "name", "repetition", "runs_dir", "experiment", "retry"}
 
 
 @dataclass(frozen=True)
@@ -30,14 +37,22 @@ class RunRecord:
     Attributes:
         label: name/repetition.
         document: config, choices of groups, overrides.
-        status: done, failed, interrupted, running, or killed: ended without a word.
+        state: what has become of it.
+        best: indices of the best iteration and parameters, and the score that chose them.
+        means: scores at the best, over the datasets, one a criterion.
     """
 
     label: str
     document: dict[str, Any]
     history: History
-    status: str
+    state: RunState
     overrides: dict[str, str] = field(default_factory=dict)
+    best: tuple[int, int, float] | None = None
+    means: Sequence[float] = ()
+
+    @property
+    def status(self) -> str:
+        return self.state.name
 
 
 def read_runs(runs_dir: Path) -> list[RunRecord]:
@@ -46,20 +61,23 @@ def read_runs(runs_dir: Path) -> list[RunRecord]:
     Raises:
         InputError: there is none.
     """
-    runs = [_read(folder) for folder in find_run_folders(runs_dir)]
+    runs = [read_run(folder) for folder in find_run_folders(runs_dir)]
     if not runs:
         raise InputError(f"runs_dir={runs_dir}: no runs there")
     return runs
 
 
-def _read(folder: RunFolder) -> RunRecord:
+def read_run(folder: RunFolder) -> RunRecord:
+    """One run; its scores stay on the disk."""
     document, history = folder.read_document(), folder.read_history()
-    ended = history.outcome.get("status", "killed")
-    status = "running" if folder.is_running() else ended
     overrides = dict(o.lstrip("+").split("=", 1) for o in document["overrides"] if "=" in o)
     # A "/" in a name would be a group to netCDF.
     kept = {k.replace("/", "."): v for k, v in overrides.items() if k not in _NOT_A_RUN}
-    return RunRecord("/".join(folder.path.parts[-2:]), document, history, status, kept)
+    best, means = history.best(), ()
+    if best is not None:
+        means = history.values()[best[0], :, best[1]].mean(axis=0).tolist()
+    state = read_state(folder, history)
+    return RunRecord(folder.label, document, history, state, kept, best, means)
 
 
 def collect(runs: Sequence[RunRecord]) -> xr.Dataset:
@@ -74,7 +92,7 @@ def collect(runs: Sequence[RunRecord]) -> xr.Dataset:
     import xarray as xr
 
     scored = [run for run in runs if run.history.header is not None]
-    iterations = sorted({s.iteration for run in scored for s in run.history.scores})
+    iterations = sorted({i for run in scored for i in run.history.iterations})
     datasets = _union(run.history.header.datasets for run in scored if run.history.header)
     labels, parameters = _parameters(scored)
     dims = ("runs", "iterations", "datasets", "parameters")
@@ -88,7 +106,7 @@ def collect(runs: Sequence[RunRecord]) -> xr.Dataset:
         header = run.history.header
         if header is None:
             continue
-        at = _index(iterations, [s.iteration for s in run.history.scores])
+        at = _index(iterations, run.history.iterations)
         place = np.ix_(
             at,
             _index(datasets, header.datasets),
@@ -97,7 +115,7 @@ def collect(runs: Sequence[RunRecord]) -> xr.Dataset:
         values = run.history.values()
         for index, criterion in enumerate(header.criteria):
             variables[criterion["name"]][1][number][place] = values[..., index]
-        loss[number, at] = _mean_losses(run.history)
+        loss[number, at] = mean_losses(run.history.steps, run.history.iterations)
     variables["loss"] = (
         dims[:2],
         loss,
@@ -173,13 +191,6 @@ def _criteria(runs: Sequence[RunRecord]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _mean_losses(history: History) -> list[float]:
-    """For each validation the mean loss of the steps since the one before."""
-    losses = np.array([s.loss for s in history.training_stats.iteration_stats])
-    ends = [s.iteration for s in history.scores]
-    return [float(losses[a:b].mean()) for a, b in zip([0, *ends], ends, strict=False)]
-
-
 def _run_coordinates(runs: Sequence[RunRecord]) -> dict[str, Any]:
     """Columns along `runs`: what was chosen, what it cost, how it ended."""
     configs = [run.document["config"] for run in runs]
@@ -187,7 +198,7 @@ def _run_coordinates(runs: Sequence[RunRecord]) -> dict[str, Any]:
         "name": texts([c["name"] for c in configs]),
         "repetition": np.array([c["repetition"] for c in configs], np.int64),
         "status": texts([run.status for run in runs]),
-        "error": texts([str(run.history.outcome.get("error", "")) for run in runs]),
+        "error": texts([run.state.error for run in runs]),
     }
     for group in GROUPS:
         columns[group] = texts([_choice(run, group) for run in runs])
@@ -202,8 +213,7 @@ def _run_coordinates(runs: Sequence[RunRecord]) -> dict[str, Any]:
 
 def _seconds(history: History) -> float:
     """Median of all steps; NaN when there is none."""
-    times = [s.time for s in history.training_stats.iteration_stats]
-    return float(np.median(times)) if times else math.nan
+    return float(np.median(history.steps[:, 1])) if len(history.steps) else math.nan
 
 
 def _choice(run: RunRecord, group: str) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from dacapo.collect import RunRecord, collect, read_runs, write_dataset
 from dacapo.config import config, from_arguments
 from dacapo.errors import one_line_errors
+from dacapo.store import FAILURES
 
 if TYPE_CHECKING:
     from dacapo.held_out import Scores
@@ -42,8 +43,8 @@ def main() -> None:
             raise SystemExit(1 if failures else 0)
 
 
-def compare(runs_dir: Path, output: Path | None = None, test: bool = False) -> int:
-    """Collect, write, and print all runs below a folder; the number of failed and killed ones.
+def compare(runs_dir: Path, output: Path | None = None, test: bool = False) -> list[str]:
+    """Collect, write, and print all runs below a folder; the labels of those that failed.
 
     Args:
         test: also score the test volumes.
@@ -62,12 +63,14 @@ def compare(runs_dir: Path, output: Path | None = None, test: bool = False) -> i
     _print_tables(runs)
     if held_out:
         _print_held_out(held_out)
-    failed = [run for run in runs if run.status in ("failed", "killed")]
+    failed = [run for run in runs if run.status in FAILURES]
     for run in failed:
-        reason = run.history.outcome.get("error", "ended without a word; the same command goes on")
-        console.print(f"{run.status}: {run.label}: {reason}")
-    console.print(f"{len(runs)} runs, {len(failed)} failed; their scores: {path}")
-    return len(failed)
+        log = f" (log: {run.state.log})" if run.state.log else ""
+        console.print(f"{run.status}: {run.label}: {run.state.error}{log}")
+    at_work = [run for run in runs if run.status in ("running", "waiting")]
+    others = f", {len(at_work)} not yet trained" if at_work else ""
+    console.print(f"{len(runs)} runs, {len(failed)} failed{others}; their scores: {path}")
+    return [run.label for run in failed]
 
 
 def _print_tables(runs: Sequence[RunRecord]) -> None:
@@ -91,10 +94,9 @@ def _print_tables(runs: Sequence[RunRecord]) -> None:
     )
     by_name: dict[tuple[str, str], list[float]] = {}
     for run in runs:
-        best = run.history.best()
-        if best is not None and run.history.header is not None:
+        if run.best is not None and run.history.header is not None:
             key = run.document["config"]["name"], run.history.header.selected_by
-            by_name.setdefault(key, []).append(best[2])
+            by_name.setdefault(key, []).append(run.best[2])
     rows = []
     for (name, criterion), values in by_name.items():
         spread = f"{np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
@@ -121,17 +123,16 @@ def _print_held_out(held_out: Mapping[str, Scores]) -> None:
 
 
 def _row(run: RunRecord, criteria: Sequence[str]) -> list[str]:
-    history = run.history
-    row = [run.label, run.status, f"{history.training_stats.trained_until()}"]
-    best, header = history.best(), history.header
-    if best is None or header is None:
+    header = run.history.header
+    row = [run.label, run.status, f"{run.history.trained_until}"]
+    if run.best is None or header is None:
         return [*row, "", *[""] * len(criteria), "no scores"]
-    iteration, setting, _ = best
-    means = history.values()[iteration, :, setting].mean(axis=0)
-    scores = {c["name"]: f"{mean:.3f}" for c, mean in zip(header.criteria, means, strict=True)}
+    iteration, setting, _ = run.best
+    names = [c["name"] for c in header.criteria]
+    scores = {name: f"{mean:.3f}" for name, mean in zip(names, run.means, strict=True)}
     return [
         *row,
-        f"{history.scores[iteration].iteration}",
+        f"{run.history.iterations[iteration]}",
         *(scores.get(criterion, "") for criterion in criteria),
         str(header.parameters[setting]["label"]),
     ]

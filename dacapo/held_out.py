@@ -43,7 +43,7 @@ def score_held_out(folder: RunFolder) -> Scores:
     index, setting, _ = best
     run = Run(run_config)
     try:
-        run.load_state(folder.read_checkpoint(history.scores[index].iteration))
+        run.load_state(folder.read_checkpoint(history.iterations[index]))
     except (CheckpointError, OSError) as error:
         raise InputError(f"{folder.path}: {error}") from error
     scores: Scores = {}

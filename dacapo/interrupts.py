@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -20,8 +21,8 @@ class Interrupts:
     """While active, SIGTERM and SIGINT are noted and end the process only the second time.
 
     A handler of SIGUSR2 that is there already is submitit's: it saves its job and requeues it, and
-    it wants SIGTERM for itself. Then only SIGUSR2 is noted, and `hand_on` calls that handler once
-    the work is saved.
+    it wants SIGTERM for itself. Then SIGUSR2 is noted in its place, and `hand_on` calls that handler
+    once the work is saved.
     """
 
     def __init__(self) -> None:
@@ -34,8 +35,7 @@ class Interrupts:
         if threading.current_thread() is not threading.main_thread():
             return self  # only the main thread receives signals
         submitit = callable(signal.getsignal(signal.SIGUSR2))
-        watched = [signal.SIGUSR2] if submitit else [signal.SIGTERM, signal.SIGINT]
-        for number in watched:
+        for number in (signal.SIGUSR2 if submitit else signal.SIGTERM, signal.SIGINT):
             self._previous[number] = signal.signal(number, self._note)
         return self
 
@@ -47,6 +47,11 @@ class Interrupts:
     ) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+
+    @property
+    def outcome(self) -> str:
+        """How the run ends for the signal, in the words of `store.ENDS`."""
+        return "preempted" if self.signal == signal.SIGUSR2 else "interrupted"
 
     def hand_on(self) -> None:
         """Let the handler that was there before act; ends the process with 128 + the signal."""
@@ -61,3 +66,17 @@ class Interrupts:
             self.signal, self._frame, self._noted = number, frame, time.monotonic()
         elif time.monotonic() - self._noted > _ONE_SIGNAL:
             raise SystemExit(128 + number)
+
+
+def _forget_handlers() -> None:
+    """A forked process, such as a worker of a data loader, is no job of its own.
+
+    With submitit's handlers it would requeue the job, and outlive a SIGTERM.
+    """
+    if callable(signal.getsignal(signal.SIGUSR2)):
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGCONT, signal.SIG_DFL)
+
+
+os.register_at_fork(after_in_child=_forget_handlers)

@@ -112,7 +112,9 @@ def elapsed(since: float) -> str:
 
 
 def table(title: str, columns: list[str], rows: list[list[str]], caption: str = "") -> None:
-    """Print a table; the first column is text, the others are numbers."""
+    """Print a table, unless it is empty; the first column is text, the others are numbers."""
+    if not rows:
+        return
     out = Table(title=title, caption=caption or None, title_justify="left", caption_justify="left")
     for number, column in enumerate(columns):
         out.add_column(column, justify="left" if number == 0 else "right", overflow="fold")

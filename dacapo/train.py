@@ -8,27 +8,26 @@ from __future__ import annotations
 import os
 import sys
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from dacapo import __version__
-from dacapo.config import conf_dir, encode
+from dacapo import sweep
+from dacapo.config import conf_dir
 from dacapo.errors import InputError, one_line_errors
-from dacapo.experiments.run_config import RunConfig
+from dacapo.ledger import Asked, folder_of, judge, refuse
 from dacapo.memory import peak_memory_mib, reset_peak_memory
 
 if TYPE_CHECKING:
     from dacapo.experiments.run import Run
+    from dacapo.experiments.run_config import RunConfig
     from dacapo.experiments.validation_scores import ValidationScores
     from dacapo.report import TrainingProgress
-    from dacapo.store import History, RunFolder, RunWriter
+    from dacapo.store import RunFolder, RunWriter
 
 
 def main() -> None:
@@ -41,74 +40,55 @@ def main() -> None:
             print_help(sys.argv[1:])
             return
         sys.argv[1:] = sorted(sys.argv[1:], key=lambda a: a not in ("-m", "--multirun"))
-        try:
-            hydra.main(version_base="1.3", config_path=conf_dir(), config_name="train")(job)()
-        except OSError as error:
-            if ".hydra" not in str(error.filename):
-                raise
-            raise InputError(
-                f"runs_dir: cannot write {error.filename}: {error.strerror}"
-            ) from error
-        finally:
-            if SweepStart.runs_dir is not None:
-                _compare_sweep(Path(SweepStart.runs_dir))
-
-
-def _compare_sweep(runs_dir: Path) -> None:
-    """All runs beside each other, if a job of the sweep came so far as to have a folder."""
-    from dacapo.compare import compare
-    from dacapo.store import find_run_folders
-
-    if find_run_folders(runs_dir):
-        compare(runs_dir)
-
-
-class SweepStart(Callback):
-    """Remembers in the process that started a sweep where its runs will lie."""
-
-    runs_dir: str | None = None
-
-    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        SweepStart.runs_dir = str(config.runs_dir)
+        with sweep.ends_compared():
+            try:
+                hydra.main(version_base="1.3", config_path=conf_dir(), config_name="train")(job)()
+            except OSError as error:
+                if ".hydra" not in str(error.filename):
+                    raise
+                raise InputError(
+                    f"runs_dir: cannot write {error.filename}: {error.strerror}"
+                ) from error
 
 
 def job(cfg: DictConfig) -> float:
     """One run of a sweep, or the only one; returns its best score.
 
-    In a sweep a mistake raises, so that the other jobs go on.
+    In a sweep a mistake raises, so that the other jobs go on, and what is finished or is trained
+    elsewhere is passed over.
     """
     hydra_config = HydraConfig.get()
-    alone = hydra_config.mode is RunMode.RUN
-    if alone:
+    if hydra_config.mode is RunMode.RUN:
         with one_line_errors():
-            return _job(cfg, hydra_config)
+            return _job(cfg, hydra_config, alone=True)
     try:
-        return _job(cfg, hydra_config)
+        return _job(cfg, hydra_config, alone=False)
     except InputError as error:
         # Of the jobs that fail, Hydra tells of the first alone.
         sys.stderr.write(f"error: job {hydra_config.job.num}: {error}\n")
         raise
 
 
-def _job(cfg: DictConfig, hydra_config: Any) -> float:
-    chosen = {str(k): v for k, v in hydra_config.runtime.choices.items() if v is not None}
-    choices = {k: str(v) for k, v in chosen.items() if not k.startswith("hydra")}
-    run_config = RunConfig.from_hydra(cfg, choices)
-    asked = Asked(choices, [str(o) for o in hydra_config.overrides.task])
-    scores = train(run_config, Path(str(cfg.runs_dir)), asked)
-    best = scores.best(run_config.task_config.criterion)
-    if best is not None:
-        return best.value
-    higher = scores.evaluation_scores.higher_is_better(run_config.task_config.criterion)
-    return -sys.float_info.max if higher else sys.float_info.max
+def _job(cfg: DictConfig, hydra_config: Any, alone: bool) -> float:
+    from dacapo.store import BusyError
 
-
-@dataclass(frozen=True)
-class Asked:
-    """How a run was asked for: group -> option, and the overrides as typed."""
-
-    choices: dict[str, str] = field(default_factory=dict)
-    overrides: list[str] = field(default_factory=list)
+    run_config, asked = sweep.asked_for(cfg, hydra_config)
+    runs_dir = Path(str(cfg.runs_dir))
+    folder = folder_of(run_config, runs_dir)
+    if not alone:
+        sweep.add(folder)
+        verdict = judge(folder, run_config, asked)
+        elsewhere = ("running",) if sweep.is_launched() else ("running", "waiting")
+        if verdict.todo in ("done", *elsewhere):
+            print(verdict.text, flush=True)
+            return sweep.value_of(verdict.history, run_config)
+    try:
+        train(run_config, runs_dir, asked)
+    except BusyError as error:  # somebody was faster since
+        if alone:
+            raise
+        print(error, flush=True)
+    return sweep.value_of(folder.read_history(), run_config)
 
 
 def train(run_config: RunConfig, runs_dir: Path, asked: Asked | None = None) -> ValidationScores:
@@ -116,22 +96,19 @@ def train(run_config: RunConfig, runs_dir: Path, asked: Asked | None = None) -> 
 
     The same call goes on where an earlier one stopped, to the same bits. A finished run returns
     its scores.
-    """
-    from dacapo.store import RunFolder
 
+    Raises:
+        BusyError: another process trains this run.
+        InputError: the config does not fit the data, or to what the folder holds; or the run has
+            failed twice in the same way, and `asked.retry` is not set.
+    """
     asked = asked or Asked()
-    folder = RunFolder(runs_dir / run_config.name / str(run_config.repetition))
-    document = {
-        "dacapo": __version__,
-        "config": encode(run_config),
-        "identity": run_config.identity(),
-        "choices": asked.choices,
-        "overrides": asked.overrides,
-    }
-    folder.check_identity(document)
-    if _is_finished(folder.read_history(), run_config):
+    folder = folder_of(run_config, runs_dir)
+    verdict = judge(folder, run_config, asked)
+    if verdict.todo == "done":
         return _finished_scores(folder, run_config)
-    with folder.writing(document) as writer:
+    refuse(verdict, folder)
+    with folder.writing(asked.document(run_config)) as writer:
         from dacapo.experiments.run import Run
         from dacapo.report import console, show_scores
         from dacapo.validate import check_scorable
@@ -147,10 +124,6 @@ def train(run_config: RunConfig, runs_dir: Path, asked: Asked | None = None) -> 
         _draw(run, folder, writer)
         writer.finish("done", **_cost(run))
     return run.validation_scores
-
-
-def _is_finished(history: History, run_config: RunConfig) -> bool:
-    return history.is_done and history.training_stats.trained_until() >= run_config.num_iterations
 
 
 def _finished_scores(folder: RunFolder, run_config: RunConfig) -> ValidationScores:
@@ -198,7 +171,7 @@ def _loop(run: Run, writer: RunWriter) -> None:
                 writer.add_checkpoint(done, run.state(), keep=_best_iteration(run))
             if stop:
                 progress.say(f"saved at iteration {done}; the same command goes on from there")
-                writer.finish("interrupted")
+                writer.finish(interrupts.outcome)
                 interrupts.hand_on()
 
 
@@ -232,7 +205,7 @@ def _resume(run: Run, folder: RunFolder, writer: RunWriter) -> None:
         except CheckpointError as error:
             console.print(f"checkpoint left out, going back to the one before: {error}")
             continue
-        if history.training_stats.trained_until() < iteration:
+        if history.trained_until < iteration:
             console.print(f"checkpoint {iteration} left out: the log of its steps is shorter")
             continue
         run.load_state(state)

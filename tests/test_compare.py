@@ -130,7 +130,7 @@ def test_a_run_that_was_killed_at_once(tmp_path: Path, capsys: Any) -> None:
     (record,) = read_runs(tmp_path)
     assert record.status == "killed"
     assert collect([record]).sizes["runs"] == 1
-    assert compare(tmp_path) == 1
+    assert compare(tmp_path) == ["new/0"]
     assert "killed: new/0: ended without a word" in capsys.readouterr().out
 
 

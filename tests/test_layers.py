@@ -48,6 +48,7 @@ LAYERS = [
         "dacapo.report",
         "dacapo.picture",
         "dacapo.interrupts",
+        "dacapo.ledger",
     ],
     [
         "dacapo.help",
@@ -56,6 +57,12 @@ LAYERS = [
         "dacapo.compare",
         "dacapo.convert",
         "dacapo.score",
+        "dacapo.launch",
+        "dacapo.launch_local",
+        "dacapo.launch_slurm",
+        "dacapo.launcher_config",
+        "dacapo.status",
+        "dacapo.sweep",
         "dacapo.train",
     ],
 ]

@@ -62,7 +62,6 @@ def test_what_a_run_leaves_behind(whole: Path) -> None:
         "checkpoints/00000006.safetensors",
         "config.yaml",
         "curves.png",
-        "lock",
         "log-0001.bin",
         "picture.png",
     ]

@@ -46,6 +46,8 @@ class TrainConfig:
     """Steps between validations; the last step is always validated."""
     runs_dir: str = "runs"
     """Where the folders of runs lie."""
+    retry: bool = False
+    """Try again what has failed twice with the same traceback."""
 
 
 @config(None)

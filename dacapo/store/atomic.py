@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 from dacapo.errors import InputError
+
+
+def temporary_name(path: Path) -> Path:
+    """A name beside `path` that no other process uses, on this machine or another."""
+    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -14,7 +20,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         InputError: the disk is full or not writable; the old file is as it was.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(path)
     try:
         with temporary.open("wb") as file:
             file.write(content)

@@ -53,6 +53,12 @@ class Header:
         return len(self.datasets), len(self.parameters), len(self.criteria)
 
     @property
+    def selects(self) -> tuple[int, bool]:
+        """Index of the criterion that selects, and whether higher is better by it."""
+        at = [c["name"] for c in self.criteria].index(self.selected_by)
+        return at, bool(self.criteria[at]["higher_is_better"])
+
+    @property
     def axes(self) -> tuple[list[str], list[str], list[str]]:
         """The labels alone: scores of equal axes can stand beside each other."""
         return (

@@ -1,0 +1,104 @@
+"""The jobs of a sweep on a SLURM cluster, through submitit."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dacapo import sweep
+from dacapo.errors import InputError
+from dacapo.launch import Job, Pool, minutes, note
+from dacapo.store.queue import is_queued
+
+if TYPE_CHECKING:
+    from hydra_plugins.dacapo_launcher import SlurmLauncher
+
+_DAY = 24 * 60
+_SACCT_PATIENCE = 30.0
+
+
+class SlurmPool(Pool):
+    """One array of jobs."""
+
+    def __init__(self, launcher: SlurmLauncher) -> None:
+        self._launcher, self._params = launcher, launcher.params
+        self._jobs: dict[str, Job] = {}
+
+    def start(self, jobs: Sequence[Job]) -> None:
+        import submitit
+
+        params = self._params
+        Path(params["folder"]).mkdir(parents=True, exist_ok=True)
+        writers = [job.folder.num_writers() for job in jobs]
+        try:
+            executor = submitit.SlurmExecutor(
+                Path(params["folder"]).absolute() / "%j", max_num_timeout=params["max_timeouts"]
+            )
+            executor.update_parameters(**self._options())
+            started = executor.map_array(
+                self._launcher, *zip(*map(self.arguments, jobs), strict=True)
+            )
+        except RuntimeError as error:  # submitit's own, for a missing srun and for sbatch's refusal
+            raise InputError(f"hydra/launcher=slurm: no job was started: {error}") from error
+        for job, count, given in zip(jobs, writers, started, strict=True):
+            self._jobs[given.job_id] = job
+            note(job, count, given.job_id, given.paths.stderr)
+        print(f"submitted to SLURM: {', '.join(self._arrays())}", flush=True)
+
+    def _options(self) -> dict[str, Any]:
+        """What sbatch is given, in submitit's words."""
+        params = self._params
+        memory = params["memory"]
+        options = {
+            "job_name": "dacapo",
+            "time": minutes(params["time"], _DAY),
+            "signal_delay_s": params["signal_delay"],
+            "array_parallelism": params["at_once"],
+            "cpus_per_task": params["cpus"],
+            "gpus_per_node": params["gpus"] or None,
+            "mem": None if memory is None else f"{round(memory * 1024)}M",
+            "setup": params["setup"] or None,
+            "additional_parameters": params["sbatch"] or None,
+            **{key: params[key] for key in ("partition", "account", "qos", "constraint")},
+        }
+        return {key: value for key, value in options.items() if value is not None}
+
+    def ended(self) -> list[tuple[Job, str]]:
+        gone = [number for number in self._jobs if is_queued(number) is False]
+        reasons = _reasons(gone)
+        return [(self._jobs.pop(number), reasons[number]) for number in gone]
+
+    def interrupted(self) -> None:
+        """The jobs go on; say how to follow, collect and cancel them."""
+        sweep.leave()
+        print(
+            f"the jobs go on in SLURM\n"
+            f"  watch:   python -m dacapo.status runs_dir={sweep.Sweep.runs_dir} watch=true\n"
+            f"  collect: python -m dacapo.compare runs_dir={sweep.Sweep.runs_dir}\n"
+            f"  cancel:  scancel {' '.join(self._arrays())}",
+            flush=True,
+        )
+
+    def _arrays(self) -> list[str]:
+        return list(dict.fromkeys(number.partition("_")[0] for number in self._jobs))
+
+
+def _reasons(numbers: Sequence[str]) -> dict[str, str]:
+    """Why jobs have left the queue, as far as SLURM's accounting tells."""
+    reasons = {number: f"SLURM's job {number} has left the queue" for number in numbers}
+    if not numbers:
+        return reasons
+    command = ["sacct", "-n", "-P", "-X", "-j", ",".join(numbers), "-o", "JobID,State,ExitCode"]
+    try:
+        told = subprocess.run(
+            command, capture_output=True, text=True, timeout=_SACCT_PATIENCE, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return reasons
+    for line in told.stdout.splitlines():
+        number, state, code = line.split("|")
+        if number in reasons:
+            reasons[number] = f"SLURM's job {number} ended as {state}, exit code {code}"
+    return reasons

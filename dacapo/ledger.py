@@ -1,0 +1,91 @@
+"""What is left to do of a run, by what its folder tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dacapo import __version__
+from dacapo.config import encode
+from dacapo.errors import InputError
+from dacapo.experiments.run_config import RunConfig
+from dacapo.store import History, RunFolder, failed_alike, read_state
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How a run was asked for: group -> option, and the overrides as typed.
+
+    Attributes:
+        retry: also try what has failed twice in the same way.
+    """
+
+    choices: dict[str, str] = field(default_factory=dict)
+    overrides: list[str] = field(default_factory=list)
+    retry: bool = False
+
+    def document(self, run_config: RunConfig) -> dict[str, Any]:
+        """What a run's folder keeps of its config."""
+        return {
+            "dacapo": __version__,
+            "config": encode(run_config),
+            "identity": run_config.identity(),
+            "choices": self.choices,
+            "overrides": self.overrides,
+        }
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be done with a run.
+
+    Attributes:
+        todo: `train`, or why there is nothing to do: `done`, `running`, `waiting`, `stopped`,
+            `failed` (twice in the same way).
+        text: one line about it.
+        history: of the run.
+    """
+
+    todo: str
+    text: str
+    history: History
+
+
+def folder_of(run_config: RunConfig, runs_dir: Path) -> RunFolder:
+    """`runs_dir/name/repetition`."""
+    return RunFolder(runs_dir / run_config.name / str(run_config.repetition))
+
+
+def judge(folder: RunFolder, run_config: RunConfig, asked: Asked) -> Verdict:
+    """What is to be done with a run; looking changes nothing.
+
+    Raises:
+        InputError: the folder holds a run of another config.
+    """
+    folder.check_identity({"identity": run_config.identity()})
+    history = folder.read_history()
+    state = read_state(folder, history)
+    alike = failed_alike(history)
+    if history.is_done and history.trained_until >= run_config.num_iterations:
+        best = history.best()
+        criterion = run_config.task_config.criterion
+        score = f", {criterion} {best[2]:.4g}" if best is not None else ""
+        text = f"{folder.path} is finished{score}; a larger num_iterations trains it further"
+        return Verdict("done", text, history)
+    if state.name == "running":
+        return Verdict("running", f"{folder.path} is being trained by {state.who}", history)
+    if state.queued:
+        return Verdict("waiting", f"{folder.path} waits for {state.who}", history)
+    if alike and not asked.retry:
+        return Verdict("failed", f"{folder.path}: failed twice in the same way: {alike}", history)
+    return Verdict("train", "", history)
+
+
+def refuse(verdict: Verdict, folder: RunFolder) -> None:
+    """Raise the error of a run that is left as it is."""
+    if verdict.todo == "failed":
+        raise InputError(
+            f"{verdict.text} (traceback: {read_state(folder).log}); once its cause is gone, "
+            f"retry=true tries again"
+        )
