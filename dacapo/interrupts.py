@@ -21,8 +21,8 @@ class Interrupts:
     """While active, SIGTERM and SIGINT are noted and end the process only the second time.
 
     A handler of SIGUSR2 that is there already is submitit's: it saves its job and requeues it, and
-    it wants SIGTERM for itself. Then SIGUSR2 is noted in its place, and `hand_on` calls that handler
-    once the work is saved.
+    it wants SIGTERM for itself. Then SIGUSR2 is noted in its place, and `hand_on` calls that
+    handler once the work is saved.
     """
 
     def __init__(self) -> None:

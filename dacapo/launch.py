@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dacapo import sweep
 from dacapo.errors import InputError
+from dacapo.experiments.datasplits import DataSplitConfig
 from dacapo.experiments.run_config import RunConfig
 from dacapo.ledger import Asked, folder_of, judge
 from dacapo.store import RunFolder, Submission, read_state
@@ -164,7 +165,7 @@ def _open_data(jobs: Sequence[Job]) -> None:
     """
     from dacapo.config import encode
 
-    splits = {}
+    splits: dict[str, tuple[Job, DataSplitConfig]] = {}
     for job in jobs:
         split = job.run_config.datasplit_config
         splits.setdefault(json.dumps(encode(split), sort_keys=True), (job, split))

@@ -150,8 +150,8 @@ def _gpus(asked: Sequence[int] | None) -> list[int]:
         numbers = [part.strip() for part in visible.split(",") if part.strip()]
         if not all(number.isdigit() for number in numbers):
             raise InputError(
-                f"CUDA_VISIBLE_DEVICES={visible}: GPUs by other names than numbers cannot be shared "
-                f"out; set hydra.launcher.gpus=[0,1,...]"
+                f"CUDA_VISIBLE_DEVICES={visible}: only GPUs named by numbers can be shared out; "
+                f"set hydra.launcher.gpus=[0,1,...]"
             )
         return [int(number) for number in numbers]
     import torch

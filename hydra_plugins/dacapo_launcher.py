@@ -15,7 +15,7 @@ from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmitit
 import dacapo.launcher_config  # noqa: F401 (offers the keys to Hydra)
 
 
-class _Launcher(BaseSubmititLauncher):
+class _Launcher(BaseSubmititLauncher):  # type: ignore[misc]
     """Hands the jobs to `dacapo.launch`; the job itself is run by the class above."""
 
     def __init__(self, **params: Any) -> None:

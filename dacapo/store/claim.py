@@ -3,9 +3,9 @@
 A run belongs to the writer of its newest log, until that log ends with an outcome or its writer is
 dead. Claiming it means to create the next log, which a file system lets only one of many do, also
 NFS; locks that servers or mounts may not know are not needed. A dead process is recognised at once
-on its own machine; from another one, by a log that has not grown for `LEASE` seconds. That is judged
-by this machine's clock alone and by reading the file, so neither clocks that differ nor attributes
-that a mount remembers matter.
+on its own machine; from another one, by a log that has not grown for `LEASE` seconds. That is
+judged by this machine's clock alone and by reading the file, so neither clocks that differ nor
+attributes that a mount remembers matter.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from dacapo.experiments import TrainingIterationStats
 from dacapo.store import BusyError, RunFolder, read_state
 from dacapo.store import claim as module
 from dacapo.store.claim import claim, has_ended, is_lost, owner_of
@@ -183,13 +184,16 @@ def test_who_was_taken_for_dead_writes_no_more(
     monkeypatch.setattr("dacapo.store.writer.BEAT", 0.05)
     run = RunFolder(tmp_path / "n" / "0")
     document = {"config": {"name": "n"}, "identity": {}}
-    with pytest.raises(BusyError, match="by another process now"), run.writing(document) as writer:
-        monkeypatch.setattr(Owner, "is_alive", lambda self: False)
-        with claim(run.path):
-            time.sleep(0.3)  # the heart has seen it
-            from dacapo.experiments import TrainingIterationStats
 
-            writer.add_step(TrainingIterationStats(0, 0.5, 0.1))
+    def work() -> None:
+        with run.writing(document) as writer:
+            monkeypatch.setattr(Owner, "is_alive", lambda self: False)
+            with claim(run.path):
+                time.sleep(0.3)  # the heart has seen it
+                writer.add_step(TrainingIterationStats(0, 0.5, 0.1))
+
+    with pytest.raises(BusyError, match="by another process now"):
+        work()
     assert not has_ended(run.path / "log-0001.bin")
 
 
