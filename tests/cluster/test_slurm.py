@@ -1,0 +1,263 @@
+"""Sweeps on a real SLURM, which the tests start on this machine."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import xarray as xr
+
+from dacapo.status import Progress, look
+from dacapo.store import RunFolder
+from tests.cluster.slurm import Slurm, missing
+from tests.conftest import SMALL_AFFINITIES
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
+# A trainer of somebody's own: it takes its time, and has an error for some repetitions.
+SLOW = '''
+import time
+from dataclasses import dataclass, field
+from dacapo.config import config, not_identity
+from dacapo.experiments.trainers import DefaultTrainerConfig
+
+@config("trainer")
+@dataclass(kw_only=True)
+class SlowTrainerConfig(DefaultTrainerConfig):
+    """Waits before each batch."""
+    repetition: int = not_identity(0)
+    """Of the run."""
+    pause: float = not_identity(0.5)
+    """Seconds before each batch."""
+    slow: list[int] = field(default_factory=list, metadata={"identity": False})
+    """Repetitions that wait six times as long."""
+    broken: list[int] = field(default_factory=list, metadata={"identity": False})
+    """Repetitions that raise."""
+
+    def build(self):
+        trainer = super().build()
+        batches = trainer.batches
+        def slowly(*arguments):
+            for batch in batches(*arguments):
+                time.sleep(self.pause * (6 if self.repetition in self.slow else 1))
+                if self.repetition in self.broken and batch.iteration == 3:
+                    raise RuntimeError(f"a bug in repetition {self.repetition}")
+                yield batch
+        trainer.batches = slowly
+        return trainer
+'''
+SCRIPT = "import slow\nfrom dacapo.train import main\nif __name__ == '__main__':\n    main()\n"
+YAML = "defaults: [SlowTrainerConfig, _self_]\nrepetition: ${repetition}\n"
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[Slurm]:
+    lacks = missing()
+    if lacks:
+        pytest.skip(f"needs {', '.join(lacks)} (Debian: slurm-wlm slurmdbd munge mariadb-server)")
+    with tempfile.TemporaryDirectory(prefix="slurm") as folder:  # sockets want a short path
+        cluster = Slurm(Path(folder))
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.stop()
+
+
+def environment(slurm: Slurm) -> dict[str, str]:
+    path = f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"
+    return {**slurm.environment, "CI": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+
+
+def sweep(slurm: Slurm, cwd: Path, *arguments: str) -> subprocess.Popen[str]:
+    """A sweep by the launcher, from a script of somebody's own; its output goes to a file."""
+    (cwd / "slow.py").write_text(SLOW)
+    (cwd / "train.py").write_text(SCRIPT)
+    (cwd / "conf" / "trainer").mkdir(parents=True, exist_ok=True)
+    (cwd / "conf" / "trainer" / "slow.yaml").write_text(YAML)
+    command = [
+        sys.executable, "train.py", "-m", "--config-dir", "conf", "hydra/launcher=slurm_cpu",
+        "hydra.launcher.cpus=1", "hydra.launcher.memory=null", "trainer=slow", *SMALL_AFFINITIES,
+        "name=a", *arguments,
+    ]  # fmt: skip
+    with (cwd / "out.txt").open("w") as out:
+        return subprocess.Popen(
+            command, cwd=cwd, env=environment(slurm), stdout=out, stderr=out, text=True
+        )
+
+
+def output(cwd: Path) -> str:
+    return (cwd / "out.txt").read_text()
+
+
+def ended(process: subprocess.Popen[str], cwd: Path, seconds: float) -> tuple[int, str]:
+    try:
+        return process.wait(seconds), output(cwd)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise AssertionError(output(cwd)) from None
+
+
+def runs(cwd: Path) -> dict[str, Progress]:
+    return {r.run: r for r in look(cwd / "runs")} if (cwd / "runs" / "a").exists() else {}
+
+
+def wait_until(cwd: Path, run: str, state: str, seconds: float = 300) -> Progress:
+    deadline = time.monotonic() + seconds
+    while True:
+        found = runs(cwd).get(run)
+        if found is not None and found.state == state and (found.iteration or state != "running"):
+            return found
+        assert time.monotonic() < deadline, (run, state, found)
+        time.sleep(0.5)
+
+
+def submitted_as(cwd: Path, run: str) -> str:
+    submission = RunFolder(cwd / "runs" / run).read_submission()
+    assert submission is not None
+    return submission.job
+
+
+def test_twelve_jobs_of_which_four_end_badly(slurm: Slurm, tmp_path: Path) -> None:
+    """0 and 1 pass their time limit, 2 is cancelled, 3 killed, one preempted, 10 and 11 raise."""
+    arguments = (
+        "hydra.launcher.time=2", "hydra.launcher.signal_delay=30", "repetition=range(12)",
+        "trainer.slow=[0,1]", "trainer.broken=[10,11]", "num_iterations=36",
+        "validation_interval=18", "trainer.checkpoint_interval=6",
+    )  # fmt: skip
+    process = sweep(slurm, tmp_path, *arguments)
+    wait_until(tmp_path, "a/2", "running")
+    slurm.ask("scancel", submitted_as(tmp_path, "a/2"))
+    owner = RunFolder(tmp_path / "runs" / "a" / "3").read_history().owner
+    if owner is None or not owner.is_alive():
+        wait_until(tmp_path, "a/3", "running")
+        owner = RunFolder(tmp_path / "runs" / "a" / "3").read_history().owner
+    assert owner is not None
+    os.kill(owner.pid, signal.SIGKILL)
+    wait_until(tmp_path, "a/5", "running")
+    slurm.ask("sbatch", "-p", "high", "-n1", "--wrap", "sleep 20", "-o", "/dev/null")
+
+    status, out = ended(process, tmp_path, 900)
+    print(out)
+    accounting = slurm.ask("sacct", "-D", "-X", "-P", "-o", "JobID,State,ExitCode,Start,End")
+    print(accounting)
+    assert status == 1
+    found = runs(tmp_path)
+    states = {name: run.state for name, run in found.items()}
+    good = [f"a/{i}" for i in (0, 1, *range(4, 10))]
+    assert [name for name, state in states.items() if state == "done"] == good
+    assert states["a/2"] == states["a/3"] == "killed"
+    assert "CANCELLED" in found["a/2"].error
+    assert "SLURM's job" in found["a/3"].error
+    for number in (10, 11):
+        assert states[f"a/{number}"] == "failed"
+        assert f"failed: a/{number}: RuntimeError: a bug in repetition {number} (log: " in out
+    assert "12 runs, 4 failed" in out
+    dataset = xr.load_dataset(tmp_path / "runs" / "comparison.nc", engine="h5netcdf")
+    last = dataset.voi.sel(iterations=36).notnull().any(["datasets", "parameters"])
+    assert dataset["runs"].values[last.values].tolist() == good
+    # Both that passed their limit and the preempted one are in the books more than once.
+    jobs = [line.split("|")[0] for line in accounting.splitlines()]
+    again = {job for job in jobs if jobs.count(job) > 1}
+    assert {submitted_as(tmp_path, "a/0"), submitted_as(tmp_path, "a/1")} <= again
+    controller = next(Path(slurm.environment["SLURM_CONF"]).parent.glob("log/slurmctld.log"))
+    assert re.search(r"[Pp]reempted? ", controller.read_text()), controller.read_text()[-3000:]
+
+    status, out = ended(sweep(slurm, tmp_path, *arguments), tmp_path, 300)
+    print(out)
+    assert status == 1
+    assert "12 jobs, 4 to run" in out
+    states = {name: run.state for name, run in runs(tmp_path).items()}
+    assert [name for name, state in states.items() if state != "done"] == ["a/10", "a/11"]
+    for number in (10, 11):
+        assert f"failed: a/{number}: RuntimeError: a bug in repetition {number} (log: " in out
+
+    status, out = ended(sweep(slurm, tmp_path, *arguments), tmp_path, 60)
+    assert status == 1
+    assert "12 jobs, 0 to run" in out
+    assert "a/10: failed twice in the same way: RuntimeError: a bug in repetition 10" in out
+
+
+def test_two_commands_at_once_train_each_run_once(slurm: Slurm, tmp_path: Path) -> None:
+    arguments = ("hydra.launcher.time=5", "repetition=range(3)", "trainer.pause=0.2")
+    first = sweep(slurm, tmp_path, *arguments)
+    other = tmp_path / "other"
+    other.mkdir()
+    second = sweep(slurm, other, *arguments, f"runs_dir={tmp_path / 'runs'}")
+    assert ended(first, tmp_path, 200)[0] == 0
+    assert ended(second, other, 200)[0] == 0
+    for repetition in range(3):
+        folder = RunFolder(tmp_path / "runs" / "a" / str(repetition))
+        history = folder.read_history()
+        assert history.is_done
+        assert folder.num_writers() == 1
+
+
+def test_ctrl_c_leaves_the_jobs_and_says_how_to_go_on(slurm: Slurm, tmp_path: Path) -> None:
+    process = sweep(slurm, tmp_path, "hydra.launcher.time=5", "repetition=0,1")
+    wait_until(tmp_path, "a/0", "running")
+    process.send_signal(signal.SIGINT)
+    status, out = ended(process, tmp_path, 30)
+    assert status == 130
+    job = submitted_as(tmp_path, "a/0").partition("_")[0]
+    assert f"scancel {job}" in out
+    assert "python -m dacapo.status runs_dir=runs watch=true" in out
+    assert "Traceback" not in out
+    assert runs(tmp_path)["a/0"].state == "running"
+    # The same command, given while they run, leaves them alone.
+    status, out = ended(sweep(slurm, tmp_path, "repetition=0,1"), tmp_path, 60)
+    assert "2 jobs, 0 to run" in out
+    for run in ("a/0", "a/1"):
+        wait_until(tmp_path, run, "done")
+
+
+def test_submit_and_return(slurm: Slurm, tmp_path: Path) -> None:
+    """Four jobs at once: the fifth waits, is cancelled there, and no longer counts as waiting."""
+    arguments = ("hydra.launcher.time=5", "repetition=range(5)", "hydra.launcher.at_once=4")
+    process = sweep(slurm, tmp_path, *arguments, "hydra.launcher.wait=false")
+    status, out = ended(process, tmp_path, 60)
+    assert status == 0
+    assert "python -m dacapo.compare runs_dir=runs" in out
+    waiting = runs(tmp_path)["a/4"]
+    assert waiting.state == "waiting"
+    assert waiting.who == f"job {submitted_as(tmp_path, 'a/4')}"
+    slurm.ask("scancel", submitted_as(tmp_path, "a/4"))
+    found = wait_until(tmp_path, "a/4", "killed", 30)
+    assert "has ended and has not begun with it" in found.error
+    for number in range(4):
+        wait_until(tmp_path, f"a/{number}", "done")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["hydra.launcher.partition=nope"], "no job was started: .*[Ii]nvalid partition"),
+        (["hydra.launcher.time=soon"], "hydra.launcher.time=soon: give minutes"),
+        (["repetition=0,0"], "jobs 0, 1 have one folder, a/0"),
+        (["trainer.batch_size=1,0"], r"job 1 .*trainer.batch_size=0 must be positive"),
+        (["datasplit=volumes", "datasplit.train={a: {raw: x.h5:r, gt: x.h5:l}}",
+          "datasplit.validate={b: {raw: y.h5:r, gt: y.h5:l}}"], "no job was started.*x.h5"),
+    ],
+)  # fmt: skip
+def test_nothing_is_submitted_when_one_job_is_wrong(
+    slurm: Slurm, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    if "datasplit=volumes" in arguments:
+        arguments = ["~datasplit.train_shape", *arguments]
+    before = slurm.ask("sacct", "-n", "-X", "-o", "JobID")
+    given = arguments if any("repetition" in a for a in arguments) else [*arguments, "repetition=0"]
+    status, out = ended(sweep(slurm, tmp_path, *given), tmp_path, 60)
+    assert status == 1
+    assert re.search(message, out, re.DOTALL), out
+    assert "Traceback" not in out
+    assert not (tmp_path / "runs" / "a").exists()
+    assert slurm.ask("sacct", "-n", "-X", "-o", "JobID") == before
