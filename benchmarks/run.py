@@ -81,7 +81,7 @@ def a_command(folder: Path) -> tuple[float, Path]:
     begin = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None and not (
-            run.path.exists() and run.read_history().training_stats.trained_until()
+            run.path.exists() and run.read_history().trained_until
         ):
             time.sleep(0.01)
         first = time.perf_counter() - begin

@@ -51,6 +51,10 @@ class RunRecord:
     means: Sequence[float] = ()
 
     @property
+    def num_iterations(self) -> int:
+        return int(self.document["config"]["num_iterations"])
+
+    @property
     def status(self) -> str:
         return self.state.name
 
@@ -73,9 +77,10 @@ def read_run(folder: RunFolder) -> RunRecord:
     overrides = dict(o.lstrip("+").split("=", 1) for o in document["overrides"] if "=" in o)
     # A "/" in a name would be a group to netCDF.
     kept = {k.replace("/", "."): v for k, v in overrides.items() if k not in _NOT_A_RUN}
-    best, means = history.best(), ()
-    if best is not None:
-        means = history.values()[best[0], :, best[1]].mean(axis=0).tolist()
+    values = history.values() if history.header is not None else None
+    best, means = history.best(values), ()
+    if values is not None and best is not None:
+        means = values[best[0], :, best[1]].mean(axis=0).tolist()
     state = read_state(folder, history)
     return RunRecord(folder.label, document, history, state, kept, best, means)
 

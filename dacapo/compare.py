@@ -13,10 +13,15 @@ import numpy as np
 from dacapo.collect import RunRecord, collect, read_runs, write_dataset
 from dacapo.config import config, from_arguments
 from dacapo.errors import one_line_errors
+from dacapo.halving import savings
 from dacapo.store import FAILURES
 
 if TYPE_CHECKING:
     from dacapo.held_out import Scores
+
+
+_MOST_ROWS = 200
+"""Runs that are listed one by one; with more, nobody finds the best by reading."""
 
 
 @config(None)
@@ -67,6 +72,9 @@ def compare(runs_dir: Path, output: Path | None = None, test: bool = False) -> l
     for run in failed:
         log = f" (log: {run.state.log})" if run.state.log else ""
         console.print(f"{run.status}: {run.label}: {run.state.error}{log}")
+    saved = savings([(run.history, run.num_iterations) for run in runs])
+    if saved is not None:
+        console.print(str(saved))
     at_work = [run for run in runs if run.status in ("running", "waiting")]
     others = f", {len(at_work)} not yet trained" if at_work else ""
     console.print(f"{len(runs)} runs, {len(failed)} failed{others}; their scores: {path}")
@@ -75,7 +83,7 @@ def compare(runs_dir: Path, output: Path | None = None, test: bool = False) -> l
 
 def _print_tables(runs: Sequence[RunRecord]) -> None:
     """Each run with the scores of one iteration and one set of parameters; then each config."""
-    from dacapo.report import table
+    from dacapo.report import console, table
 
     headers = [run.history.header for run in runs if run.history.header is not None]
     criteria = list(
@@ -86,10 +94,12 @@ def _print_tables(runs: Sequence[RunRecord]) -> None:
             if c.get("store_best", 1) or c["name"] == header.selected_by
         )
     )
+    if len(runs) > _MOST_ROWS:
+        console.print(f"{len(runs)} runs; python -m dacapo.status lists each")
     table(
         "Runs",
         ["run", "status", "trained", "best at", *criteria, "parameters"],
-        [_row(run, criteria) for run in runs],
+        [_row(run, criteria) for run in runs] if len(runs) <= _MOST_ROWS else [],
         "Iteration and parameters are chosen on these same validation data: a little optimistic.",
     )
     by_name: dict[tuple[str, str], list[float]] = {}

@@ -10,6 +10,7 @@ from dacapo import __version__
 from dacapo.config import encode
 from dacapo.errors import InputError
 from dacapo.experiments.run_config import RunConfig
+from dacapo.halving import HalvingConfig
 from dacapo.store import History, RunFolder, failed_alike, read_state
 
 
@@ -19,11 +20,13 @@ class Asked:
 
     Attributes:
         retry: also try what has failed twice in the same way.
+        halving: which runs of a sweep are stopped; None: none.
     """
 
     choices: dict[str, str] = field(default_factory=dict)
     overrides: list[str] = field(default_factory=list)
     retry: bool = False
+    halving: HalvingConfig | None = None
 
     def document(self, run_config: RunConfig) -> dict[str, Any]:
         """What a run's folder keeps of its config."""
@@ -77,6 +80,8 @@ def judge(folder: RunFolder, run_config: RunConfig, asked: Asked) -> Verdict:
         return Verdict("running", f"{folder.path} is being trained by {state.who}", history)
     if state.queued:
         return Verdict("waiting", f"{folder.path} waits for {state.who}", history)
+    if state.name == "stopped" and asked.halving is not None:
+        return Verdict("stopped", f"{folder.path} is stopped: {history.outcome['why']}", history)
     if alike and not asked.retry:
         return Verdict("failed", f"{folder.path}: failed twice in the same way: {alike}", history)
     return Verdict("train", "", history)

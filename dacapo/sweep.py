@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from dacapo.experiments.run_config import RunConfig
+from dacapo.halving import HalvingConfig
 from dacapo.ledger import Asked
 
 if TYPE_CHECKING:
@@ -82,7 +83,9 @@ def asked_for(cfg: DictConfig, hydra_config: Any) -> tuple[RunConfig, Asked]:
     choices = {k: str(v) for k, v in chosen.items() if not k.startswith("hydra")}
     run_config = RunConfig.from_hydra(cfg, choices)
     overrides = [str(o) for o in hydra_config.overrides.task]
-    return run_config, Asked(choices, overrides, bool(cfg.retry))
+    halving = None if cfg.halving is None else OmegaConf.to_object(cfg.halving)
+    assert halving is None or isinstance(halving, HalvingConfig)
+    return run_config, Asked(choices, overrides, bool(cfg.retry), halving)
 
 
 def is_launched() -> bool:

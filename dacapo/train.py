@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from omegaconf import DictConfig
 from dacapo import sweep
 from dacapo.config import conf_dir
 from dacapo.errors import InputError, one_line_errors
+from dacapo.halving import reason_to_stop
 from dacapo.ledger import Asked, folder_of, judge, refuse
 from dacapo.memory import peak_memory_mib, reset_peak_memory
 
@@ -79,7 +81,7 @@ def _job(cfg: DictConfig, hydra_config: Any, alone: bool) -> float:
         sweep.add(folder)
         verdict = judge(folder, run_config, asked)
         elsewhere = ("running",) if sweep.is_launched() else ("running", "waiting")
-        if verdict.todo in ("done", *elsewhere):
+        if verdict.todo in ("done", "stopped", *elsewhere):
             print(verdict.text, flush=True)
             return sweep.value_of(verdict.history, run_config)
     try:
@@ -119,10 +121,14 @@ def train(run_config: RunConfig, runs_dir: Path, asked: Asked | None = None) -> 
         for line in run.datasplit.shared_context(run.sample_shape.context):
             console.print(line)
         _resume(run, folder, writer)
-        _loop(run, writer)
+        why = _loop(run, writer, lambda: _reason_to_stop(run, asked, folder))
         show_scores(run.validation_scores, run.task.criterion)
         _draw(run, folder, writer)
-        writer.finish("done", **_cost(run))
+        if why:
+            console.print(f"{folder.path} is stopped: {why}")
+            writer.finish("stopped", why=why, **_cost(run))
+        else:
+            writer.finish("done", **_cost(run))
     return run.validation_scores
 
 
@@ -138,8 +144,16 @@ def _finished_scores(folder: RunFolder, run_config: RunConfig) -> ValidationScor
     return run.validation_scores
 
 
-def _loop(run: Run, writer: RunWriter) -> None:
-    """Step, checkpoint, validate, until all iterations are done."""
+def _reason_to_stop(run: Run, asked: Asked, folder: RunFolder) -> str:
+    """Why other runs leave this one no hope; empty when it goes on."""
+    if asked.halving is None:
+        return ""
+    runs_dir = folder.path.parent.parent
+    return reason_to_stop(asked.halving, run.config, asked.overrides, folder, runs_dir)
+
+
+def _loop(run: Run, writer: RunWriter, reason_to_stop: Callable[[], str]) -> str:
+    """Step, checkpoint, validate, until all iterations are done or there is a reason to stop."""
     from dacapo.interrupts import Interrupts
     from dacapo.report import training_progress
 
@@ -152,10 +166,13 @@ def _loop(run: Run, writer: RunWriter) -> None:
         while True:
             if run.validation_due(done):
                 _validate(run, writer, progress)
+                why = reason_to_stop() if done < run.num_iterations else ""
+                if why:
+                    return why
             if done == run.num_iterations:
                 if interrupts.signal is not None:  # it came during the last validation
                     interrupts.hand_on()
-                break
+                return ""
             begin = time.perf_counter()
             batch = next(batches)
             waited = time.perf_counter() - begin

@@ -48,6 +48,7 @@ LAYERS = [
         "dacapo.report",
         "dacapo.picture",
         "dacapo.interrupts",
+        "dacapo.halving",
         "dacapo.ledger",
     ],
     [

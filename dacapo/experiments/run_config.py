@@ -35,6 +35,8 @@ class TrainConfig:
     """The data to train and to validate on."""
     start: StartConfig | None = None
     """The weights to begin with (default: random ones)."""
+    halving: Any = None
+    """Whether runs of a sweep that others leave behind are stopped (default: none is)."""
     name: str | None = None
     """Of the run's folder (default: task_architecture_hash, the hash over what decides the
     result)."""

@@ -90,12 +90,16 @@ class History:
                         file.readinto(values[index].data)
         return values
 
-    def best(self) -> tuple[int, int, float] | None:
-        """Indices of iteration and parameters with the best score by the run's own criterion."""
+    def best(self, values: Array | None = None) -> tuple[int, int, float] | None:
+        """Indices of iteration and parameters with the best score by the run's own criterion.
+
+        Args:
+            values: `values()`, where they have been read already.
+        """
         if self.header is None or not self.validations:
             return None
         at, higher = self.header.selects
-        return select_best(self.values()[..., at], higher)
+        return select_best((self.values() if values is None else values)[..., at], higher)
 
     @property
     def is_done(self) -> bool:

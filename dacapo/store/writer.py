@@ -39,7 +39,7 @@ class RunWriter:
         self._folder, self._log = folder, log
         self._schema = 0
         self._shape: tuple[int, ...] | None = None
-        self._finished = False
+        self._finished = self._has_stepped = False
         self._steps: list[TrainingIterationStats] = []
         self._lock = threading.Lock()  # the log is written by two threads
         self._stop = threading.Event()
@@ -65,6 +65,9 @@ class RunWriter:
             self._steps.append(stats)
         if self._trouble is not None:
             raise self._trouble
+        if not self._has_stepped:
+            self._has_stepped = True
+            self._flush()  # the first one is waited for
 
     def add_scores(self, scores: ValidationIterationScores) -> None:
         """Note one validation."""

@@ -61,9 +61,12 @@ class Slurm:
             pid = int(file.read_text())
             try:
                 os.kill(pid, signal.SIGTERM)
-                self._wait(lambda pid=pid: not Path(f"/proc/{pid}").exists())  # type: ignore[misc]
             except ProcessLookupError:
                 continue
+            if name == "mariadbd":
+                self._mariadb.wait(60)
+            else:
+                self._wait(lambda pid=pid: not Path(f"/proc/{pid}").exists())  # type: ignore[misc]
 
     def ask(self, *command: str) -> str:
         """What a command of SLURM prints."""
@@ -119,7 +122,7 @@ class Slurm:
              "--auth-root-authentication-method=socket", "--skip-test-db"],
             stdout=log, stderr=log, check=True,
         )  # fmt: skip
-        subprocess.Popen(
+        self._mariadb = subprocess.Popen(
             ["mariadbd", "--no-defaults", "--user=mysql", f"--datadir={data}",
              f"--socket={sock}", "--skip-networking", "--innodb-buffer-pool-size=64M",
              f"--pid-file={self._run_file('mariadbd.pid')}", "--innodb-lock-wait-timeout=900"],
