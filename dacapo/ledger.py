@@ -9,8 +9,8 @@ from typing import Any
 from dacapo import __version__
 from dacapo.config import encode
 from dacapo.errors import InputError
+from dacapo.experiments.halving_config import HalvingConfig
 from dacapo.experiments.run_config import RunConfig
-from dacapo.halving import HalvingConfig
 from dacapo.store import History, RunFolder, failed_alike, read_state
 
 

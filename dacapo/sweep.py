@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from dacapo.experiments.halving_config import HalvingConfig
 from dacapo.experiments.run_config import RunConfig
-from dacapo.halving import HalvingConfig
 from dacapo.ledger import Asked
 
 if TYPE_CHECKING:

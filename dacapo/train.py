@@ -155,12 +155,14 @@ def _reason_to_stop(run: Run, asked: Asked, folder: RunFolder) -> str:
 def _loop(run: Run, writer: RunWriter, reason_to_stop: Callable[[], str]) -> str:
     """Step, checkpoint, validate, until all iterations are done or there is a reason to stop."""
     from dacapo.interrupts import Interrupts
+    from dacapo.profiling import profiled
     from dacapo.report import training_progress
 
     done = run.training_stats.trained_until()
     batches = run.batches(done)
     with (
         Interrupts() as interrupts,
+        profiled(run.trainer.profile_steps, writer) as profiler,
         training_progress(f"{run.name}/{run.repetition}", done, run.num_iterations) as progress,
     ):
         while True:
@@ -181,6 +183,7 @@ def _loop(run: Run, writer: RunWriter, reason_to_stop: Callable[[], str]) -> str
             run.training_stats.add_iteration_stats(stats)
             writer.add_step(stats)
             progress.step(stats)
+            profiler.step()
 
             done += 1
             stop = interrupts.signal is not None
@@ -254,7 +257,7 @@ def _draw(run: Run, folder: RunFolder, writer: RunWriter) -> None:
     from dacapo.validate import segment
 
     curves = draw_curves(run.training_stats, run.validation_scores, run.task.criterion)
-    console.print(f"curves:  {writer.add_picture('curves.png', curves)}")
+    console.print(f"curves:  {writer.add_file('curves.png', curves)}")
     best = run.validation_scores.best(run.task.criterion)
     if best is None:
         console.print(f"no picture: {run.task.criterion} could not be computed")
@@ -271,7 +274,7 @@ def _draw(run: Run, folder: RunFolder, writer: RunWriter) -> None:
         segment(run, dataset, best.parameters),
         f"{run.name}/{run.repetition}, iteration {best.iteration}: {best.text}",
     )
-    console.print(f"picture: {writer.add_picture('picture.png', picture)}")
+    console.print(f"picture: {writer.add_file('picture.png', picture)}")
 
 
 def _cost(run: Run) -> dict[str, Any]:

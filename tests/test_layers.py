@@ -28,6 +28,7 @@ LAYERS = [
         "dacapo.experiments.architectures",
     ],
     [
+        "dacapo.experiments.halving_config",
         "dacapo.experiments.model",
         "dacapo.experiments.training_iteration_stats",
         "dacapo.experiments.training_stats",
@@ -47,6 +48,7 @@ LAYERS = [
         "dacapo.collect",
         "dacapo.report",
         "dacapo.picture",
+        "dacapo.profiling",
         "dacapo.interrupts",
         "dacapo.halving",
         "dacapo.ledger",

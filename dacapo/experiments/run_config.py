@@ -13,6 +13,7 @@ from dacapo.config import config, identity, identity_hash
 from dacapo.errors import InputError
 from dacapo.experiments.architectures import ArchitectureConfig
 from dacapo.experiments.datasplits import DataSplitConfig
+from dacapo.experiments.halving_config import HalvingConfig
 from dacapo.experiments.starts import StartConfig
 from dacapo.experiments.tasks import TaskConfig
 from dacapo.experiments.trainers import TrainerConfig
@@ -35,7 +36,7 @@ class TrainConfig:
     """The data to train and to validate on."""
     start: StartConfig | None = None
     """The weights to begin with (default: random ones)."""
-    halving: Any = None
+    halving: HalvingConfig | None = None
     """Whether runs of a sweep that others leave behind are stopped (default: none is)."""
     name: str | None = None
     """Of the run's folder (default: task_architecture_hash, the hash over what decides the

@@ -87,8 +87,8 @@ class RunWriter:
             if old not in keep:
                 self._folder.checkpoint(old).unlink()
 
-    def add_picture(self, name: str, content: bytes) -> Path:
-        """Write a picture."""
+    def add_file(self, name: str, content: bytes) -> Path:
+        """Write a picture or a report."""
         path = self._folder.path / name
         write_atomically(path, content)
         return path

@@ -66,6 +66,9 @@ class DefaultTrainerConfig(TrainerConfig):
     """bf16 is faster on GPUs and on CPUs with AVX512-BF16 or AMX, much slower on others."""
     augments: dict[str, AugmentConfig] = field(default_factory=dict)
     """Chosen by trainer/augments=[mirror,noise]; applied geometric first, then intensities."""
+    num_batches: int | None = None
+    """Draw only so many batches and repeat them, to see whether the network can learn them at all
+    (default: every batch is another)."""
     device: str = not_identity("auto")
     """cpu, cuda, cuda:1...; auto: a GPU if there is one."""
     num_workers: int = not_identity(1)
@@ -87,7 +90,7 @@ class DefaultTrainerConfig(TrainerConfig):
                 f"num_iterations or trainer.schedule_iterations={self.schedule_iterations} must be "
                 f"at least 1"
             )
-        for key in ("num_threads", "gradient_clip"):
+        for key in ("num_threads", "gradient_clip", "num_batches"):
             value = getattr(self, key)
             if value is not None and not 0 < value < inf:
                 raise InputError(f"trainer.{key}={value} must be positive (or null)")
@@ -111,6 +114,8 @@ class DefaultTrainerConfig(TrainerConfig):
             augments={name: augment.build() for name, augment in self.augments.items()},
             device=self.device,
             num_workers=self.num_workers,
+            num_batches=self.num_batches,
             num_threads=self.num_threads,
+            profile_steps=self.profile_steps,
             checkpoint_interval=self.checkpoint_interval,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -41,12 +42,16 @@ class DefaultTrainer(Trainer):
         augments: dict[str, Augment],
         device: str,
         num_workers: int,
+        num_batches: int | None,
         num_threads: int | None,
         checkpoint_interval: int,
+        profile_steps: int,
     ) -> None:
         self.batch_size = batch_size
         self._sampling, self._min_annotated = sampling, min_annotated
         self.checkpoint_interval = checkpoint_interval
+        self.profile_steps = profile_steps
+        self._num_batches = num_batches
         self.gradient_clip = gradient_clip
         self.precision = _PRECISIONS[precision]
         self.augments = sorted(augments.items(), key=lambda item: (item[1].stage, item[0]))
@@ -91,7 +96,13 @@ class DefaultTrainer(Trainer):
             self._min_annotated,
         )
         maker = BatchMaker(sampler, predictor, shape, self.augments, self.device, self.batch_size)
-        return prefetch(lambda i: maker.batch(seed, i), begin, end, self._num_workers)
+        every = self._num_batches or end
+        return prefetch(
+            lambda i: replace(maker.batch(seed, i % every), iteration=i),
+            begin,
+            end,
+            self._num_workers,
+        )
 
     def create_optimizer(self, model: Model) -> torch.optim.Optimizer:
         parameters = [p for p in model.parameters() if p.requires_grad]

@@ -56,11 +56,13 @@ class Trainer(ABC):
         checkpoint_interval: iterations between checkpoints.
         precision: in which the network computes; weights and optimizer are float32.
         gradient_clip: largest norm of a gradient; None: any.
+        profile_steps: steps that a profiler watches.
     """
 
     checkpoint_interval: int
     precision: torch.dtype
     gradient_clip: float | None
+    profile_steps: int = 0
 
     @property
     @abstractmethod

@@ -21,6 +21,9 @@ class TrainerConfig(ABC):
     train a finished run further, raise num_iterations and give the old value here."""
     checkpoint_interval: int = not_identity(250)
     """Iterations between checkpoints, beside those at each validation."""
+    profile_steps: int = not_identity(0)
+    """Steps, after the first ten, that torch's profiler watches: it leaves profile.txt and
+    profile.json in the run's folder."""
 
     @abstractmethod
     def build(self) -> Trainer: ...
