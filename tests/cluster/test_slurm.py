@@ -19,44 +19,10 @@ from dacapo.status import Progress, look
 from dacapo.store import RunFolder
 from tests.cluster.slurm import NUM_CPUS, Slurm, missing
 from tests.conftest import SMALL_AFFINITIES
+from tests.slow_trainer import write_script
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
-
-# A trainer of somebody's own: it takes its time, and has an error for some repetitions.
-SLOW = '''
-import time
-from dataclasses import dataclass, field
-from dacapo.config import config, not_identity
-from dacapo.experiments.trainers import DefaultTrainerConfig
-
-@config("trainer")
-@dataclass(kw_only=True)
-class SlowTrainerConfig(DefaultTrainerConfig):
-    """Waits before each batch."""
-    repetition: int = not_identity(0)
-    """Of the run."""
-    pause: float = not_identity(0.5)
-    """Seconds before each batch."""
-    slow: list[int] = field(default_factory=list, metadata={"identity": False})
-    """Repetitions that wait six times as long."""
-    broken: list[int] = field(default_factory=list, metadata={"identity": False})
-    """Repetitions that raise."""
-
-    def build(self):
-        trainer = super().build()
-        batches = trainer.batches
-        def slowly(*arguments):
-            for batch in batches(*arguments):
-                time.sleep(self.pause * (6 if self.repetition in self.slow else 1))
-                if self.repetition in self.broken and batch.iteration == 3:
-                    raise RuntimeError(f"a bug in repetition {self.repetition}")
-                yield batch
-        trainer.batches = slowly
-        return trainer
-'''
-SCRIPT = "import slow\nfrom dacapo.train import main\nif __name__ == '__main__':\n    main()\n"
-YAML = "defaults: [SlowTrainerConfig, _self_]\nrepetition: ${repetition}\n"
 
 
 @pytest.fixture(scope="module")
@@ -82,10 +48,7 @@ def environment(slurm: Slurm) -> dict[str, str]:
 
 def sweep(slurm: Slurm, cwd: Path, *arguments: str) -> subprocess.Popen[str]:
     """A sweep by the launcher, from a script of somebody's own; its output goes to a file."""
-    (cwd / "slow.py").write_text(SLOW)
-    (cwd / "train.py").write_text(SCRIPT)
-    (cwd / "conf" / "trainer").mkdir(parents=True, exist_ok=True)
-    (cwd / "conf" / "trainer" / "slow.yaml").write_text(YAML)
+    write_script(cwd)
     own_data = any(a.startswith("datasplit=") for a in arguments)
     small = [a for a in SMALL_AFFINITIES if not (own_data and a.startswith("datasplit."))]
     command = [
