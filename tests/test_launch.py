@@ -45,18 +45,19 @@ def ended(process: subprocess.Popen[str], seconds: float = 200) -> tuple[int, st
 
 
 def states(cwd: Path) -> dict[str, Progress]:
-    return {r.run: r for r in look(cwd / "runs")} if (cwd / "runs" / "a").exists() else {}
+    there = any(cwd.glob("runs/*/*/config.yaml"))
+    return {r.run: r for r in look(cwd / "runs")} if there else {}
 
 
 def wait_for(cwd: Path, run: str, seconds: float = 60) -> RunFolder:
     """A run that has made its first step."""
     deadline = time.monotonic() + seconds
-    while (
-        (found := states(cwd).get(run)) is None or found.state != "running" or not found.iteration
-    ):
+    while True:
+        found = states(cwd).get(run)
+        if found is not None and found.state == "running" and found.iteration:
+            return RunFolder(cwd / "runs" / run)
         assert time.monotonic() < deadline, found
         time.sleep(0.1)
-    return RunFolder(cwd / "runs" / run)
 
 
 def kill(folder: RunFolder) -> None:
