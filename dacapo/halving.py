@@ -37,7 +37,27 @@ def rungs(halving: HalvingConfig, run_config: RunConfig) -> list[int]:
 
 def is_control(halving: HalvingConfig, run_config: RunConfig, overrides: Sequence[str]) -> bool:
     """Whether a run is one of those that are never stopped."""
-    return any(c == run_config.name or c in overrides for c in halving.control)
+    return any(
+        marked == run_config.name or any(_same(marked, override) for override in overrides)
+        for marked in halving.control
+    )
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two overrides say the same.
+
+    >>> _same("a=1e-5", "+a=0.00001"), _same("a=1", "b=1"), _same("a=x", "a=y")
+    (True, False, False)
+    """
+    (key, _, value), (other_key, _, other_value) = (
+        o.lstrip("+").partition("=") for o in (one, other)
+    )
+    if key != other_key or value == other_value:
+        return key == other_key
+    try:
+        return float(value) == float(other_value)
+    except ValueError:
+        return False
 
 
 def reason_to_stop(

@@ -23,7 +23,8 @@ class HalvingConfig:
     """The first rung; never within the learning rate's warm-up (default: num_iterations divided by
     factor squared)."""
     control: list[str] = field(default_factory=list)
-    """Runs that are never stopped: names, or overrides such as trainer.learning_rate=1e-3."""
+    """Runs that are never stopped: names, or overrides, as in
+    'halving.control=["trainer.learning_rate=1e-3"]'."""
 
     def __post_init__(self) -> None:
         if self.factor < 2:
