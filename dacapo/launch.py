@@ -236,7 +236,7 @@ def minutes(text: str, default: int) -> int:
         parts = [int(part) for part in clock.split(":")]
         if len(parts) == 1 and not days:
             return parts[0]
-        hours, minute, second = parts if len(parts) == 3 else [*parts, 0, 0][:3]
+        hours, minute, second = [*parts, *[0] * (3 - len(parts))]
         total = (int(days or 0) * 24 + hours) * 60 + minute + (second > 0)
     except ValueError as error:
         raise InputError(

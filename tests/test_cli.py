@@ -15,7 +15,7 @@ import pytest
 import torch
 import xarray as xr
 
-from dacapo.store import History, RunFolder
+from dacapo.store import History, RunFolder, find_run_folders, read_state
 from tests.conftest import SMALL, SMALL_AFFINITIES, write_hdf5
 
 ROOT = Path(__file__).parents[1]
@@ -159,6 +159,84 @@ def test_every_failure_of_a_sweep_is_told(tmp_path: Path) -> None:
     assert status == 1
     assert "trainer.batch_size=0 must be positive" in err
     assert "no runs there" not in err
+
+
+def test_two_commands_at_once_share_the_work(tmp_path: Path) -> None:
+    """The same sweep twice, one job after the other in each: every run is trained once."""
+    arguments = ("-m", *SMALL_AFFINITIES, "name=a", "repetition=range(4)", "num_iterations=12")
+    other = subprocess.Popen(
+        command(*arguments), cwd=tmp_path, env=environment(), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    status, out, err = run(tmp_path, *arguments)
+    assert status == 0, out + err
+    theirs, _ = other.communicate(timeout=200)
+    assert other.returncode == 0, theirs
+    for repetition in range(4):
+        assert history(tmp_path / "runs", repetition=repetition).is_done
+        assert RunFolder(tmp_path / "runs" / "a" / str(repetition)).num_writers() == 1
+    assert "is finished" in out + theirs
+
+
+def test_hopeless_runs_of_a_sweep_are_stopped_and_go_on_without_halving(tmp_path: Path) -> None:
+    arguments = (
+        "-m", *SMALL_AFFINITIES, "num_iterations=18", "validation_interval=2",
+        "repetition=0", "trainer.learning_rate=0.05,0.02,0.00001",
+        "name='lr${trainer.learning_rate}'",
+    )  # fmt: skip
+    halving = ("halving=asha", "halving.min_iterations=12", "halving.factor=2")
+    status, out, err = run(tmp_path, *arguments, *halving)
+    assert status == 0, err
+    states = {f.label: read_state(f).name for f in find_run_folders(tmp_path / "runs")}
+    stopped = [label for label, state in states.items() if state == "stopped"]
+    assert stopped, states
+    assert f"halving: {len(stopped)} runs stopped" in out
+    assert "is stopped: at iteration" in out
+    status, out, _ = run(tmp_path, *arguments, *halving)  # they are left as they are
+    assert status == 0
+    assert {f.label: read_state(f).name for f in find_run_folders(tmp_path / "runs")} == states
+    status, out, _ = run(tmp_path, *arguments)
+    assert status == 0
+    assert all(read_state(f).name == "done" for f in find_run_folders(tmp_path / "runs"))
+
+
+def test_a_search_survives_runs_that_fail(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs dacapo[search]")
+    status, out, err = run(
+        tmp_path, "-m", "experiment=search", "hydra.sweeper.n_trials=5", *SMALL_AFFINITIES,
+        "trainer.learning_rate=choice(1e30,0.001)",
+    )  # fmt: skip
+    assert status == 1, err  # one of both fails
+    assert "2 runs, 1 failed" in out
+    (found,) = tmp_path.glob("runs/.hydra/*/optimization_results.yaml")
+    assert "trainer.learning_rate: 0.001" in found.read_text()
+
+
+@pytest.mark.slow
+def test_a_sweep_in_processes_of_joblib(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs dacapo[joblib]")
+    status, out, err = run(
+        tmp_path, "-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", *SMALL_AFFINITIES,
+        "name=a", "repetition=0,1",
+    )  # fmt: skip
+    assert status == 0, out + err
+    assert "2 runs, 0 failed" in out
+
+
+@pytest.mark.parametrize("preset", ["limit", "overfit", "profiler"])
+def test_debug_presets(tmp_path: Path, preset: str) -> None:
+    status, _, err = run(
+        tmp_path, f"debug={preset}", *SMALL_AFFINITIES, "name=a", "num_iterations=40",
+        "validation_interval=40",
+    )  # fmt: skip
+    assert status == 0, err
+    folder = RunFolder(tmp_path / "runs" / "debug" / "a" / "0")
+    losses = folder.read_history().steps[:, 0]
+    assert (folder.path / "profile.json").exists() == (preset == "profiler")
+    if preset == "profiler":
+        assert "Self CPU" in (folder.path / "profile.txt").read_text()
+    if preset == "overfit":
+        assert losses[-5:].mean() < 0.98 * losses[:5].mean()
 
 
 def test_tasks_beside_each_other(tmp_path: Path) -> None:
