@@ -11,23 +11,19 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from hydra import compose, initialize_config_dir
 
+from dacapo.config import conf_dir
 from dacapo.experiments import TrainingIterationStats, ValidationIterationScores
+from dacapo.experiments.run_config import RunConfig
+from dacapo.ledger import Asked
 from dacapo.store import Header, RunFolder
 
 VALIDATIONS, INTERVAL = 100, 100
 DATASETS, PARAMETERS, CRITERIA = 5, 20, 12
-DOCUMENT: dict[str, Any] = {
-    "dacapo": "0",
-    "config": {f"{g}_config": {"_type_": g} for g in ("task", "architecture", "trainer")}
-    | {"datasplit_config": {"_type_": "d"}, "start_config": None, "num_iterations": 10000},
-    "identity": {},
-    "choices": {"task": "affinities", "architecture": "unet"},
-    "overrides": ["trainer.learning_rate=0.001"],
-}
+SETTINGS = ["name=n0", "num_iterations=10000"]
 TIMED = """
 import sys, time, resource
 from pathlib import Path
@@ -60,12 +56,14 @@ def write_run(folder: RunFolder, rng: np.random.Generator, document: dict[str, o
 def make(runs_dir: Path, count: int) -> None:
     """One run, and copies of it under other names."""
     first = RunFolder(runs_dir / "n0" / "0")
-    named = {**DOCUMENT["config"], "name": "n0", "repetition": 0}
-    write_run(first, np.random.default_rng(0), {**DOCUMENT, "config": named})
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        run_config = RunConfig.from_hydra(compose("train", overrides=SETTINGS))
+    write_run(first, np.random.default_rng(0), Asked(overrides=SETTINGS).document(run_config))
     text = (first.path / "config.yaml").read_text()
     for index in range(1, count):
         name, repetition = f"n{index // 10}", index % 10
         path = runs_dir / name / str(repetition)
+        # The logs name the first run; that changes nothing of what it takes to read them.
         shutil.copytree(first.path, path)
         changed = text.replace("name: n0", f"name: {name}")
         changed = changed.replace("repetition: 0", f"repetition: {repetition}")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dacapo import __version__
 from dacapo.config import encode
 from dacapo.errors import InputError
 from dacapo.experiments.halving_config import HalvingConfig
 from dacapo.experiments.run_config import RunConfig
-from dacapo.store import History, RunFolder, failed_alike, read_state
+
+if TYPE_CHECKING:  # numpy would come along, which composing a config does not need
+    from dacapo.store import History, RunFolder
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Verdict:
 
 def folder_of(run_config: RunConfig, runs_dir: Path) -> RunFolder:
     """`runs_dir/name/repetition`."""
+    from dacapo.store import RunFolder
+
     return RunFolder(runs_dir / run_config.name / str(run_config.repetition))
 
 
@@ -66,6 +70,8 @@ def judge(folder: RunFolder, run_config: RunConfig, asked: Asked) -> Verdict:
     Raises:
         InputError: the folder holds a run of another config.
     """
+    from dacapo.store import failed_alike, read_state
+
     folder.check_identity({"identity": run_config.identity()})
     history = folder.read_history()
     state = read_state(folder, history)
@@ -89,6 +95,8 @@ def judge(folder: RunFolder, run_config: RunConfig, asked: Asked) -> Verdict:
 
 def refuse(verdict: Verdict, folder: RunFolder) -> None:
     """Raise the error of a run that is left as it is."""
+    from dacapo.store import read_state
+
     if verdict.todo == "failed":
         raise InputError(
             f"{verdict.text} (traceback: {read_state(folder).log}); once its cause is gone, "

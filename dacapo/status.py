@@ -95,7 +95,7 @@ def look(runs_dir: Path) -> list[Progress]:
 def _progress(folder: RunFolder) -> Progress:
     history = folder.read_history()
     state = read_state(folder, history)
-    document = folder.read_document()
+    document = history.document or folder.read_document()
     wanted = int(document["config"].get("num_iterations", 0))
     recent = history.steps[-_RECENT:]
     seconds = recent[:, 1].mean() if len(recent) else math.nan

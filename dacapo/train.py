@@ -20,7 +20,6 @@ from omegaconf import DictConfig
 from dacapo import sweep
 from dacapo.config import conf_dir
 from dacapo.errors import InputError, one_line_errors
-from dacapo.halving import reason_to_stop
 from dacapo.ledger import Asked, folder_of, judge, refuse
 from dacapo.memory import peak_memory_mib, reset_peak_memory
 
@@ -72,9 +71,9 @@ def job(cfg: DictConfig) -> float:
 
 
 def _job(cfg: DictConfig, hydra_config: Any, alone: bool) -> float:
-    from dacapo.store import BusyError
-
     run_config, asked = sweep.asked_for(cfg, hydra_config)
+    from dacapo.store import BusyError  # with numpy, which a mistake in the config can do without
+
     runs_dir = Path(str(cfg.runs_dir))
     folder = folder_of(run_config, runs_dir)
     if not alone:
@@ -148,6 +147,8 @@ def _reason_to_stop(run: Run, asked: Asked, folder: RunFolder) -> str:
     """Why other runs leave this one no hope; empty when it goes on."""
     if asked.halving is None:
         return ""
+    from dacapo.halving import reason_to_stop
+
     runs_dir = folder.path.parent.parent
     return reason_to_stop(asked.halving, run.config, asked.overrides, folder, runs_dir)
 

@@ -19,7 +19,7 @@ from dacapo.store import History, RunFolder, find_run_folders, read_state
 from tests.conftest import SMALL, SMALL_AFFINITIES, write_hdf5
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("torch", "xarray", "scipy", "zarr", "matplotlib", "pandas")
+HEAVY = ("torch", "numpy", "xarray", "scipy", "zarr", "matplotlib", "pandas")
 
 
 def command(*arguments: str) -> list[str]:

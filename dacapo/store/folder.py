@@ -124,6 +124,7 @@ class RunFolder:
             (self.path / ERROR_FILE).unlink(missing_ok=True)
             self._write_document(document)
             with RunWriter(self, log) as writer:
+                writer.describe(document)
                 yield writer
 
     def submit(self, document: Mapping[str, Any], submission: Submission) -> None:

@@ -43,6 +43,7 @@ class History:
         outcome: how the last writer ended: `status`, `cost`, `error`; empty when it was killed.
         outcomes: how all of them ended.
         owner: the last writer.
+        document: the config of the run and how it was asked for; empty before the first writer.
     """
 
     header: Header | None = None
@@ -50,6 +51,7 @@ class History:
     validations: list[StoredScores] = field(default_factory=list)
     outcomes: list[dict[str, Any]] = field(default_factory=list)
     owner: Owner | None = None
+    document: dict[str, Any] = field(default_factory=dict)
 
     @property
     def outcome(self) -> dict[str, Any]:
@@ -135,6 +137,8 @@ class _Replay:
         history = self._history
         if record.kind is Kind.owner:
             history.owner = Owner(**json.loads(bytes(record.payload)))
+        elif record.kind is Kind.document:
+            history.document = json.loads(bytes(record.payload))
         elif record.kind is Kind.header:
             header = Header.decode(bytes(record.payload))
             if history.header is not None and history.header.axes != header.axes:

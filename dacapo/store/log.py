@@ -40,6 +40,8 @@ class Kind(IntEnum):
     """JSON: how the writer ended."""
     owner = 6
     """JSON: who writes this file; its first record."""
+    document = 7
+    """JSON: the config of the run and how it was asked for."""
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,10 @@ class RunWriter:
         self._trouble: InputError | None = None
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
+    def describe(self, document: Mapping[str, Any]) -> None:
+        """Note the config: a log alone tells all of a run, and is read faster than a yaml."""
+        self._append(Kind.document, 0, json.dumps(document).encode())
+
     def begin(self, iteration: int, header: Header) -> None:
         """Go on from weights trained until `iteration`; what lies beyond is void.
 
