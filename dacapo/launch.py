@@ -87,8 +87,6 @@ def launch(
         InputError: a job is not as it should be; none has started.
     """
     jobs = _check(launcher, job_overrides, first)
-    if launcher.params["check_data"]:
-        _open_data(jobs)
     returns: dict[int, JobReturn] = {}
     to_run = []
     for job in jobs:
@@ -100,6 +98,8 @@ def launch(
         print(verdict.text, flush=True)
         returns[job.number] = _return(job, verdict.text if verdict.todo == "failed" else "")
     print(f"{len(jobs)} jobs, {len(to_run)} to run", flush=True)
+    if launcher.params["check_data"]:
+        _open_data(to_run)
     if to_run:
         pool = _pool(launcher)
         pool.start(to_run)
@@ -200,11 +200,12 @@ def _outcome(job: Job, how: str) -> str:
         return ""  # in the last case, somebody else was faster and trains it
     if state.name == "failed":
         return state.error
-    if state.name != "interrupted":
-        submission = job.folder.read_submission()
-        assert submission is not None
-        job.folder.lose(submission, how)
-    return f"{state.name}: {how}"
+    if state.name == "interrupted":
+        return f"interrupted: {how}"
+    submission = job.folder.read_submission()
+    assert submission is not None
+    job.folder.lose(submission, how)
+    return f"killed: {how}"
 
 
 def _return(job: Job, failure: str) -> JobReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from hydra_plugins.dacapo_launcher import SlurmLauncher
 
 _DAY = 24 * 60
+_SURE = 6.0
+"""Seconds, longer than an answer of the queue is kept, for which a job must be missing in it: one
+that is requeued may be nowhere for a moment."""
 _SACCT_PATIENCE = 30.0
 
 
@@ -25,6 +29,7 @@ class SlurmPool(Pool):
     def __init__(self, launcher: SlurmLauncher) -> None:
         self._launcher, self._params = launcher, launcher.params
         self._jobs: dict[str, Job] = {}
+        self._missed: dict[str, float] = {}
 
     def start(self, jobs: Sequence[Job]) -> None:
         import submitit
@@ -66,7 +71,10 @@ class SlurmPool(Pool):
         return {key: value for key, value in options.items() if value is not None}
 
     def ended(self) -> list[tuple[Job, str]]:
-        gone = [number for number in self._jobs if is_queued(number) is False]
+        now = time.monotonic()
+        missed = {number for number in self._jobs if is_queued(number) is False}
+        self._missed = {number: self._missed.get(number, now) for number in missed}
+        gone = [number for number, since in self._missed.items() if now - since > _SURE]
         reasons = _reasons(gone)
         return [(self._jobs.pop(number), reasons[number]) for number in gone]
 

@@ -20,7 +20,8 @@ class LauncherConfig:
     max_timeouts: int = 20
     """How often a job may be started again after its time limit or for another job."""
     signal_delay: int = 120
-    """Seconds before the time limit at which a job is told to save itself."""
+    """Seconds before the time limit at which a job is told to save itself; a validation that has
+    begun is finished first, so give more than one takes."""
     folder: str = "${hydra.sweep.dir}/jobs"
     """Where the jobs' logs lie."""
 

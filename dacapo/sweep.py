@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from dacapo.errors import InputError
 from dacapo.experiments.halving_config import HalvingConfig
 from dacapo.experiments.run_config import RunConfig
 from dacapo.ledger import Asked
@@ -58,7 +59,10 @@ def ends_compared() -> Iterator[None]:
     try:
         yield
     except BaseException:
-        _compare()
+        try:
+            _compare()
+        except InputError as error:  # the one that ended the sweep must not be hidden by it
+            sys.stderr.write(f"error: {error}\n")
         raise
     if _compare():
         raise SystemExit(1)

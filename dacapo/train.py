@@ -61,6 +61,8 @@ def job(cfg: DictConfig) -> float:
     hydra_config = HydraConfig.get()
     if hydra_config.mode is RunMode.RUN:
         with one_line_errors():
+            if any(o.startswith("hydra/launcher=") for o in hydra_config.overrides.hydra):
+                raise InputError("hydra/launcher: launchers start the jobs of a sweep, so add -m")
             return _job(cfg, hydra_config, alone=True)
     try:
         return _job(cfg, hydra_config, alone=False)

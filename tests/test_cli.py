@@ -67,6 +67,7 @@ def imports_nothing_heavy(cwd: Path, *arguments: str) -> tuple[int, str, str]:
         (["experiment=flyem"], "datasplit.train.train.raw is missing (and datasplit.raw too)"),
         (["datasplit=volumes"], "datasplit.train is empty: give at least one volume"),
         (["num_iterations"], "num_iterations"),
+        (["hydra/launcher=slurm"], "launchers start the jobs of a sweep, so add -m"),
     ],
 )
 def test_a_mistake_is_one_message_without_torch(
@@ -496,3 +497,5 @@ def test_a_wheel_brings_its_configs(tmp_path: Path) -> None:
     )  # fmt: skip
     assert "precision: bf16" in done.stdout
     assert (unpacked / "dacapo" / "conf" / "train.yaml").is_file()
+    assert (unpacked / "hydra_plugins" / "dacapo_launcher.py").is_file()
+    assert not (unpacked / "hydra_plugins" / "__init__.py").exists()  # others add to it
