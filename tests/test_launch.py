@@ -221,16 +221,18 @@ def test_a_time_limit_that_is_none(text: str) -> None:
 
 
 @pytest.mark.slow
-def test_forty_runs_under_random_kills(tmp_path: Path) -> None:
-    """Every 10 seconds a worker is killed, for 3 minutes, and the command repeated until all is
-    done; undisturbed runs give the same scores."""
+def test_many_runs_under_random_kills(tmp_path: Path) -> None:
+    """Every 10 seconds a worker is killed, and the command repeated until all is done; undisturbed
+    runs give the same scores. With DACAPO_LONG_TESTS=1 it takes 40 runs and 3 minutes of kills."""
+    is_long = os.environ.get("DACAPO_LONG_TESTS") == "1"
+    num_runs, seconds = (40, 180) if is_long else (12, 45)
     rng = np.random.default_rng()
     settings = (
         "num_iterations=30", "validation_interval=15", "trainer.checkpoint_interval=5",
         "architecture.num_fmaps=2", "name=a",
     )  # fmt: skip
     launcher = "hydra.launcher.at_once=4", "hydra.launcher.check_data=false"
-    arguments = (*settings, *launcher, "repetition=range(40)", "trainer.pause=0.15")
+    arguments = (*settings, *launcher, f"repetition=range({num_runs})", "trainer.pause=0.15")
     storm, calm = tmp_path / "storm", tmp_path / "calm"
     storm.mkdir()
     kills, commands, begin = 0, 0, time.monotonic()
@@ -241,7 +243,7 @@ def test_forty_runs_under_random_kills(tmp_path: Path) -> None:
         while process.poll() is None:
             time.sleep(0.2)
             now = time.monotonic()
-            if now - last < 10 or now - begin > 180:
+            if now - last < 10 or now - begin > seconds:
                 continue
             running = [r.run for r in states(storm).values() if r.state == "running"]
             if running:
@@ -252,9 +254,9 @@ def test_forty_runs_under_random_kills(tmp_path: Path) -> None:
             break
         assert commands < 30, out
     print(f"{kills} kills, {commands} commands, {time.monotonic() - begin:.0f} s")
-    assert kills >= 5
+    assert kills >= (10 if is_long else 2)
     assert commands >= 2
-    for repetition in range(40):
+    for repetition in range(num_runs):
         train(small_run_config(*settings, f"repetition={repetition}"), calm)
         one, other = (
             RunFolder(runs_dir / "a" / str(repetition)).read_history()
