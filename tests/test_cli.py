@@ -369,7 +369,6 @@ class TestData:
     def test_mistakes(
         self, tmp_path: Path, changed: dict[str, object], more: list[str], message: str
     ) -> None:
-        import re
 
         file = self.write(tmp_path / "a.h5", **changed)
         status, out, err = self.train(tmp_path, file, *[m.replace("{file}", file) for m in more])
@@ -390,7 +389,6 @@ class TestData:
     def test_raw_and_labels_that_do_not_fit(
         self, tmp_path: Path, attributes: dict[str, list[int]], message: str
     ) -> None:
-        import re
 
         raw = self.write(tmp_path / "a.h5")
         meta = {"voxel_size": [8, 8, 8], "offset": [0, 0, 0], "units": "nm", **attributes}
