@@ -369,7 +369,6 @@ class TestData:
     def test_mistakes(
         self, tmp_path: Path, changed: dict[str, object], more: list[str], message: str
     ) -> None:
-
         file = self.write(tmp_path / "a.h5", **changed)
         status, out, err = self.train(tmp_path, file, *[m.replace("{file}", file) for m in more])
         assert status == 1, out
