@@ -7,11 +7,15 @@ tells, so a job that is lost without a word becomes a failed one, and the others
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +49,7 @@ class Job:
         number: in the sweep.
         overrides: as Hydra gives them to the job.
         run_config, asked, folder: the run that it trains.
+        writers: how many had worked on it when it was found that there is something to do.
     """
 
     number: int
@@ -52,6 +57,7 @@ class Job:
     run_config: RunConfig
     asked: Asked
     folder: RunFolder
+    writers: int = 0
 
     def __str__(self) -> str:
         return f"job {self.number} ({self.folder.label})"
@@ -93,13 +99,17 @@ def launch(
         sweep.add(job.folder)
         verdict = judge(job.folder, job.run_config, job.asked)
         if verdict.todo == "train":
-            to_run.append(job)
+            to_run.append(replace(job, writers=len(verdict.history.outcomes)))
             continue
         print(verdict.text, flush=True)
         returns[job.number] = _return(job, verdict.text if verdict.todo == "failed" else "")
     print(f"{len(jobs)} jobs, {len(to_run)} to run", flush=True)
     if launcher.params["check_data"]:
         _open_data(to_run)
+    # Jobs find the modules that the script of the sweep has found beside it.
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        part for part in (sys.path[0], os.environ.get("PYTHONPATH", "")) if part
+    )
     if to_run:
         pool = _pool(launcher)
         pool.start(to_run)
@@ -179,6 +189,11 @@ def _open_data(jobs: Sequence[Job]) -> None:
 def _wait(pool: Pool, jobs: Sequence[Job]) -> dict[int, JobReturn]:
     """Until all jobs have ended."""
     returns: dict[int, JobReturn] = {}
+    # A terminal that is closed, or a `kill`, is as good as Ctrl-C.
+    previous = {
+        number: signal.signal(number, signal.default_int_handler)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+    }
     try:
         while len(returns) < len(jobs):
             for job, how in pool.ended():
@@ -187,9 +202,12 @@ def _wait(pool: Pool, jobs: Sequence[Job]) -> dict[int, JobReturn]:
                 print(f"{job}: {failure or 'done'}; {left} to go", flush=True)
                 returns[job.number] = _return(job, failure)
             time.sleep(_LOOK)
-    except KeyboardInterrupt:
+    except BaseException:
         pool.interrupted()
         raise
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
     return returns
 
 
@@ -203,8 +221,9 @@ def _outcome(job: Job, how: str) -> str:
     if state.name == "interrupted":
         return f"interrupted: {how}"
     submission = job.folder.read_submission()
-    assert submission is not None
-    job.folder.lose(submission, how)
+    # Another sweep may have taken the run over since.
+    if submission is not None and submission.launcher.pid == os.getpid():
+        job.folder.lose(submission, how)
     return f"killed: {how}"
 
 
@@ -218,29 +237,36 @@ def _return(job: Job, failure: str) -> JobReturn:
     return done
 
 
-def note(job: Job, writers: int, job_id: str = "", log: Path | str = "") -> None:
+def note(job: Job, job_id: str = "", log: Path | str = "") -> None:
     """Write into the folder of a run that it waits for a job."""
     document = job.asked.document(job.run_config)
-    job.folder.submit(document, Submission(writers, job_id, str(log)))
+    job.folder.submit(document, Submission(job.writers, job_id, str(log)))
 
 
-def minutes(text: str, default: int) -> int:
+def minutes(text: str, default: int, signal_delay: int) -> int:
     """A time limit in whole minutes.
 
-    >>> minutes("90", 0), minutes("1-02:00:30", 0), minutes("", 7)
+    Raises:
+        InputError: it is none, or too short for a signal that long before it.
+
+    >>> minutes("90", 0, 120), minutes("1-02:00:30", 0, 120), minutes("", 7, 120)
     (90, 1561, 7)
     """
-    if not text:
-        return default
-    try:
-        days, _, clock = text.rpartition("-")
-        parts = [int(part) for part in clock.split(":")]
-        if len(parts) == 1 and not days:
-            return parts[0]
-        hours, minute, second = [*parts, *[0] * (3 - len(parts))]
-        total = (int(days or 0) * 24 + hours) * 60 + minute + (second > 0)
-    except ValueError as error:
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text) if text else None
+    if text and found is None:
         raise InputError(
             f"hydra.launcher.time={text}: give minutes, or [days-]hours:minutes:seconds"
-        ) from error
+        )
+    if found is None:
+        total = default
+    else:
+        days, first, second, third = (int(part or 0) for part in found.groups())
+        is_minutes = found[1] is None and found[3] is None
+        hours, rest, seconds = (0, first, 0) if is_minutes else (first, second, third)
+        total = (days * 24 + hours) * 60 + rest + (seconds > 0)
+    if total * 60 <= signal_delay:
+        raise InputError(
+            f"hydra.launcher.time={text}: must be longer than hydra.launcher.signal_delay="
+            f"{signal_delay} seconds"
+        )
     return total

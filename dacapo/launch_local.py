@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dacapo.errors import InputError
 from dacapo.launch import Job, Pool, minutes, note
+from dacapo.ledger import judge
 
 if TYPE_CHECKING:
     from hydra_plugins.dacapo_launcher import LocalLauncher
@@ -71,7 +73,7 @@ class LocalPool(Pool):
             )
         self._free = (self._gpus or [None] * at_once)[:at_once]
         self._threads = params["threads"] or max(1, _num_cores() // at_once)
-        self._limit = 60 * minutes(params["time"], _YEAR)
+        self._limit = 60 * minutes(params["time"], _YEAR, params["signal_delay"])
         self._max_starts = 1 + params["max_timeouts"]
         self._delay = params["signal_delay"]
         self._waiting: list[Job] = []
@@ -85,7 +87,7 @@ class LocalPool(Pool):
             submission = DelayedSubmission(self._launcher, *self.arguments(job))
             submission.set_timeout(self._limit // 60, self._max_starts)
             submission.dump(self._folder / f"{job.number}_submitted.pkl")
-            note(job, job.folder.num_writers())
+            note(job)
         self._waiting = list(jobs)
         print(f"{len(self._free)} at once on this machine, logs in {self._folder}", flush=True)
 
@@ -104,8 +106,18 @@ class LocalPool(Pool):
             over.append((running.job, _how(running, status)))
         while self._waiting and self._free:
             job = self._waiting.pop(0)
-            process = _Process(job, self._folder, self._free.pop(0))
-            note(job, job.folder.num_writers(), log=process.log)
+            try:
+                verdict = judge(job.folder, job.run_config, job.asked)
+                if verdict.todo not in ("train", "waiting"):  # another sweep was faster
+                    over.append((job, verdict.text))
+                    continue
+                job = replace(job, writers=len(verdict.history.outcomes))
+                process = _Process(job, self._folder, self._free[0])
+                note(job, log=process.log)
+            except InputError as error:
+                over.append((job, f"could not be started: {error}"))
+                continue
+            self._free.pop(0)
             process.start(self._threads)
             self._running.append(process)
         return over

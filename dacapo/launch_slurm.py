@@ -36,7 +36,6 @@ class SlurmPool(Pool):
 
         params = self._params
         Path(params["folder"]).mkdir(parents=True, exist_ok=True)
-        writers = [job.folder.num_writers() for job in jobs]
         try:
             executor = submitit.SlurmExecutor(
                 Path(params["folder"]).absolute() / "%j", max_num_timeout=params["max_timeouts"]
@@ -47,9 +46,9 @@ class SlurmPool(Pool):
             )
         except RuntimeError as error:  # submitit's own, for a missing srun and for sbatch's refusal
             raise InputError(f"hydra/launcher=slurm: no job was started: {error}") from error
-        for job, count, given in zip(jobs, writers, started, strict=True):
+        for job, given in zip(jobs, started, strict=True):
             self._jobs[given.job_id] = job
-            note(job, count, given.job_id, given.paths.stderr)
+            note(job, given.job_id, given.paths.stderr)
         print(f"submitted to SLURM: {', '.join(self._arrays())}", flush=True)
 
     def _options(self) -> dict[str, Any]:
@@ -58,7 +57,7 @@ class SlurmPool(Pool):
         memory = params["memory"]
         options = {
             "job_name": "dacapo",
-            "time": minutes(params["time"], _DAY),
+            "time": minutes(params["time"], _DAY, params["signal_delay"]),
             "signal_delay_s": params["signal_delay"],
             "array_parallelism": params["at_once"],
             "cpus_per_task": params["cpus"],

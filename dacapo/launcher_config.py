@@ -16,7 +16,8 @@ class LauncherConfig:
     """Open the data of every job before the first one starts."""
     time: str = ""
     """How long a job may take until it saves itself and starts again: minutes, or
-    [days-]hours:minutes:seconds; 24 hours under SLURM and no limit on this machine by default."""
+    [days-]hours:minutes:seconds, in quotes in a yaml; 24 hours under SLURM and no limit on this
+    machine by default."""
     max_timeouts: int = 20
     """How often a job may be started again after its time limit or for another job."""
     signal_delay: int = 120

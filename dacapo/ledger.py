@@ -82,15 +82,28 @@ def judge(folder: RunFolder, run_config: RunConfig, asked: Asked) -> Verdict:
         score = f", {criterion} {best[2]:.4g}" if best is not None else ""
         text = f"{folder.path} is finished{score}; a larger num_iterations trains it further"
         return Verdict("done", text, history)
+    beyond = max(folder.checkpoints(), default=0)
+    if beyond > run_config.num_iterations:
+        raise InputError(
+            f"{folder.path} has been trained until {beyond}, beyond "
+            f"num_iterations={run_config.num_iterations}"
+        )
     if state.name == "running":
         return Verdict("running", f"{folder.path} is being trained by {state.who}", history)
     if state.queued:
         return Verdict("waiting", f"{folder.path} waits for {state.who}", history)
-    if state.name == "stopped" and asked.halving is not None:
+    if state.name == "stopped" and _stays_stopped(run_config, asked):
         return Verdict("stopped", f"{folder.path} is stopped: {history.outcome['why']}", history)
     if alike and not asked.retry:
         return Verdict("failed", f"{folder.path}: failed twice in the same way: {alike}", history)
     return Verdict("train", "", history)
+
+
+def _stays_stopped(run_config: RunConfig, asked: Asked) -> bool:
+    from dacapo.halving import is_control
+
+    halving = asked.halving
+    return halving is not None and not is_control(halving, run_config, asked.overrides)
 
 
 def refuse(verdict: Verdict, folder: RunFolder) -> None:

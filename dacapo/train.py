@@ -218,11 +218,6 @@ def _resume(run: Run, folder: RunFolder, writer: RunWriter) -> None:
     history = folder.read_history()  # again: now nobody else can add to it
     begin = 0
     for iteration in reversed(folder.checkpoints()):
-        if iteration > run.num_iterations:
-            raise InputError(
-                f"{folder.path} has been trained until {iteration}, beyond "
-                f"num_iterations={run.num_iterations}"
-            )
         try:
             state = folder.read_checkpoint(iteration)
         except CheckpointError as error:

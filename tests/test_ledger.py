@@ -141,10 +141,31 @@ def test_preempted_and_queued_again(folder: RunFolder, monkeypatch: pytest.Monke
     queue(monkeypatch, True)
     assert (read_state(folder).name, todo(folder)) == ("preempted", "waiting")
     queue(monkeypatch, False)
-    assert (read_state(folder).name, todo(folder)) == ("preempted", "train")
+    assert (read_state(folder).name, todo(folder)) == ("killed", "train")
+    assert read_state(folder).error == "job 12_3 was preempted and is not started again"
     folder.lose(submission, "the cluster has forgotten it")
     assert read_state(folder).name == "killed"
     assert read_state(folder).error == "the cluster has forgotten it"
+
+
+@pytest.mark.parametrize(
+    ("answer", "name"), [(True, "waiting"), (None, "killed"), (False, "killed")]
+)
+def test_a_job_that_slurm_starts_again_after_its_node_has_failed(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, answer: bool | None, name: str
+) -> None:
+    submit(folder, "12_3")
+    with folder.writing(DOCUMENT) as writer:
+        monkeypatch.setattr(writer, "finish", lambda status: None)  # no last word
+    monkeypatch.setattr(Owner, "is_alive", lambda self: False)
+    queue(monkeypatch, answer)
+    assert read_state(folder).name == name
+
+
+def test_a_control_that_was_stopped_goes_on(folder: RunFolder) -> None:
+    end(folder, "stopped", 3, why="others are better")
+    assert todo(folder, halving=HalvingConfig()) == "stopped"
+    assert todo(folder, halving=HalvingConfig(control=["a"])) == "train"
 
 
 def test_a_launcher_that_is_dead_starts_nothing(

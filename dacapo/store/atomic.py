@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from dacapo.errors import InputError
 
 def temporary_name(path: Path) -> Path:
     """A name beside `path` that no other process uses, on this machine or another."""
-    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+    # Containers may share a host's name and all have the process id 1.
+    unique = f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}"
+    return path.with_name(f".{path.name}.{unique}.tmp")
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -59,7 +59,10 @@ def claim(folder: Path) -> LogWriter:
 
 def is_lost(path: Path) -> bool:
     """Whether another process has claimed the folder after the writer of this log."""
-    return log_path(path.parent, log_number(path) + 1).exists()
+    try:
+        return log_path(path.parent, log_number(path) + 1).exists()
+    except OSError:  # a file server that does not answer says nothing
+        return False
 
 
 def owner_of(path: Path) -> Owner | None:

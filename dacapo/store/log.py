@@ -75,17 +75,29 @@ class LogWriter:
 
     def __init__(self, path: Path, file: FileIO) -> None:
         self.path, self._file = path, file
+        self._is_torn = False
 
     def append(self, record: Record, durable: bool) -> None:
         """Add a record; when `durable`, it counts even after a power loss."""
-        data = memoryview(record.frame())
+        if self._is_torn:
+            raise InputError(f"cannot write {self.path}: an earlier record is cut short")
+        data, begin = memoryview(record.frame()), self._file.tell()
         try:
             while data:
                 data = data[self._file.write(data) :]
         except OSError as error:
+            self._cut(begin)
             raise InputError(f"cannot write {self.path}: {error.strerror}") from error
         if durable:
             self.sync()
+
+    def _cut(self, end: int) -> None:
+        """Take back a record that was written in part: readers stop there."""
+        try:
+            self._file.truncate(end)
+            self._file.seek(end)
+        except OSError:
+            self._is_torn = True
 
     def sync(self) -> None:
         """Make everything so far survive a power loss."""

@@ -24,6 +24,7 @@ class Owner:
         started: when the process began, in clock ticks since the boot; ids are used again.
         job: of the scheduler; empty outside of one.
         since: when it began with the run, local time.
+        restarts: how often the scheduler had started the job again.
     """
 
     host: str
@@ -32,6 +33,7 @@ class Owner:
     started: int
     job: str
     since: str
+    restarts: int = 0
 
     @classmethod
     def current(cls) -> Owner:
@@ -43,15 +45,16 @@ class Owner:
             _state_and_start(os.getpid())[1],
             os.environ.get("SLURM_JOB_ID", ""),
             time.strftime("%Y-%m-%d %H:%M:%S"),
+            int(os.environ.get("SLURM_RESTART_COUNT", "0")),
         )
 
     def is_alive(self) -> bool | None:
         """None: it is of another machine, and nothing here can tell."""
         me = Owner.current()
-        if self.job and self.job == me.job:
-            return self.pid == me.pid  # requeued: a job runs once at a time
         if not self.machine or self.machine != me.machine:
-            return None
+            # A job runs once at a time: what it was before it was started again is dead.
+            is_older = self.job != "" and self.job == me.job and self.restarts < me.restarts
+            return False if is_older else None
         state, started = _state_and_start(self.pid)
         return state not in ("", "Z", "X") and started == self.started
 

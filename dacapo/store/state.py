@@ -63,13 +63,15 @@ def read_state(folder: RunFolder, history: History | None = None) -> RunState:
     queued = False
     if submission is not None and name != "running":
         begun = len(logs) > submission.writers
-        queued = not submission.lost and (not begun or name == "preempted") and _lives(submission)
+        queued = not submission.lost and _will_start(submission, begun, name)
         if submission.lost and (not begun or name in ("killed", "preempted")):
             name, error = "killed", submission.lost
         elif queued:
-            name, error, who = name if begun else "waiting", "", str(submission)
+            name, error, who = name if name == "preempted" else "waiting", "", str(submission)
         elif not begun:
             name, error = "killed", f"{submission} has ended and has not begun with it"
+        elif name == "preempted":
+            name, error = "killed", f"{submission} was preempted and is not started again"
     written = folder.path / ERROR_FILE
     log = submission.log if submission is not None else ""
     return RunState(name, who, queued, silent, error, str(written) if written.exists() else log)
@@ -86,8 +88,13 @@ def _by_writer(history: History, has_log: bool, silent: float) -> tuple[str, str
     return "killed", "ended without a word; the same command goes on"
 
 
-def _lives(submission: Submission) -> bool:
-    """Whether what was to start the run still will, as far as can be told from here."""
+def _will_start(submission: Submission, begun: bool, name: str) -> bool:
+    """Whether what the run was given to will start it (again), as far as can be told from here."""
+    if begun and name in ("killed", "interrupted"):
+        # SLURM starts jobs again by itself, such as those of a node that has failed.
+        return submission.job != "" and is_queued(submission.job) is True
+    if begun and name != "preempted":
+        return False
     if submission.job:
         return is_queued(submission.job) is not False
     return submission.launcher.is_alive() is not False

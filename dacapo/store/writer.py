@@ -148,9 +148,11 @@ class RunWriter:
         while not self._stop.wait(BEAT):
             try:
                 self._flush()
-            except InputError as error:
+            except BusyError as error:
                 self._trouble = error  # the next step raises it
                 return
+            except InputError:
+                continue  # the disk may come back; what must be written raises it itself
 
     def _rest(self) -> None:
         self._stop.set()

@@ -89,7 +89,10 @@ def test_a_requeued_job_takes_over_at_once(monkeypatch: pytest.MonkeyPatch) -> N
     """A job runs once at a time: what it was before it was requeued is dead."""
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     before = dataclasses.replace(Owner.current(), pid=1, machine="another")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     assert before.is_alive() is False
+    assert dataclasses.replace(before, restarts=1).is_alive() is None  # another node of the job
+    assert Owner.current().is_alive()  # two processes of one job on one machine are two
     assert dataclasses.replace(before, job="8").is_alive() is None
 
 
