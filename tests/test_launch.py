@@ -116,11 +116,11 @@ def test_a_killed_job_is_a_failed_one_and_the_others_finish(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_a_time_limit_saves_and_goes_on(tmp_path: Path) -> None:
-    """Told 52 s before the limit of a minute, so after 8 s; the run takes 10 s of pauses alone."""
+    """Told 45 s before the limit of a minute, so after 15 s; the run takes 20 s of pauses alone."""
     status, out = ended(
         start(
-            tmp_path, "repetition=0", "hydra.launcher.time=1", "hydra.launcher.signal_delay=52",
-            "num_iterations=20", "trainer.pause=0.5",
+            tmp_path, "repetition=0", "hydra.launcher.time=1", "hydra.launcher.signal_delay=45",
+            "num_iterations=20", "trainer.pause=1",
         )
     )  # fmt: skip
     assert status == 0, out
@@ -143,7 +143,7 @@ def test_a_time_limit_saves_and_goes_on(tmp_path: Path) -> None:
 def test_a_job_that_passes_its_limit_too_often(tmp_path: Path) -> None:
     status, out = ended(
         start(
-            tmp_path, "repetition=0", "hydra.launcher.time=1", "hydra.launcher.signal_delay=52",
+            tmp_path, "repetition=0", "hydra.launcher.time=1", "hydra.launcher.signal_delay=45",
             "hydra.launcher.max_timeouts=1", "num_iterations=200", "trainer.pause=0.5",
         )
     )  # fmt: skip
