@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from dacapo.ranks import started
+
 
 class InputError(ValueError):
     """A mistake in what a person gave us: a config, a file, a folder.
@@ -40,7 +42,8 @@ def one_line_errors() -> Iterator[None]:
 
 
 def _exit(message: str) -> None:
-    sys.stderr.write(f"error: {message}\n")
+    if started().is_first:
+        sys.stderr.write(f"error: {message}\n")
     raise SystemExit(1)
 
 

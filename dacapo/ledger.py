@@ -76,11 +76,13 @@ def judge(folder: RunFolder, run_config: RunConfig, asked: Asked) -> Verdict:
     history = folder.read_history()
     state = read_state(folder, history)
     alike = failed_alike(history)
-    if history.is_done and history.trained_until >= run_config.num_iterations:
+    ended_early = str(history.outcome.get("why", ""))
+    if history.is_done and (history.trained_until >= run_config.num_iterations or ended_early):
         best = history.best()
         criterion = run_config.task_config.criterion
         score = f", {criterion} {best[2]:.4g}" if best is not None else ""
-        text = f"{folder.path} is finished{score}; a larger num_iterations trains it further"
+        hint = ended_early or "a larger num_iterations trains it further"
+        text = f"{folder.path} is finished{score}; {hint}"
         return Verdict("done", text, history)
     beyond = max(folder.checkpoints(), default=0)
     if beyond > run_config.num_iterations:

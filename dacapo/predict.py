@@ -35,7 +35,7 @@ def predict(run: Run, dataset: Dataset, roi: Roi | None = None) -> Volume:
     out = np.empty((run.model.num_out_channels, *(roi.shape / voxel_size)), np.float32)
     halo = run.architecture.halo * run.sample_shape.input_voxel_size
     run.model.eval()
-    with torch.inference_mode():
+    with run.learner.averaged(), torch.inference_mode():
         for block in _blocks(run, roi):
             raw = torch.from_numpy(np.ascontiguousarray(dataset.read_raw(block.raw)))
             prediction = run.forward(centred(raw[None].to(run.trainer.device)))[0]
@@ -49,6 +49,21 @@ def predict(run: Run, dataset: Dataset, roi: Roi | None = None) -> Volume:
             ]
             out[:, *place] = prediction[:, *size].cpu().numpy()
     return out
+
+
+def predict_block(run: Run, dataset: Dataset, input_shape: Coordinate) -> Volume:
+    """The prediction of one block of this shape around the middle of a dataset's labels."""
+    voxel_size = run.sample_shape.input_voxel_size
+    size = input_shape * voxel_size
+    begin = (
+        dataset.raw.offset
+        + (dataset.gt.roi.center - dataset.raw.offset - size / 2) // (voxel_size) * voxel_size
+    )
+    raw = torch.from_numpy(np.ascontiguousarray(dataset.read_raw(Roi(begin, size))))
+    run.model.eval()
+    with run.learner.averaged(), torch.inference_mode():
+        prediction = run.forward(centred(raw[None].to(run.trainer.device)))[0]
+    return prediction.cpu().numpy()
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile, schedule
 
 from dacapo.report import console
-from dacapo.store import RunWriter
+from dacapo.store import NoWriter, RunWriter
 
 _WARM_UP = 10
 """Steps before the first that is watched: the first ones compile and allocate."""
@@ -30,7 +30,7 @@ class _Nobody:
 
 
 @contextmanager
-def profiled(num_steps: int, writer: RunWriter) -> Iterator[Steps]:
+def profiled(num_steps: int, writer: RunWriter | NoWriter) -> Iterator[Steps]:
     """Watch some steps, and leave a table and a trace in the run's folder.
 
     Args:
@@ -49,7 +49,7 @@ def profiled(num_steps: int, writer: RunWriter) -> Iterator[Steps]:
         yield profiler
 
 
-def _write(profiler: profile, writer: RunWriter) -> None:
+def _write(profiler: profile, writer: RunWriter | NoWriter) -> None:
     by = "self_cuda_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
     text = profiler.key_averages().table(sort_by=by, row_limit=20)
     console.print(f"profile: {writer.add_file('profile.txt', text.encode())}")

@@ -28,6 +28,9 @@ console = Console(highlight=False, soft_wrap=True, markup=False)
 if not console.is_terminal:
     console.width = 240  # a log file has no edge to wrap at
 
+_FIRST_STEPS = 10
+_MUCH = 0.05
+
 
 class TrainingProgress:
     """A bar with loss, rate and time left; nothing but `say` where nobody watches."""
@@ -77,6 +80,25 @@ def score_line(stats: TrainingStats, scores: ValidationScores, criterion: str) -
     recent = [s.loss for s in stats.iteration_stats[-100:]]
     text = f"{criterion} could not be computed" if best is None else best.text
     return f"iteration {iteration}: loss {sum(recent) / len(recent):.4f}, {text}"
+
+
+def data_line(stats: TrainingStats) -> str:
+    """How long the steps waited for their batches, and what to change where that is much.
+
+    The first steps, which nobody could prepare for, are left out.
+    """
+    steps = [s for s in stats.iteration_stats[_FIRST_STEPS:] if not np.isnan(s.waited)]
+    whole = sum(s.time for s in steps)
+    if not whole:
+        return ""
+    share = sum(s.waited for s in steps) / whole
+    line = f"waited for data {share:.1%} of the time"
+    if share > _MUCH:
+        line += (
+            ": more trainer.num_workers if cores are idle, fewer or cheaper trainer/augments, "
+            "raw in smaller chunks or on a faster disk"
+        )
+    return line
 
 
 def show_scores(scores: ValidationScores, criterion: str) -> None:

@@ -16,6 +16,7 @@ from dacapo.errors import InputError
 from dacapo.experiments.halving_config import HalvingConfig
 from dacapo.experiments.run_config import RunConfig
 from dacapo.ledger import Asked
+from dacapo.ranks import started
 
 if TYPE_CHECKING:
     from dacapo.store import History, RunFolder
@@ -70,7 +71,7 @@ def ends_compared() -> Iterator[None]:
 
 def _compare() -> int:
     """Compare, if a job came so far as to have a folder; the number of the sweep's failures."""
-    if Sweep.runs_dir is None or Sweep.is_left:
+    if Sweep.runs_dir is None or Sweep.is_left or not started().is_first:
         return 0
     from dacapo.compare import compare
     from dacapo.store import find_run_folders

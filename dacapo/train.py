@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +23,21 @@ from dacapo.config import conf_dir
 from dacapo.errors import InputError, one_line_errors
 from dacapo.ledger import Asked, folder_of, judge, refuse
 from dacapo.memory import peak_memory_mib, reset_peak_memory
+from dacapo.ranks import Ranks, joined
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from dacapo.experiments.run import Run
     from dacapo.experiments.run_config import RunConfig
+    from dacapo.experiments.trainers.trainer import Batch
+    from dacapo.experiments.training_iteration_stats import TrainingIterationStats
     from dacapo.experiments.validation_scores import ValidationScores
     from dacapo.report import TrainingProgress
-    from dacapo.store import RunFolder, RunWriter
+    from dacapo.store import History, NoWriter, RunFolder, RunWriter
+    from dacapo.watch import Watchers
+
+    Writer = RunWriter | NoWriter
 
 
 def main() -> None:
@@ -78,20 +87,21 @@ def _job(cfg: DictConfig, hydra_config: Any, alone: bool) -> float:
 
     runs_dir = Path(str(cfg.runs_dir))
     folder = folder_of(run_config, runs_dir)
-    if not alone:
-        sweep.add(folder)
-        verdict = judge(folder, run_config, asked)
-        elsewhere = ("running",) if sweep.is_launched() else ("running", "waiting")
-        if verdict.todo in ("done", "stopped", *elsewhere):
-            print(verdict.text, flush=True)
-            return sweep.value_of(verdict.history, run_config)
-    try:
-        train(run_config, runs_dir, asked)
-    except BusyError as error:  # somebody was faster since
-        if alone:
-            raise
-        print(error, flush=True)
-    return sweep.value_of(folder.read_history(), run_config)
+    with joined() as ranks:
+        if not alone:
+            sweep.add(folder)
+            verdict = ranks.from_first(lambda: judge(folder, run_config, asked))
+            elsewhere = ("running",) if sweep.is_launched() else ("running", "waiting")
+            if verdict.todo in ("done", "stopped", *elsewhere):
+                print(verdict.text, flush=True)
+                return sweep.value_of(verdict.history, run_config)
+        try:
+            train(run_config, runs_dir, asked)
+        except BusyError as error:  # somebody was faster since
+            if alone:
+                raise
+            print(error, flush=True)
+        return sweep.value_of(folder.read_history(), run_config)
 
 
 def train(run_config: RunConfig, runs_dir: Path, asked: Asked | None = None) -> ValidationScores:
@@ -105,31 +115,55 @@ def train(run_config: RunConfig, runs_dir: Path, asked: Asked | None = None) -> 
         InputError: the config does not fit the data, or to what the folder holds; or the run has
             failed twice in the same way, and `asked.retry` is not set.
     """
+    from dacapo.store import NoWriter
+
     asked = asked or Asked()
     folder = folder_of(run_config, runs_dir)
-    verdict = judge(folder, run_config, asked)
-    if verdict.todo == "done":
-        return _finished_scores(folder, run_config)
-    refuse(verdict, folder)
-    with folder.writing(asked.document(run_config)) as writer:
-        from dacapo.experiments.run import Run
-        from dacapo.report import console, show_scores
-        from dacapo.validate import check_scorable
+    with joined() as ranks, ExitStack() as stack:
+        verdict = ranks.from_first(lambda: judge(folder, run_config, asked))
+        if verdict.todo == "done":
+            return _finished_scores(folder, run_config)
+        refuse(verdict, folder)
+        writers: list[RunWriter] = []
+        ranks.from_first(
+            lambda: writers.append(stack.enter_context(folder.writing(asked.document(run_config))))
+        )
+        writer = writers[0] if writers else NoWriter()
+        return _train(run_config, folder, writer, asked, ranks)
 
-        reset_peak_memory()
-        run = Run(run_config)
-        check_scorable(run)
-        for line in run.datasplit.shared_context(run.sample_shape.context):
-            console.print(line)
-        _resume(run, folder, writer)
-        why = _loop(run, writer, lambda: _reason_to_stop(run, asked, folder))
-        show_scores(run.validation_scores, run.task.criterion)
+
+def _train(
+    run_config: RunConfig, folder: RunFolder, writer: Writer, asked: Asked, ranks: Ranks
+) -> ValidationScores:
+    """Build, resume, loop, and draw; of several processes the first one writes."""
+    from dacapo.experiments.run import Run
+    from dacapo.remarks import remarks
+    from dacapo.report import console, data_line, show_scores
+    from dacapo.store import RunWriter
+    from dacapo.validate import check_scorable
+    from dacapo.watch import watching
+
+    reset_peak_memory()
+    console.quiet = not ranks.is_first
+    run = Run(run_config, ranks)
+    check_scorable(run)
+    for line in run.datasplit.shared_context(run.sample_shape.context):
+        console.print(line)
+    for line in remarks(run) if ranks.is_first else ():
+        console.print(line)
+    _resume(run, folder, writer)
+    with watching(run, folder) as watchers:
+        hopeless = _loop(run, folder, writer, watchers, lambda: _hopeless(run, asked, folder))
+    show_scores(run.validation_scores, run.task.criterion)
+    if line := data_line(run.training_stats):
+        console.print(line)
+    if isinstance(writer, RunWriter):
         _draw(run, folder, writer)
-        if why:
-            console.print(f"{folder.path} is stopped: {why}")
-            writer.finish("stopped", why=why, **_cost(run))
-        else:
-            writer.finish("done", **_cost(run))
+    why = hopeless or run.reason_to_stop()
+    if why:
+        console.print(f"{folder.path} is stopped: {why}")
+    notes = {"why": why} if why else {}
+    writer.finish("stopped" if hopeless else "done", **notes, **_cost(run))
     return run.validation_scores
 
 
@@ -145,7 +179,7 @@ def _finished_scores(folder: RunFolder, run_config: RunConfig) -> ValidationScor
     return run.validation_scores
 
 
-def _reason_to_stop(run: Run, asked: Asked, folder: RunFolder) -> str:
+def _hopeless(run: Run, asked: Asked, folder: RunFolder) -> str:
     """Why other runs leave this one no hope; empty when it goes on."""
     if asked.halving is None:
         return ""
@@ -155,14 +189,25 @@ def _reason_to_stop(run: Run, asked: Asked, folder: RunFolder) -> str:
     return reason_to_stop(asked.halving, run.config, asked.overrides, folder, runs_dir)
 
 
-def _loop(run: Run, writer: RunWriter, reason_to_stop: Callable[[], str]) -> str:
-    """Step, checkpoint, validate, until all iterations are done or there is a reason to stop."""
+def _loop(
+    run: Run,
+    folder: RunFolder,
+    writer: Writer,
+    watchers: Watchers,
+    hopeless: Callable[[], str],
+) -> str:
+    """Step, checkpoint, validate, until all iterations are done or there is a reason to stop.
+
+    Returns:
+        Why other runs leave this one no hope; empty when it ended otherwise.
+    """
     from dacapo.interrupts import Interrupts
     from dacapo.profiling import profiled
     from dacapo.report import training_progress
 
     done = run.training_stats.trained_until()
     batches = run.batches(done)
+    ranks = run.ranks
     with (
         Interrupts() as interrupts,
         profiled(run.trainer.profile_steps, writer) as profiler,
@@ -170,67 +215,90 @@ def _loop(run: Run, writer: RunWriter, reason_to_stop: Callable[[], str]) -> str
     ):
         while True:
             if run.validation_due(done):
-                _validate(run, writer, progress)
-                why = reason_to_stop() if done < run.num_iterations else ""
-                if why:
+                _validate(run, writer, watchers, progress)
+                if done < run.num_iterations and (why := ranks.from_first(hopeless)):
                     return why
-            if done == run.num_iterations:
+            if done == run.num_iterations or run.reason_to_stop():
                 if interrupts.signal is not None:  # it came during the last validation
                     interrupts.hand_on()
                 return ""
             begin = time.perf_counter()
             batch = next(batches)
             waited = time.perf_counter() - begin
-            stats = run.train_step(batch)
+            stats = _step(run, batch, writer)
             stats.time, stats.waited = time.perf_counter() - begin, waited
             run.training_stats.add_iteration_stats(stats)
             writer.add_step(stats)
+            watchers.step(stats)
+            watchers.snapshot(batch)
             progress.step(stats)
             profiler.step()
 
             done += 1
-            stop = interrupts.signal is not None
+            stop = any(ranks.gathered(interrupts.signal is not None))
             if stop or run.validation_due(done) or done % run.trainer.checkpoint_interval == 0:
-                writer.add_checkpoint(done, run.state(), keep=_best_iteration(run))
+                watchers.flush()
+                _save(run, folder, writer, done)
             if stop:
                 progress.say(f"saved at iteration {done}; the same command goes on from there")
                 writer.finish(interrupts.outcome)
                 interrupts.hand_on()
 
 
-def _validate(run: Run, writer: RunWriter, progress: TrainingProgress) -> None:
+def _step(run: Run, batch: Batch, writer: Writer) -> TrainingIterationStats:
+    """One step; a batch that gives no number is kept for people to look at."""
+    from safetensors.torch import save
+
+    from dacapo.experiments.run import NotFiniteError
+
+    try:
+        return run.train_step(batch)
+    except NotFiniteError as error:
+        tensors = {k: v.contiguous() for k, v in error.tensors.items()}
+        path = writer.add_file("not_finite.safetensors", save(tensors))
+        raise InputError(f"{error}. Raw, target, weight and prediction: {path}") from error
+
+
+def _validate(run: Run, writer: Writer, watchers: Watchers, progress: TrainingProgress) -> None:
     from dacapo.report import elapsed, score_line
     from dacapo.validate import validate
 
     begin = time.perf_counter()
-    run.validation_scores.add_iteration_scores(validate(run))
-    writer.add_scores(run.validation_scores.scores[-1])
+    scores = run.ranks.from_first(lambda: validate(run))
+    run.validation_scores.add_iteration_scores(scores)
+    writer.add_scores(scores)
+    watchers.validated(run.validation_scores)
     line = score_line(run.training_stats, run.validation_scores, run.task.criterion)
     progress.say(f"{line}  (validated in {elapsed(begin)})")
 
 
-def _resume(run: Run, folder: RunFolder, writer: RunWriter) -> None:
+def _save(run: Run, folder: RunFolder, writer: Writer, iteration: int) -> None:
+    """A checkpoint; and what is kept of the earlier ones."""
+    from dacapo.store import RunWriter
+
+    if not isinstance(writer, RunWriter):
+        return
+    trainer = run.trainer
+    keep = {i for i in folder.checkpoints() if trainer.keep_every and i % trainer.keep_every == 0}
+    for criterion in (run.task.criterion, *trainer.keep_best):
+        best = run.validation_scores.best(criterion)
+        keep |= set() if best is None else {best.iteration}
+    names = run.task.predictor.channel_names
+    latest = trainer.keep_latest
+    writer.add_checkpoint(iteration, run.state(), keep, latest=latest, channels=names)
+
+
+def _resume(run: Run, folder: RunFolder, writer: Writer) -> None:
     """Load the latest checkpoint that is whole, or begin."""
     from dacapo.report import console
     from dacapo.store import Header
-    from dacapo.store.checkpoint import CheckpointError
 
-    history = folder.read_history()  # again: now nobody else can add to it
-    begin = 0
-    for iteration in reversed(folder.checkpoints()):
-        try:
-            state = folder.read_checkpoint(iteration)
-        except CheckpointError as error:
-            console.print(f"checkpoint left out, going back to the one before: {error}")
-            continue
-        if history.trained_until < iteration:
-            console.print(f"checkpoint {iteration} left out: the log of its steps is shorter")
-            continue
+    ranks = run.ranks
+    begin, state, history = ranks.from_first(lambda: _latest(folder))
+    if state is not None:
         run.load_state(state)
-        begin = iteration
-        break
-    if begin == 0 and run.start is not None:
-        run.start.initialize_weights(run.model, folder.read_weights_of)
+    elif told := run.begin(folder.read_weights_of):
+        console.print(told)
     run.training_stats = history.training_stats
     run.training_stats.delete_after(begin)
     run.validation_scores.scores = history.scores
@@ -239,12 +307,26 @@ def _resume(run: Run, folder: RunFolder, writer: RunWriter) -> None:
     console.print(
         f"{folder.path}: {'training' if begin == 0 else 'going on'} from iteration {begin} "
         f"to {run.num_iterations} on {run.trainer.device}"
+        + (f", {ranks.world} processes" if ranks.world > 1 else "")
     )
 
 
-def _best_iteration(run: Run) -> set[int]:
-    best = run.validation_scores.best(run.task.criterion)
-    return set() if best is None else {best.iteration}
+def _latest(folder: RunFolder) -> tuple[int, dict[str, Tensor] | None, History]:
+    """The latest checkpoint that is whole: its iteration and tensors; and the history."""
+    from dacapo.report import console
+    from dacapo.store.checkpoint import CheckpointError
+
+    history = folder.read_history()  # again: now nobody else can add to it
+    for iteration in reversed(folder.checkpoints()):
+        try:
+            state = folder.read_checkpoint(iteration)
+        except CheckpointError as error:
+            console.print(f"checkpoint left out, going back to the one before: {error}")
+            continue
+        if history.trained_until >= iteration:
+            return iteration, state, history
+        console.print(f"checkpoint {iteration} left out: the log of its steps is shorter")
+    return 0, None, history
 
 
 def _draw(run: Run, folder: RunFolder, writer: RunWriter) -> None:

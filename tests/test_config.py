@@ -82,6 +82,7 @@ def test_every_yaml_composes_and_builds(path: Path) -> None:
         "csv": ["datasplit.path=volumes.csv"],
         "flyem": ["datasplit.raw=a.h5:raw", "datasplit.gt=a.h5:labels"],
         "run": ["start.run=a/0"],
+        "checkpoint": ["start.path=weights.safetensors"],
         "distance_classes": [classes],
         "hot_distance": [classes],
         "one_hot": [classes],

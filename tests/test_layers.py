@@ -18,6 +18,7 @@ LAYERS = [
         "dacapo.config",
         "dacapo.prefetch",
         "dacapo.memory",
+        "dacapo.ranks",
         "dacapo.arrays",
         "dacapo.ops",
         "dacapo.nn",
@@ -29,6 +30,7 @@ LAYERS = [
     ],
     [
         "dacapo.experiments.halving_config",
+        "dacapo.experiments.course",
         "dacapo.experiments.model",
         "dacapo.experiments.training_iteration_stats",
         "dacapo.experiments.training_stats",
@@ -41,7 +43,7 @@ LAYERS = [
         "dacapo.experiments.starts",
         "dacapo.store",
     ],
-    ["dacapo.experiments.run_config", "dacapo.experiments.run"],
+    ["dacapo.experiments.run_config", "dacapo.experiments.learner", "dacapo.experiments.run"],
     [
         "dacapo.predict",
         "dacapo.validate",
@@ -49,6 +51,8 @@ LAYERS = [
         "dacapo.report",
         "dacapo.picture",
         "dacapo.profiling",
+        "dacapo.remarks",
+        "dacapo.watch",
         "dacapo.interrupts",
         "dacapo.halving",
         "dacapo.ledger",

@@ -64,6 +64,8 @@ def test_what_a_run_leaves_behind(whole: Path) -> None:
         "curves.png",
         "log-0001.bin",
         "picture.png",
+        "training.csv",
+        "validation.csv",
     ]
     history = run.read_history()
     assert history.is_done
@@ -221,8 +223,7 @@ def test_a_start_begins_with_the_weights_of_another_run(whole: Path, tmp_path: P
     runs_dir = whole
     start = ("name=b", "start=run", "start.run=a/0", "start.iteration=6", "num_iterations=1")
     run = Run(small_run_config(*start))
-    assert run.start is not None
-    run.start.initialize_weights(run.model, folder(runs_dir, "b").read_weights_of)
+    assert run.begin(folder(runs_dir, "b").read_weights_of).endswith("took 16 of 16 weights")
     theirs = final_state(runs_dir)
     assert all(torch.equal(v, theirs[f"model.{k}"]) for k, v in run.model.state_dict().items())
 
@@ -236,13 +237,21 @@ def test_a_start_begins_with_the_weights_of_another_run(whole: Path, tmp_path: P
 
 def test_a_head_that_differs_stays_fresh(whole: Path) -> None:
     run = Run(
-        small_run_config("name=e", "start=run", "start.run=a/0", "task.neighborhood=[[1,0,0]]")
+        small_run_config(
+            "name=e",
+            "start=run",
+            "start.run=a/0",
+            "start.iteration=6",
+            "task.neighborhood=[[0,0,1],[2,0,0]]",
+        )
     )
     fresh = {k: v.clone() for k, v in run.model.state_dict().items()}
-    assert run.start is not None
-    run.start.initialize_weights(run.model, folder(whole, "e").read_weights_of)
+    told = run.begin(folder(whole, "e").read_weights_of)
+    assert told.endswith("channels of the head that stay fresh: affinity 2,0,0")
     key = "prediction_head.weight"
-    assert torch.equal(run.model.state_dict()[key], fresh[key])
+    head, theirs = run.model.state_dict()[key], final_state(whole)[f"model.{key}"]
+    assert torch.equal(head[0], theirs[2])
+    assert torch.equal(head[1], fresh[key][1])
     key = "architecture.unet.down.0.0.weight"
     assert not torch.equal(run.model.state_dict()[key], fresh[key])
 
@@ -251,3 +260,95 @@ def test_a_saved_config_builds_the_same_run(whole: Path) -> None:
     from dacapo.config import decode
 
     assert decode(folder(whole).read_document()["config"]) == small_run_config("name=a")
+
+
+def test_a_run_that_no_longer_improves_ends_early_and_stays_so(tmp_path: Path, capsys: Any) -> None:
+    """Nothing is ever an improvement here, so it ends after the first and one more validation."""
+    config = small_run_config(
+        "name=a", "num_iterations=20", "validation_interval=2", "trainer.stop_patience=2",
+        "trainer.stop_improvement=1000",
+    )  # fmt: skip
+    scores = train(config, tmp_path)
+    assert [s.iteration for s in scores.scores] == [2, 4, 6]
+    history = folder(tmp_path).read_history()
+    assert history.trained_until == 6
+    assert history.outcome["status"] == "done"
+    assert "no improvement in 2 validations" in capsys.readouterr().out
+    train(config, tmp_path)
+    assert "is finished" in capsys.readouterr().out
+    assert folder(tmp_path).read_history().trained_until == 6
+
+
+def test_a_run_killed_before_it_notes_that_it_ended_early_ends_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small_run_config(
+        "name=a", "num_iterations=20", "validation_interval=2", "trainer.stop_patience=1",
+        "trainer.stop_improvement=1000",
+    )  # fmt: skip
+    stop_after(monkeypatch, 4, AssertionError("one step too many"))
+    monkeypatch.setattr("dacapo.train._draw", stop)
+    with pytest.raises(RuntimeError, match="killed"):
+        train(config, tmp_path)
+    monkeypatch.setattr("dacapo.train._draw", lambda *_: None)
+    train(config, tmp_path)
+    assert folder(tmp_path).read_history().trained_until == 4
+
+
+def stop(*_: Any) -> None:
+    raise RuntimeError("killed")
+
+
+def test_which_checkpoints_are_kept(tmp_path: Path) -> None:
+    config = small_run_config(
+        "name=a", "num_iterations=12", "validation_interval=6", "trainer.checkpoint_interval=1",
+        "trainer.keep_latest=1", "trainer.keep_every=4", "trainer.keep_best=[voi_merge]",
+    )  # fmt: skip
+    scores = train(config, tmp_path)
+    best = {scores.best(c) for c in ("voi", "voi_merge")}
+    wanted = {4, 8, 12} | {b.iteration for b in best if b is not None}
+    assert set(folder(tmp_path).checkpoints()) == wanted
+    with pytest.raises(InputError, match=r"trainer.keep_best: 'dice' is no score of this task"):
+        Run(small_run_config("trainer.keep_best=[dice]"))
+
+
+def test_a_batch_that_gives_no_number_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.torch import load_file
+
+    real = Run.train_step
+
+    def step(run: Run, batch: Any) -> TrainingIterationStats:
+        if batch.iteration == 3:
+            batch.raw[0, 0, 14, 14, 14] = float("nan")
+        return real(run, batch)
+
+    monkeypatch.setattr(Run, "train_step", step)
+    with pytest.raises(InputError, match=r"iteration 3 is nan; .*prediction: .*not_finite"):
+        train(small_run_config("name=a"), tmp_path)
+    kept = load_file(folder(tmp_path).path / "not_finite.safetensors")
+    assert kept.keys() == {"raw", "target", "weight", "prediction"}
+    assert kept["raw"].isnan().sum() == 1
+    assert folder(tmp_path).read_history().outcome["status"] == "failed"
+
+
+def test_tables_go_on_where_the_run_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import csv
+
+    stop_after(monkeypatch, 5, RuntimeError("killed"))
+    with pytest.raises(RuntimeError, match="killed"):
+        train(small_run_config("name=a"), tmp_path)
+    monkeypatch.undo()
+    scores = train(small_run_config("name=a"), tmp_path)
+    with (folder(tmp_path).path / "training.csv").open() as file:
+        steps = list(csv.DictReader(file))
+    assert [int(s["iteration"]) for s in steps] == list(range(6))
+    assert [float(s["loss"]) for s in steps] == pytest.approx(losses(tmp_path), rel=1e-5)
+    assert all(float(s["gradient_norm"]) > 0 < float(s["learning_rate"]) for s in steps)
+    with (folder(tmp_path).path / "validation.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(r["iteration"]) for r in rows] == [4, 4, 6, 6]
+    best = scores.best("voi")
+    assert best is not None
+    assert min(float(r["voi"]) for r in rows) == pytest.approx(best.value, rel=1e-5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -13,12 +13,29 @@ from torch import Tensor
 
 from dacapo.arrays.units import from_world
 from dacapo.errors import InputError
+from dacapo.experiments.course import Course
+from dacapo.experiments.learner import Learner, Step
+from dacapo.experiments.model import Model
 from dacapo.experiments.run_config import RunConfig
+from dacapo.experiments.starts.start import ReadRun
 from dacapo.experiments.trainers.trainer import Batch, SampleShape
 from dacapo.experiments.training_iteration_stats import TrainingIterationStats
 from dacapo.experiments.training_stats import TrainingStats
 from dacapo.experiments.validation_scores import ValidationScores
 from dacapo.ops.draws import seed
+from dacapo.ranks import ALONE, Ranks
+
+
+class NotFiniteError(InputError):
+    """A loss or a gradient that is no number.
+
+    Attributes:
+        tensors: raw, target, weight and prediction of the micro-batch where it happened.
+    """
+
+    def __init__(self, message: str, tensors: Mapping[str, Tensor]) -> None:
+        super().__init__(message)
+        self.tensors = tensors
 
 
 class Run:
@@ -30,13 +47,13 @@ class Run:
     Attributes:
         name, repetition, num_iterations, validation_interval: as configured.
         task, architecture, trainer, datasplit, start: what the configs build.
-        model: on the device that trains.
-        optimizer: of the model's weights.
+        ranks: the processes that train it.
+        learner: the model, its optimizer and all else that a checkpoint holds.
         training_stats, validation_scores: the history so far.
     """
 
-    def __init__(self, run_config: RunConfig) -> None:
-        self.config = run_config
+    def __init__(self, run_config: RunConfig, ranks: Ranks = ALONE) -> None:
+        self.config, self.ranks = run_config, ranks
         self.name = run_config.name
         self.repetition = run_config.repetition
         self.num_iterations = run_config.num_iterations
@@ -52,20 +69,42 @@ class Run:
                 torch.manual_seed(seed(self.repetition, "weights"))
                 self.architecture = run_config.architecture_config.build()
                 self._check_task_axes()
-                self.model = self.task.predictor.create_model(self.architecture)
-            memory_format = self._memory_format
-            self.model = self.model.to(self.trainer.device).to(memory_format=memory_format)  # type: ignore[call-overload]
-            self.optimizer = self.trainer.create_optimizer(self.model)
+                model = self.task.predictor.create_model(self.architecture)
+            self._check_micro_batches()
+            if self.start is not None:
+                self.start.freeze(model)
+            loss = self.task.loss
+            self.learner = Learner(model, loss, self.trainer, self.repetition, ranks)
         self.datasplit = datasplit.result()
         self.sample_shape = self._sample_shape()
         self.datasplit.check_apart(self._reach())
 
+        self._course = Course()
         self.training_stats = TrainingStats()
         self.validation_scores = ValidationScores(
             self.task.post_processor.enumerate_parameters(),
             self.datasplit.validate,
             self.task.evaluator.evaluation_scores,
         )
+        self._check_criteria()
+
+    @property
+    def model(self) -> Model:
+        model: Model = self.learner.model
+        return model
+
+    def begin(self, read_run: ReadRun) -> str:
+        """Put the weights of `start` into the model, if there is one; what did not fit, in words.
+
+        Args:
+            read_run: as `Start.initialize_weights` wants it.
+        """
+        if self.start is None:
+            return ""
+        names = self.task.predictor.channel_names
+        told = self.start.initialize_weights(self.model, names, read_run)
+        self.learner.begin_average()
+        return told
 
     def batches(self, begin: int) -> Iterator[Batch]:
         """The batches of all iterations from `begin` on."""
@@ -76,48 +115,72 @@ class Run:
             self.repetition,
             begin,
             self.num_iterations,
+            *([] if self.ranks.world == 1 else [self.ranks]),
         )
 
     def train_step(self, batch: Batch) -> TrainingIterationStats:
         """Change the weights by one batch.
 
         Raises:
-            InputError: loss or gradient is not finite; the weights have not changed.
+            NotFiniteError: loss or gradient is not finite; the weights have not changed.
         """
         begin = time.perf_counter()
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.trainer.learning_rate(batch.iteration)
-        torch.manual_seed(seed(self.repetition, batch.iteration, "network"))  # for dropout
-        self.model.train()
-        prediction = self.forward(batch.raw)
-        loss = self.task.loss.compute(prediction, batch.target, batch.weight)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise self._not_finite("loss", value, batch)
-        self.optimizer.zero_grad()
-        loss.backward()
-        most = self.trainer.gradient_clip or math.inf
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), most).item()
-        if not math.isfinite(norm):
-            raise self._not_finite("gradient", norm, batch)
-        self.optimizer.step()
-        return TrainingIterationStats(batch.iteration, value, time.perf_counter() - begin)
-
-    @staticmethod
-    def _not_finite(what: str, value: float, batch: Batch) -> InputError:
-        return InputError(
-            f"the {what} of iteration {batch.iteration} is {value}; its batch: "
-            f"{'; '.join(batch.places)}. A lower trainer.learning_rate or trainer.gradient_clip "
-            f"may help, if raw and labels look right there"
+        rate = self.trainer.learning_rate(batch.iteration, self.course)
+        step = self.learner.step(batch, rate)
+        if not step.is_finite:
+            raise self._not_finite(step, batch)
+        return TrainingIterationStats(
+            batch.iteration,
+            step.loss,
+            time.perf_counter() - begin,
+            learning_rate=rate,
+            gradient_norm=step.gradient_norm,
         )
 
+    def _not_finite(self, step: Step, batch: Batch) -> NotFiniteError:
+        parts = batch.parts(len(step.losses))
+        odd = [p for p, loss in zip(parts, step.losses, strict=True) if not math.isfinite(loss)]
+        here: tuple[list[str], dict[str, Tensor]] | None = None
+        if odd or math.isfinite(step.loss):
+            part = (odd or parts)[0]
+            with torch.no_grad():
+                prediction = self.learner.forward(part.raw)
+            tensors = {"raw": part.raw, "target": part.target, "weight": part.weight}
+            tensors["prediction"] = prediction
+            here = list(part.places), {k: v.cpu() for k, v in tensors.items()}
+        places, tensors = next(found for found in self.ranks.gathered(here) if found is not None)
+        what = "gradient" if math.isfinite(step.loss) else "loss"
+        value = step.gradient_norm if math.isfinite(step.loss) else step.loss
+        return NotFiniteError(
+            f"the {what} of iteration {batch.iteration} is {value}; its batch: "
+            f"{'; '.join(places)}. A lower trainer.learning_rate or trainer.gradient_clip "
+            f"may help, if raw and labels look right there",
+            tensors,
+        )
+
+    @property
+    def course(self) -> Course:
+        """How `task.criterion` went so far."""
+        scores = self.validation_scores.scores
+        if len(self._course.values) != len(scores):
+            self._course = self.validation_scores.course(self.task.criterion)
+        return self._course
+
+    def reason_to_stop(self) -> str:
+        """Why the run ends early by its own validations; empty when it goes on."""
+        return self.trainer.reason_to_stop(self.course)
+
     def forward(self, raw: Tensor) -> Tensor:
-        """The model's float32 output for an input (B, C, *spatial), in the trainer's precision."""
-        raw = raw.to(memory_format=self._memory_format)
-        precision = self.trainer.precision
-        with torch.autocast(raw.device.type, precision, enabled=precision != torch.float32):
-            output: Tensor = self.model(raw)
-        return output.float()
+        """See `Learner.forward`."""
+        return self.learner.forward(raw)
+
+    def state(self) -> dict[str, Tensor]:
+        """See `Learner.state`."""
+        return self.learner.state()
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """See `Learner.load_state`."""
+        self.learner.load_state(tensors)
 
     def validation_due(self, iteration: int) -> bool:
         """Whether weights trained until `iteration` are to be validated and have not been."""
@@ -125,33 +188,22 @@ class Run:
         due = interval or iteration == self.num_iterations
         return due and self.validation_scores.validated_until() <= iteration
 
-    def state(self) -> dict[str, Tensor]:
-        """Weights and optimizer state, by name."""
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        for index, entries in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{k}": v for k, v in entries.items()}
-        return tensors
+    def _check_micro_batches(self) -> None:
+        micro, world = self.trainer.micro_batches, self.ranks.world
+        if micro % world:
+            raise InputError(
+                f"trainer.micro_batches={micro} cannot be shared by {world} processes: give a "
+                f"multiple of {world}, and trainer.batch_size a multiple of that"
+            )
 
-    def load_state(self, tensors: dict[str, Tensor]) -> None:
-        """The inverse of `state`."""
-        self.model.load_state_dict(
-            {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
-        )
-        entries: dict[int, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            if key.startswith("optimizer."):
-                _, index, name = key.split(".", 2)
-                entries.setdefault(int(index), {})[name] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": entries, "param_groups": groups})
-
-    @property
-    def _memory_format(self) -> torch.memory_format:
-        """Channels last is what makes low precision fast, on CPUs and on GPUs."""
-        if self.trainer.precision == torch.float32:
-            return torch.contiguous_format
-        flat = self.architecture.dims == 2
-        return torch.channels_last if flat else torch.channels_last_3d
+    def _check_criteria(self) -> None:
+        known = self.validation_scores.criteria
+        for criterion in self.trainer.keep_best:
+            if criterion not in known:
+                raise InputError(
+                    f"trainer.keep_best: {criterion!r} is no score of this task; there are "
+                    f"{', '.join(known)}"
+                )
 
     def _check_task_axes(self) -> None:
         dims = self.architecture.dims

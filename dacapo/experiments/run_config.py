@@ -132,7 +132,10 @@ class RunConfig:
 
     def identity(self) -> dict[str, Any]:
         """Everything that decides the result of a run, its seed and its length aside."""
-        return {group: identity(node) for group, node in self.configs().items()}
+        parts = {group: identity(node) for group, node in self.configs().items()}
+        if self.trainer_config.depends_on_validation:
+            parts["validation_interval"] = self.validation_interval
+        return parts
 
     def _default_name(self, choices: Mapping[str, str]) -> str:
         task, architecture = (

@@ -6,7 +6,7 @@ from dacapo.store.header import Header
 from dacapo.store.history import History, mean_losses
 from dacapo.store.state import ENDS, FAILURES, STATES, RunState, failed_alike, read_state
 from dacapo.store.submission import Submission
-from dacapo.store.writer import RunWriter
+from dacapo.store.writer import NoWriter, RunWriter
 
 __all__ = [
     "ENDS",
@@ -15,6 +15,7 @@ __all__ = [
     "BusyError",
     "Header",
     "History",
+    "NoWriter",
     "RunFolder",
     "RunState",
     "RunWriter",

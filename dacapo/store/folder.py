@@ -21,6 +21,9 @@ from dacapo.store.writer import ERROR_FILE, RunWriter
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from dacapo.experiments.starts.start import Source
+    from dacapo.nn.weights import Weights
+
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -65,45 +68,48 @@ class RunFolder:
         """The file of a checkpoint."""
         return self.checkpoints_dir / f"{iteration:08d}.safetensors"
 
+    def snapshot(self, iteration: int) -> Path:
+        """The folder of a snapshot: a batch, its targets and its prediction."""
+        return self.path / "snapshots" / f"{iteration:08d}"
+
     def read_checkpoint(self, iteration: int) -> dict[str, Tensor]:
         """The tensors of a checkpoint.
 
         Raises:
             CheckpointError: the file is not as it was written.
         """
+        return self._read_checkpoint(iteration)[0]
+
+    def _read_checkpoint(self, iteration: int) -> tuple[dict[str, Tensor], dict[str, str]]:
         from dacapo.store.checkpoint import CheckpointError, read_checkpoint
 
         path = self.checkpoint(iteration)
         tensors, notes = read_checkpoint(path)
         if notes.get("iteration") != str(iteration):
             raise CheckpointError(f"{path}: holds iteration {notes.get('iteration')}")
-        return tensors
+        return tensors, notes
 
-    def read_weights_of(self, run: str, iteration: int | None) -> dict[str, Tensor]:
-        """The weights of another run below the same `runs_dir`.
+    def read_weights_of(self, source: Source) -> Weights:
+        """The weights of another run below the same `runs_dir`: their average where it has one."""
+        from dacapo.nn.weights import Weights
+        from dacapo.store.checkpoint import CheckpointError
 
-        Args:
-            run: name/repetition.
-            iteration: that the weights were trained until; None: the best by its criterion.
-        """
-        other = RunFolder(self.path.parent.parent / run)
+        other = RunFolder(self.path.parent.parent / source.run)
         stored = other.checkpoints()
+        iteration = source.iteration
         if iteration is None:
             history = other.read_history()
-            best = history.best()
+            best = history.best(criterion=source.criterion)
             iteration = None if best is None else history.iterations[best[0]]
         if iteration not in stored:
             raise InputError(
                 f"start: {other.path} has no checkpoint of iteration {iteration}; it has "
                 f"{', '.join(map(str, stored)) or 'none'}"
             )
-        from dacapo.store.checkpoint import CheckpointError
-
         try:
-            tensors = other.read_checkpoint(iteration)
+            return Weights.of_checkpoint(*other._read_checkpoint(iteration))
         except CheckpointError as error:
             raise InputError(f"start: {error}") from error
-        return {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
 
     @contextmanager
     def writing(self, document: Mapping[str, Any]) -> Iterator[RunWriter]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from dacapo.errors import InputError
 from dacapo.experiments.validation_scores import ValidationScores, criterion_attributes
 
 
@@ -55,7 +56,18 @@ class Header:
     @property
     def selects(self) -> tuple[int, bool]:
         """Index of the criterion that selects, and whether higher is better by it."""
-        at = [c["name"] for c in self.criteria].index(self.selected_by)
+        return self.selects_by(self.selected_by)
+
+    def selects_by(self, criterion: str) -> tuple[int, bool]:
+        """Index of a criterion, and whether higher is better by it.
+
+        Raises:
+            InputError: the run was not scored by it.
+        """
+        names = [c["name"] for c in self.criteria]
+        if criterion not in names:
+            raise InputError(f"criterion={criterion}: the run has {', '.join(names)}")
+        at = names.index(criterion)
         return at, bool(self.criteria[at]["higher_is_better"])
 
     @property

@@ -92,15 +92,18 @@ class History:
                         file.readinto(values[index].data)
         return values
 
-    def best(self, values: Array | None = None) -> tuple[int, int, float] | None:
-        """Indices of iteration and parameters with the best score by the run's own criterion.
+    def best(
+        self, values: Array | None = None, criterion: str | None = None
+    ) -> tuple[int, int, float] | None:
+        """Indices of iteration and parameters with the best score, and that score.
 
         Args:
             values: `values()`, where they have been read already.
+            criterion: by which; None: the run's own.
         """
         if self.header is None or not self.validations:
             return None
-        at, higher = self.header.selects
+        at, higher = self.header.selects_by(criterion or self.header.selected_by)
         return select_best((self.values() if values is None else values)[..., at], higher)
 
     @property

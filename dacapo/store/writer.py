@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -79,15 +79,29 @@ class RunWriter:
         assert values.shape == self._shape, (values.shape, self._shape)
         self._append(Kind.scores, scores.iteration, values.tobytes())
 
-    def add_checkpoint(self, iteration: int, state: Mapping[str, Tensor], keep: set[int]) -> None:
-        """Write a checkpoint; afterwards the latest two and those in `keep` remain."""
+    def add_checkpoint(
+        self,
+        iteration: int,
+        state: Mapping[str, Tensor],
+        keep: set[int],
+        *,
+        latest: int = 2,
+        channels: Sequence[str] = (),
+    ) -> None:
+        """Write a checkpoint; afterwards the latest and those in `keep` remain.
+
+        Args:
+            latest: how many of the newest remain.
+            channels: of the model's head, noted in the file.
+        """
         from dacapo.store.checkpoint import write_checkpoint
 
         self._flush()
         path = self._folder.checkpoint(iteration)
-        write_checkpoint(path, state, {"iteration": str(iteration)})
+        notes = {"iteration": str(iteration), "channels": json.dumps(list(channels))}
+        write_checkpoint(path, state, notes)
         stored = self._folder.checkpoints()
-        for old in stored[:-2]:
+        for old in stored[:-latest]:
             if old not in keep:
                 self._folder.checkpoint(old).unlink()
 
@@ -158,3 +172,19 @@ class RunWriter:
         self._stop.set()
         if self._heart.is_alive():
             self._heart.join()
+
+
+class NoWriter:
+    """Of several processes that train one run, the first one writes; the others have this."""
+
+    def begin(self, iteration: int, header: Header) -> None:
+        """See `RunWriter`; nor does any other method here do anything."""
+
+    def add_step(self, stats: TrainingIterationStats) -> None: ...
+
+    def add_scores(self, scores: ValidationIterationScores) -> None: ...
+
+    def add_file(self, name: str, content: bytes) -> Path:
+        return Path(name)
+
+    def finish(self, status: str, **notes: Any) -> None: ...

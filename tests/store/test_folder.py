@@ -8,6 +8,7 @@ import torch
 
 from dacapo.errors import InputError
 from dacapo.experiments import TrainingIterationStats, ValidationIterationScores
+from dacapo.experiments.starts.start import Source
 from dacapo.store import Header, RunFolder, find_run_folders
 
 HEADER = Header(
@@ -174,7 +175,7 @@ def test_weights_of_another_run(tmp_path: Path) -> None:
             writer.add_checkpoint(i, {"model.w": torch.full((1,), float(i))}, keep={4})
             writer.add_scores(score(i, value))
     ours = folder(tmp_path)
-    assert ours.read_weights_of("other/1", None)["w"].item() == 4
-    assert ours.read_weights_of("other/1", 6)["w"].item() == 6
+    assert ours.read_weights_of(Source("other/1")).tensors["w"].item() == 4
+    assert ours.read_weights_of(Source("other/1", 6)).tensors["w"].item() == 6
     with pytest.raises(InputError, match=r"no checkpoint of iteration 3; it has (2, )?4, 6"):
-        ours.read_weights_of("other/1", 3)
+        ours.read_weights_of(Source("other/1", 3))

@@ -49,6 +49,11 @@ class Architecture(torch.nn.Module, ABC):
         """
         return Coordinate((0,) * self.dims)
 
+    @property
+    def window_dependent(self) -> bool:
+        """Whether the prediction of a voxel depends on the whole block, not on its surroundings."""
+        return False
+
     def scale(self, input_voxel_size: Coordinate) -> Coordinate:
         """Voxel size of the output."""
         return input_voxel_size

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from dacapo.experiments.starts.checkpoint_start import CheckpointStartConfig
 from dacapo.experiments.starts.run_start import RunStartConfig
 from dacapo.experiments.starts.start_config import StartConfig
 from dacapo.lazy import lazy_exports
@@ -9,6 +10,6 @@ from dacapo.lazy import lazy_exports
 if TYPE_CHECKING:
     from dacapo.experiments.starts.start import Start
 
-__all__ = ["RunStartConfig", "Start", "StartConfig"]
+__all__ = ["CheckpointStartConfig", "RunStartConfig", "Start", "StartConfig"]
 
 __getattr__ = lazy_exports(__name__, {"Start": "start"})

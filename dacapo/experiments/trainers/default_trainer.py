@@ -1,25 +1,26 @@
-"""Random augmented crops; warm-up and cosine."""
+"""Random augmented crops, optimizers and schedules."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
 
 from dacapo.errors import InputError
+from dacapo.experiments.course import Course
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.model import Model
 from dacapo.experiments.tasks.predictors import Predictor
 from dacapo.experiments.trainers.augments.augment import Augment
 from dacapo.experiments.trainers.crops import CropSampler
 from dacapo.experiments.trainers.samples import BatchMaker
+from dacapo.experiments.trainers.schedules import Schedule
 from dacapo.experiments.trainers.trainer import Batch, SampleShape, Trainer
 from dacapo.prefetch import prefetch
+from dacapo.ranks import ALONE, Ranks
 
-_OPTIMIZERS = {"adamw": torch.optim.AdamW, "radam": torch.optim.RAdam}
-_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class DefaultTrainer(Trainer):
@@ -29,35 +30,61 @@ class DefaultTrainer(Trainer):
         self,
         *,
         batch_size: int,
+        micro_batches: int,
         sampling: str,
         min_annotated: float,
         learning_rate: float,
         optimizer: str,
         weight_decay: float,
         warmup_iterations: int,
+        schedule: str,
         schedule_iterations: int,
         final_rate: float,
+        plateau_factor: float,
+        plateau_patience: int,
+        stop_patience: int | None,
+        stop_improvement: float,
+        ema_decay: float | None,
         gradient_clip: float | None,
         precision: str,
+        channels_last: bool | None,
+        compile: bool,
         augments: dict[str, Augment],
         device: str,
         num_workers: int,
         num_batches: int | None,
         num_threads: int | None,
         checkpoint_interval: int,
+        keep_latest: int,
+        keep_best: Sequence[str],
+        keep_every: int | None,
+        snapshot_interval: int | None,
+        watch: Sequence[str],
         profile_steps: int,
     ) -> None:
-        self.batch_size = batch_size
+        self.batch_size, self.micro_batches = batch_size, micro_batches
         self._sampling, self._min_annotated = sampling, min_annotated
         self.checkpoint_interval = checkpoint_interval
+        self.keep_latest, self.keep_best, self.keep_every = keep_latest, keep_best, keep_every
+        self.snapshot_interval, self.watch = snapshot_interval, watch
         self.profile_steps = profile_steps
         self._num_batches = num_batches
-        self.gradient_clip = gradient_clip
-        self.precision = _PRECISIONS[precision]
+        self.gradient_clip, self.ema_decay = gradient_clip, ema_decay
+        self.precision, self.compile = _PRECISIONS[precision], compile
+        low = self.precision != torch.float32
+        self.channels_last = low if channels_last is None else channels_last
         self.augments = sorted(augments.items(), key=lambda item: (item[1].stage, item[0]))
-        self._rate = learning_rate, final_rate
-        self._warmup, self._schedule = warmup_iterations, schedule_iterations
-        self._optimizer, self._weight_decay = _OPTIMIZERS[optimizer], weight_decay
+        self._schedule = Schedule(
+            name=schedule,
+            rate=learning_rate,
+            final=final_rate,
+            warmup=warmup_iterations,
+            length=schedule_iterations,
+            factor=plateau_factor,
+            patience=plateau_patience,
+        )
+        self._stop = stop_patience, stop_improvement
+        self._optimizer, self._weight_decay = optimizer, weight_decay
         self._device = device
         self._num_workers = num_workers
         if num_threads is not None:
@@ -67,9 +94,9 @@ class DefaultTrainer(Trainer):
     @property
     def device(self) -> torch.device:
         if self._device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+            return _gpu() if torch.cuda.is_available() else torch.device("cpu")
         try:
-            device = torch.device(self._device)
+            device = _gpu() if self._device == "cuda" else torch.device(self._device)
             torch.empty(0, device=device)
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
@@ -84,6 +111,7 @@ class DefaultTrainer(Trainer):
         seed: int,
         begin: int,
         end: int,
+        ranks: Ranks = ALONE,
     ) -> Iterator[Batch]:
         if self._sampling == "classes" and not predictor.classes:
             raise InputError("trainer.sampling=classes: the task has no task.classes")
@@ -95,7 +123,8 @@ class DefaultTrainer(Trainer):
             predictor.classes,
             self._min_annotated,
         )
-        maker = BatchMaker(sampler, predictor, shape, self.augments, self.device, self.batch_size)
+        share = ranks.share_of(self.batch_size)
+        maker = BatchMaker(sampler, predictor, shape, self.augments, self.device, share)
         every = self._num_batches or end
         return prefetch(
             lambda i: replace(maker.batch(seed, i % every), iteration=i),
@@ -106,16 +135,29 @@ class DefaultTrainer(Trainer):
 
     def create_optimizer(self, model: Model) -> torch.optim.Optimizer:
         parameters = [p for p in model.parameters() if p.requires_grad]
-        rate, _ = self._rate
-        optimizer: torch.optim.Optimizer = self._optimizer(
-            parameters, lr=rate, weight_decay=self._weight_decay
-        )
-        return optimizer
+        rate = self._schedule.rate
+        if self._optimizer == "sgd":
+            return torch.optim.SGD(
+                parameters,
+                lr=rate,
+                momentum=0.99,
+                nesterov=True,
+                weight_decay=self._weight_decay,
+            )
+        kind = torch.optim.AdamW if self._optimizer == "adamw" else torch.optim.RAdam
+        return kind(parameters, lr=rate, weight_decay=self._weight_decay)
 
-    def learning_rate(self, iteration: int) -> float:
-        highest, final = self._rate
-        if iteration < self._warmup:
-            return highest * (iteration + 1) / (self._warmup + 1)
-        through = (iteration - self._warmup) / max(1, self._schedule - 1 - self._warmup)
-        share = 0.5 * (1 + math.cos(math.pi * min(1.0, through)))
-        return highest * (final + (1 - final) * share)
+    def learning_rate(self, iteration: int, course: Course = Course()) -> float:  # noqa: B008
+        return self._schedule.learning_rate(iteration, course)
+
+    def reason_to_stop(self, course: Course) -> str:
+        patience, least = self._stop
+        waits = course.waits(least)
+        if patience is None or waits < patience:
+            return ""
+        return f"no improvement in {waits} validations (trainer.stop_patience={patience})"
+
+
+def _gpu() -> torch.device:
+    """This process' GPU, by its number: threads have a current one of their own."""
+    return torch.device("cuda", torch.cuda.current_device())

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +22,11 @@ from dacapo.ops.intensity import centred
 
 
 class BatchMaker:
-    """Reads crops, augments them and makes their targets, all on the device that trains."""
+    """Reads crops; augments them and makes their targets on the device that trains.
+
+    Args:
+        share: the samples of each batch that this process makes.
+    """
 
     def __init__(
         self,
@@ -27,25 +35,36 @@ class BatchMaker:
         shape: SampleShape,
         augments: Sequence[tuple[str, Augment]],
         device: torch.device,
-        batch_size: int,
+        share: range,
     ) -> None:
         self._sampler = sampler
         self._predictor = predictor
         self._shape = shape
         self._augments = augments
         self._device = device
-        self._batch_size = batch_size
+        self._share = share
+        self._streams = threading.local()
 
     def batch(self, seed: int, iteration: int) -> Batch:
         """The batch of a step; a pure function of its arguments."""
-        parts = []
-        places = []
-        for number in range(self._batch_size):
-            sample, crop = self.sample(seed, iteration, number)
-            parts.append(self._targets(sample, crop.dataset))
-            places.append(f"{crop.dataset.name} at {tuple(crop.roi.begin)}")
-        raw, target, weight = (torch.stack(p) for p in zip(*parts, strict=True))
-        return Batch(iteration, raw, target, weight, places)
+        with self._own_stream() as stream:
+            made = [self.sample(seed, iteration, number) for number in self._share]
+            samples, crops = [s for s, _ in made], [c for _, c in made]
+            raw, target, weight = self.targets(samples, [c.dataset for c in crops])
+            places = [f"{crop.dataset.name} at {tuple(crop.roi.begin)}" for crop in crops]
+            batch = Batch(iteration, raw, target, weight, places)
+            return batch if stream is None else replace(batch, ready=stream.record_event())
+
+    @contextmanager
+    def _own_stream(self) -> Iterator[torch.cuda.Stream | None]:
+        """On a GPU, what is inside runs beside the network: each thread has a stream."""
+        if self._device.type != "cuda":
+            yield None
+            return
+        if not hasattr(self._streams, "stream"):
+            self._streams.stream = torch.cuda.Stream(self._device)
+        with torch.cuda.stream(self._streams.stream):
+            yield self._streams.stream
 
     def sample(self, seed: int, iteration: int, number: int) -> tuple[Sample, Crop]:
         """One augmented crop of a batch, before its targets are made, and where it is from."""
@@ -78,30 +97,42 @@ class BatchMaker:
         labels = np.where(mask != 0, labels, np.zeros((), labels.dtype))
         weight = dataset.read_weight(gt_roi)
         return Sample(
-            raw=torch.from_numpy(np.ascontiguousarray(dataset.read_raw(raw_roi))).to(self._device),
-            gt=torch.from_numpy(self._predictor.encode(labels)).to(self._device),
-            mask=torch.from_numpy(mask).to(self._device),
+            raw=self._upload(dataset.read_raw(raw_roi)),
+            gt=self._upload(self._predictor.encode(labels)),
+            mask=self._upload(mask),
             raw_voxel_size=shape.input_voxel_size,
             gt_voxel_size=shape.output_voxel_size,
             margin=margin,
-            weight=None if weight is None else torch.from_numpy(weight).to(self._device),
+            weight=None if weight is None else self._upload(weight),
         )
 
-    def _targets(
-        self, sample: Sample, dataset: Dataset
+    def _upload(self, array: np.ndarray[Any, Any]) -> torch.Tensor:
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        if self._device.type != "cuda":
+            return tensor.to(self._device)
+        return tensor.pin_memory().to(self._device, non_blocking=True)
+
+    def targets(
+        self, samples: Sequence[Sample], datasets: Sequence[Dataset]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Raw (C, *input), target and weight (C', *output)."""
-        gt, mask = sample.gt[None], sample.mask[None]
-        if self._predictor.classes:
-            annotated = dataset.annotates(self._predictor.classes)
-            mask = torch.stack([mask if a else torch.zeros_like(mask) for a in annotated], dim=1)
+        """Raw (B, C, *input), target and weight (B, C', *output) of samples of these datasets."""
+        gt = torch.stack([s.gt for s in samples])
+        mask = torch.stack([s.mask for s in samples])
+        if classes := self._predictor.classes:
+            annotated = [d.annotates(classes) for d in datasets]
+            known = torch.tensor(annotated, device=mask.device, dtype=mask.dtype)  # (B, K)
+            mask = mask[:, None] * known.reshape(*known.shape, *[1] * (gt.ndim - 1))
         size = self._shape.output_voxel_size
         region: tuple[slice, ...] = tuple(
             slice((n - o) // 2, (n - o) // 2 + o)
             for n, o in zip(gt.shape[1:], self._shape.output_shape, strict=True)
         )
         target = self._predictor.create_target(gt, size)
-        weight = self._predictor.create_weight(gt, target, mask, size, region)[0]
-        if sample.weight is not None:
-            weight = weight * sample.weight[region]
-        return centred(sample.raw), target[0][:, *region], weight
+        weight = self._predictor.create_weight(gt, target, mask, size, region)
+        factors = [s.weight for s in samples]
+        if any(f is not None for f in factors):
+            ones = torch.ones_like(weight[0, 0])
+            each = [ones if f is None else f[region] for f in factors]
+            weight = weight * torch.stack(each)[:, None]
+        raw = torch.stack([centred(s.raw) for s in samples])
+        return raw, target[:, :, *region], weight

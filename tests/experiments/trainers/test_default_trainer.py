@@ -75,10 +75,10 @@ def test_schedule() -> None:
     assert rates[199] == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize("name", ["adamw", "radam"])
+@pytest.mark.parametrize("name", ["adamw", "radam", "sgd"])
 def test_optimizers(name: str) -> None:
     run = Run(small_run_config(f"trainer.optimizer={name}"))
-    assert type(run.optimizer).__name__.lower() == name
+    assert type(run.learner.optimizer).__name__.lower() == name
 
 
 @pytest.mark.parametrize(

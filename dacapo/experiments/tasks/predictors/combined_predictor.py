@@ -38,6 +38,10 @@ class CombinedPredictor(Predictor):
         return sum(p.num_channels for p in self.parts.values())
 
     @property
+    def channel_names(self) -> list[str]:
+        return [name for part in self.parts.values() for name in part.channel_names]
+
+    @property
     def output_array_type(self) -> ArrayType:
         types = [p.output_array_type for p in self.parts.values()]
         names = [n for t in types if isinstance(t, ProbabilityArray) for n in t.channels]

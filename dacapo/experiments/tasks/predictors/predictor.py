@@ -43,6 +43,13 @@ class Predictor(ABC):
     def num_channels(self) -> int: ...
 
     @property
+    def channel_names(self) -> list[str]:
+        """What each channel is, so that the weights of a head can be matched."""
+        kind = self.output_array_type
+        named = getattr(kind, "channels", None) or getattr(kind, "classes", None) or ()
+        return list(named) if named else [f"{i}" for i in range(self.num_channels)]
+
+    @property
     @abstractmethod
     def output_array_type(self) -> ArrayType:
         """What the predicted values mean."""

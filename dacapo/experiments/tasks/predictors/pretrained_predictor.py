@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from funlib.geometry import Coordinate, Roi
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dacapo.errors import InputError
@@ -18,12 +15,7 @@ from dacapo.experiments.architectures.architecture import Architecture
 from dacapo.experiments.arraytypes import ArrayType
 from dacapo.experiments.model import Model
 from dacapo.experiments.tasks.predictors.predictor import Labels, Predictor
-
-# What torch.load and safetensors raise for files of another kind.
-_UNREADABLE = (
-    OSError, RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError,
-    SafetensorError, pickle.UnpicklingError,
-)  # fmt: skip
+from dacapo.nn.weights import read_weights
 
 
 class PretrainedPredictor(Predictor):
@@ -51,6 +43,10 @@ class PretrainedPredictor(Predictor):
         return self.predictor.num_channels
 
     @property
+    def channel_names(self) -> list[str]:
+        return self.predictor.channel_names
+
+    @property
     def output_array_type(self) -> ArrayType:
         return self.predictor.output_array_type
 
@@ -60,7 +56,11 @@ class PretrainedPredictor(Predictor):
 
     def create_model(self, architecture: Architecture) -> Model:
         model = self.predictor.create_model(architecture)
-        _load(model, read_weights(self.weights), f"task.weights={self.weights}")
+        _load(
+            model,
+            read_weights(self.weights, "task.weights").tensors,
+            f"task.weights={self.weights}",
+        )
         return model
 
     def encode(self, labels: Labels) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
@@ -87,28 +87,6 @@ class PretrainedPredictor(Predictor):
 
     def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
         return self.predictor.gt_region_for_roi(roi, voxel_size)
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """A model's weights by name, from a run's checkpoint or from a plain state dict.
-
-    Raises:
-        InputError: the file cannot be read, or holds something else; no code in it is run.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            tensors: Mapping[str, object] = load_file(path)
-        else:
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
-        raise InputError(
-            f"task.weights={path}: cannot be read as weights: no tensors in a .safetensors file or "
-            f"in one of torch.save that holds nothing else"
-        ) from error
-    if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
-        raise InputError(f"task.weights={path}: is no dict of names and tensors (a state dict)")
-    of_model = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
-    return of_model or dict(tensors)
 
 
 def _load(model: Model, weights: Mapping[str, Tensor], source: str) -> None:

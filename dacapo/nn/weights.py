@@ -1,0 +1,132 @@
+"""Weights in files, and how they are brought into a network that differs."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from dacapo.errors import InputError
+
+HEAD = "prediction_head."
+_WRAPPERS = ("module.", "_orig_mod.")
+"""What torch's own wrappers put before a name."""
+# What torch.load and safetensors raise for files of another kind.
+_UNREADABLE = (
+    OSError, RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError,
+    SafetensorError, pickle.UnpicklingError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Tensors of a network by name.
+
+    Attributes:
+        channels: names of the channels of its head, in their order; empty where unknown.
+    """
+
+    tensors: Mapping[str, Tensor]
+    channels: Sequence[str] = field(default=())
+
+    @classmethod
+    def of_checkpoint(cls, tensors: Mapping[str, Tensor], notes: Mapping[str, str]) -> Weights:
+        """The weights to use of a run's checkpoint: their average where it has one."""
+        found = {**_below("model.", tensors), **_below("average.", tensors)}
+        return cls(found, json.loads(notes.get("channels", "[]")))
+
+
+def read_weights(path: Path, key: str) -> Weights:
+    """A network's weights, from a run's checkpoint or from a plain state dict.
+
+    Args:
+        key: that named the file, for messages.
+
+    Raises:
+        InputError: the file cannot be read, or holds something else; no code in it is run.
+    """
+    if not path.is_file():
+        raise InputError(f"{key}={path}: there is no such file")
+    notes: dict[str, str] = {}
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, "pt") as file:
+                notes = dict(file.metadata() or {})
+                tensors: object = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+        else:
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
+        raise InputError(
+            f"{key}={path}: cannot be read as weights: no tensors in a .safetensors file or "
+            f"in one of torch.save that holds nothing else"
+        ) from error
+    if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
+        raise InputError(f"{key}={path}: is no dict of names and tensors (a state dict)")
+    for prefix in _WRAPPERS:
+        if all(name.startswith(prefix) for name in tensors):
+            tensors = _below(prefix, tensors)
+    if any(name.startswith("model.") for name in tensors):
+        return Weights.of_checkpoint(tensors, notes)
+    return Weights(tensors)
+
+
+def fit(network: nn.Module, weights: Weights, channels: Sequence[str], source: str) -> str:
+    """Take over what fits by name and shape, and the rows of a head by the names of its channels.
+
+    Args:
+        channels: of the network's head.
+        source: where the weights come from, for messages.
+
+    Returns:
+        What was taken and what stays as it is, in one line.
+
+    Raises:
+        InputError: nothing but the head, or not even that, fits; or a weight is not finite.
+    """
+    ours = network.state_dict()
+    taken: dict[str, Tensor] = {}
+    fresh: list[str] = []
+    for name, value in ours.items():
+        theirs = weights.tensors.get(name)
+        if name.startswith(HEAD) and theirs is not None and weights.channels:
+            theirs = _rows(value, theirs, channels, weights.channels)
+        if theirs is None or theirs.shape != value.shape:
+            there = "nothing" if theirs is None else list(theirs.shape)
+            fresh.append(f"{name} ({list(value.shape)} here, {there} there)")
+        elif theirs.is_floating_point() and not torch.isfinite(theirs).all():
+            raise InputError(f"{source}: {name} is not finite")
+        else:
+            taken[name] = theirs
+    if not any(not name.startswith(HEAD) for name in taken):
+        raise InputError(
+            f"{source}: its architecture differs from this run's in every weight: {fresh[0]}"
+        )
+    network.load_state_dict({**ours, **taken})
+    unknown = [c for c in channels if weights.channels and c not in weights.channels]
+    told = f"{source}: took {len(taken)} of {len(ours)} weights"
+    if unknown:
+        told += f"; channels of the head that stay fresh: {', '.join(unknown)}"
+    return told + (f"; fresh as well: {'; '.join(fresh)}" if fresh else "")
+
+
+def _rows(
+    ours: Tensor, theirs: Tensor, channels: Sequence[str], their_channels: Sequence[str]
+) -> Tensor:
+    """Our head's weight with their rows where the channels are of one name."""
+    if ours.shape[1:] != theirs.shape[1:] or len(ours) != len(channels):
+        return theirs
+    rows = ours.clone()
+    for row, channel in enumerate(channels):
+        if channel in their_channels:
+            rows[row] = theirs[their_channels.index(channel)]
+    return rows
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

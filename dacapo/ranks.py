@@ -1,0 +1,146 @@
+"""The processes that train one run together: torch's ranks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from torch import nn
+
+T = TypeVar("T")
+
+_PATIENCE = timedelta(days=7)
+"""For which processes wait for each other: a validation takes as long as it takes."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that train a run.
+
+    Attributes:
+        rank: from 0; the first one validates and writes.
+        world: how many there are.
+        local: the number of this one on its machine, and of its GPU.
+    """
+
+    rank: int = 0
+    world: int = 1
+    local: int = 0
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+    def share_of(self, num: int) -> range:
+        """This process' part of so many things in a row.
+
+        >>> Ranks(1, 2).share_of(6)
+        range(3, 6)
+        """
+        size = num // self.world
+        return range(self.rank * size, (self.rank + 1) * size)
+
+    def gathered(self, value: T) -> list[T]:
+        """The values of all processes, in their order."""
+        if self.world == 1:
+            return [value]
+        from torch import distributed
+
+        values: list[Any] = [None] * self.world
+        distributed.all_gather_object(values, value)
+        return values
+
+    def from_first(self, make: Callable[[], T]) -> T:
+        """What the first process makes; where it fails there, the others end without a word."""
+        if self.world == 1:
+            return make()
+        import torch
+        from torch import distributed
+
+        message: list[Any] = [None, False]
+        try:
+            if self.is_first:
+                message = [make(), True]
+        finally:
+            distributed.broadcast_object_list(message, src=0, device=torch.device("cpu"))
+        value: T = message[0]
+        if not message[1]:
+            raise SystemExit(1)
+        return value
+
+    def sums(self, values: Sequence[float]) -> list[float]:
+        """The sums over all processes."""
+        if self.world == 1:
+            return list(values)
+        import torch
+        from torch import distributed
+
+        total = torch.tensor(values, dtype=torch.float64)
+        distributed.all_reduce(total)
+        return total.tolist()
+
+    def averaging(self, module: nn.Module) -> nn.Module:
+        """A module whose gradients are averaged over all processes."""
+        if self.world == 1:
+            return module
+        from torch.nn.parallel import DistributedDataParallel
+
+        parameter = next(module.parameters())
+        devices = [parameter.device] if parameter.device.type == "cuda" else None
+        return DistributedDataParallel(module, devices)
+
+
+ALONE = Ranks()
+
+
+@contextmanager
+def joined() -> Iterator[Ranks]:
+    """The processes that torchrun or submitit has started for one run; without them, this one."""
+    ranks = started()
+    if ranks.world == 1:
+        yield ranks
+        return
+    import torch
+    from torch import distributed
+
+    if distributed.is_initialized():  # further out
+        yield ranks
+        return
+
+    backend = "gloo"
+    if torch.cuda.is_available():
+        torch.cuda.set_device(ranks.local % torch.cuda.device_count())
+        backend = "cpu:gloo,cuda:nccl"
+    distributed.init_process_group(
+        backend, rank=ranks.rank, world_size=ranks.world, timeout=_PATIENCE
+    )
+    try:
+        yield ranks
+    finally:
+        distributed.destroy_process_group()
+
+
+def started() -> Ranks:
+    """What the environment says: of torchrun, or of SLURM below submitit."""
+    if "LOCAL_RANK" in os.environ and "WORLD_SIZE" in os.environ:
+        keys = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+        return Ranks(*(int(os.environ[key]) for key in keys))
+    if os.environ.get("SUBMITIT_EXECUTOR") == "slurm" and "SLURM_PROCID" in os.environ:
+        defaults = {"SLURM_PROCID": "0", "SLURM_NTASKS": "1", "SLURM_LOCALID": "0"}
+        ranks = Ranks(*(int(os.environ.get(key, value)) for key, value in defaults.items()))
+        if ranks.world > 1:
+            _meet_through_slurm()
+        return ranks
+    return ALONE
+
+
+def _meet_through_slurm() -> None:
+    """Where the processes of a job find each other: its first node, at a port of the job's own."""
+    from submitit.helpers import TorchDistributedEnvironment
+
+    TorchDistributedEnvironment().export(overwrite=True, set_cuda_visible_devices=False)

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from math import nan
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from dacapo.experiments.course import Course
+from dacapo.experiments.trainers.schedules import Schedule
+
+
+def schedule(name: str, **more: Any) -> Schedule:
+    values = {"rate": 1.0, "final": 0.1, "warmup": 10, "length": 110, **more}
+    return Schedule(name=name, **values)
+
+
+@pytest.mark.parametrize("name", ["cosine", "polynomial", "plateau", "constant"])
+def test_warm_up(name: str) -> None:
+    rates = [schedule(name).learning_rate(i, Course()) for i in range(11)]
+    np.testing.assert_allclose(rates, np.arange(1, 12) / 11)
+
+
+@pytest.mark.parametrize("name", ["cosine", "polynomial"])
+def test_falls_to_the_final_rate_and_stays(name: str) -> None:
+    rates = [schedule(name).learning_rate(i, Course()) for i in range(10, 130)]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[99] == pytest.approx(0.1)
+    assert set(rates[100:]) == {rates[100]}
+
+
+def test_polynomial_by_hand() -> None:
+    rate = schedule("polynomial", final=0.0, warmup=0, length=101).learning_rate(50, Course())
+    assert rate == pytest.approx(0.5**0.9)
+
+
+def test_a_plateau_agrees_with_torchs() -> None:
+    rng = np.random.default_rng(0)
+    values = (np.exp(-np.arange(40) / 8) + 0.05 * rng.standard_normal(40)).tolist()
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, factor=0.5, patience=2, threshold=0.0
+    )
+    ours = schedule("plateau", final=0.0, factor=0.5, patience=2)
+    for number in range(1, 41):
+        theirs.step(values[number - 1])
+        rate = ours.learning_rate(1000, Course(values[:number]))
+        assert rate == pytest.approx(optimizer.param_groups[0]["lr"])
+    assert rate < 0.1
+
+
+def test_a_plateau_goes_no_lower_than_the_final_rate() -> None:
+    assert schedule("plateau").learning_rate(99, Course([1.0] * 100)) == 0.1
+
+
+def test_waiting_for_an_improvement() -> None:
+    assert Course([]).waits() == 0
+    assert Course([nan, nan]).waits() == 2
+    assert Course([0.1, 0.3, 0.2], higher_is_better=True).waits() == 1
+    assert Course([3.0, 2.95, 2.9, 2.0]).improvements(least=0.5) == [True, False, False, True]
+    assert Course([nan, 1.0]).improvements() == [False, True]
