@@ -115,11 +115,13 @@ def train(run_config: RunConfig, runs_dir: Path, asked: Asked | None = None) -> 
         InputError: the config does not fit the data, or to what the folder holds; or the run has
             failed twice in the same way, and `asked.retry` is not set.
     """
+    from dacapo.report import console
     from dacapo.store import NoWriter
 
     asked = asked or Asked()
     folder = folder_of(run_config, runs_dir)
     with joined() as ranks, ExitStack() as stack:
+        console.quiet = not ranks.is_first
         verdict = ranks.from_first(lambda: judge(folder, run_config, asked))
         if verdict.todo == "done":
             return _finished_scores(folder, run_config)
@@ -144,7 +146,6 @@ def _train(
     from dacapo.watch import watching
 
     reset_peak_memory()
-    console.quiet = not ranks.is_first
     run = Run(run_config, ranks)
     check_scorable(run)
     for line in run.datasplit.shared_context(run.sample_shape.context):

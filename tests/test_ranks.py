@@ -68,10 +68,13 @@ def test_two_processes_end_equal_to_one_also_after_a_kill(tmp_path: Path) -> Non
     both = [start(one, 1), start(two, 2)]
     while len(run_of(two).checkpoints()) < 2 and both[1].poll() is None:
         time.sleep(0.05)
-    os.killpg(both[1].pid, signal.SIGKILL)
+    owner = run_of(two).read_history().owner
+    assert owner is not None
+    os.kill(owner.pid, signal.SIGKILL)  # the other one cannot go on alone, and must not hang
+    both[1].communicate(timeout=60)
+    assert both[1].returncode != 0
     text = both[0].communicate(timeout=300)[0]
     assert both[0].returncode == 0, text
-    both[1].communicate(timeout=60)
     again = start(two, 2)
     text = again.communicate(timeout=300)[0]
     assert again.returncode == 0, text

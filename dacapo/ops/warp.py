@@ -21,7 +21,11 @@ def rotation(dims: int, plane: tuple[int, int], angle: float) -> Tensor:
 
 
 def warped_positions(
-    shape: Sequence[int], voxel_size: Sequence[float], matrix: Tensor, knots: Tensor, spacing: float
+    shape: Sequence[int],
+    voxel_size: Sequence[float],
+    matrix: Tensor,
+    knots: Tensor | None,
+    spacing: float,
 ) -> Tensor:
     """Where the voxels of a volume come from: turned by a matrix and moved by a random field.
 
@@ -29,7 +33,7 @@ def warped_positions(
         shape: in voxels.
         voxel_size: in world units.
         matrix: (dims, dims).
-        knots: (dims, *grid), displacements in world units; linear in between.
+        knots: (dims, *grid), displacements in world units, linear in between; None: no field.
         spacing: distance between knots, which lie around the volume's centre, an odd number along
             each axis.
 
@@ -38,16 +42,19 @@ def warped_positions(
     """
     dims = len(shape)
     axes = [
-        (torch.arange(n, dtype=torch.float32, device=knots.device) + 0.5 - n / 2) * size
+        (torch.arange(n, dtype=torch.float32, device=matrix.device) + 0.5 - n / 2) * size
         for n, size in zip(shape, voxel_size, strict=True)
     ]
-    at = knots
-    for axis, positions in enumerate(axes, start=1):
-        num = knots.shape[axis]
-        knot = torch.arange(num, device=knots.device) - (num - 1) / 2
-        share = (1 - (positions[:, None] / spacing - knot).abs()).clamp_min(0)  # (n, num)
-        at = torch.tensordot(share, at, ([1], [axis])).movedim(0, axis)
-    at = at.contiguous()
+    if knots is None:
+        at = torch.zeros((dims, *shape), device=matrix.device)
+    else:
+        at = knots
+        for axis, positions in enumerate(axes, start=1):
+            num = knots.shape[axis]
+            knot = torch.arange(num, device=knots.device) - (num - 1) / 2
+            share = (1 - (positions[:, None] / spacing - knot).abs()).clamp_min(0)  # (n, num)
+            at = torch.tensordot(share, at, ([1], [axis])).movedim(0, axis)
+        at = at.contiguous()
     for axis, positions in enumerate(axes):
         along = positions.reshape(-1, *[1] * (dims - 1 - axis))
         for row in range(dims):

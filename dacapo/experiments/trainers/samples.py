@@ -14,7 +14,7 @@ from funlib.geometry import Coordinate
 
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.tasks.predictors import Predictor
-from dacapo.experiments.trainers.augments.augment import Augment, Sample
+from dacapo.experiments.trainers.augments.augment import Augment, Sample, Stage, settled
 from dacapo.experiments.trainers.crops import Crop, CropSampler
 from dacapo.experiments.trainers.trainer import Batch, SampleShape
 from dacapo.ops.draws import generator
@@ -71,8 +71,10 @@ class BatchMaker:
         crop = self._sampler.draw(generator(seed, iteration, number, "crop"))
         sample = self._read(crop)
         for name, augment in self._augments:
+            if augment.stage is not Stage.warp:
+                sample = settled(sample)
             sample = augment.apply(sample, generator(seed, iteration, number, name))
-        return sample, crop
+        return settled(sample), crop
 
     def _read(self, crop: Crop) -> Sample:
         """Raw and labels around a crop, with what targets and augmentations need beyond it."""

@@ -1,25 +1,46 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from funlib.geometry import Coordinate
 
+from dacapo.errors import InputError
+from dacapo.experiments.trainers import augments
 from dacapo.experiments.trainers.augments import (
     AugmentConfig,
     ElasticConfig,
     GammaConfig,
     IntensityConfig,
     MirrorConfig,
+    MisalignmentConfig,
     NoiseConfig,
     TransposeConfig,
 )
-from dacapo.experiments.trainers.augments.augment import Sample
+from dacapo.experiments.trainers.augments.augment import Augment, Sample, Stage, settled
 from dacapo.ops.draws import generator
 
-ALL = [ElasticConfig, GammaConfig, IntensityConfig, MirrorConfig, NoiseConfig, TransposeConfig]
+ALL = [getattr(augments, name) for name in augments.__all__ if name != "AugmentConfig"]
+SECTIONS = {"MissingSections", "DarkSections", "ShiftedSections", "Defocus"}
+WARPS = [c for c in ALL if c().build().stage is Stage.warp]
+MARGIN = (9, 9, 9)
+
+
+def eager(cls: type[AugmentConfig], **more: Any) -> AugmentConfig:
+    """One that always does something."""
+    if cls.__name__.removesuffix("Config") in SECTIONS:
+        more.setdefault("share", 0.5)
+    return cls(**more)
+
+
+def applied(augment: Augment, given: Sample, key: int) -> Sample:
+    """As a trainer does it."""
+    if augment.stage is not Stage.warp:
+        given = settled(given)
+    return settled(augment.apply(given, generator(key)))
 
 
 def sample(
@@ -37,9 +58,8 @@ def sample(
 
 @pytest.mark.parametrize("cls", ALL)
 def test_a_pure_function_of_the_generator(cls: type[AugmentConfig]) -> None:
-    augment = cls().build()
-    margin = (9, 9, 9) if cls is ElasticConfig else (0, 0, 0)
-    one, two, other = (augment.apply(sample(margin=margin), generator(key)) for key in (1, 1, 2))
+    augment = eager(cls).build()
+    one, two, other = (applied(augment, sample(margin=MARGIN), key) for key in (1, 1, 3))
     assert torch.equal(one.raw, two.raw)
     assert torch.equal(one.gt, two.gt)
     assert not (torch.equal(one.raw, other.raw) and torch.equal(one.gt, other.gt))
@@ -47,12 +67,12 @@ def test_a_pure_function_of_the_generator(cls: type[AugmentConfig]) -> None:
 
 @pytest.mark.parametrize("cls", ALL)
 def test_it_does_something_and_p_turns_it_off(cls: type[AugmentConfig]) -> None:
-    margin = (9, 9, 9) if cls is ElasticConfig else (0, 0, 0)
-    plain, given = sample(), sample(margin=margin)
-    inner = tuple(slice(m, m + 12) for m in margin)
-    results = [cls().build().apply(given, generator(i)) for i in range(4)]
+    plain, given = sample(), sample(margin=MARGIN)
+    inner = tuple(slice(m, m + 12) for m in MARGIN)
+    results = [applied(eager(cls).build(), given, i) for i in range(4)]
     assert any(not torch.equal(r.raw[0], given.raw[0][inner]) for r in results)
-    off = cls(p=0).build().apply(given, generator(1))
+    assert all(r.raw.shape == given.raw[:, *inner].shape for r in results)
+    off = applied(cls(p=0).build(), given, 1)
     assert torch.equal(off.raw[0], given.raw[0][inner])
     assert torch.equal(off.gt, given.gt[inner])
     assert off.margin == plain.margin
@@ -64,7 +84,7 @@ def test_raw_labels_and_mask_move_together(
     cls: type[AugmentConfig], voxel_size: tuple[int, ...]
 ) -> None:
     for key in range(8):
-        out = cls().build().apply(sample(voxel_size=voxel_size), generator(key))
+        out = applied(cls().build(), sample(voxel_size=voxel_size), key)
         known = out.mask != 0
         assert torch.equal((out.raw[0] * 10).round().int()[known], out.gt[known])
         assert (out.raw[0][~known] == 0.4).all()
@@ -73,7 +93,7 @@ def test_raw_labels_and_mask_move_together(
 def test_transpose_exchanges_only_axes_that_are_alike() -> None:
     given = sample((6, 12, 12), (40, 4, 4))
     for key in range(8):
-        out = TransposeConfig().build().apply(given, generator(key))
+        out = applied(TransposeConfig().build(), given, key)
         assert out.gt.shape == (6, 12, 12)
         planes = {tuple(sorted(p.flatten().tolist())) for p in given.gt}
         assert {tuple(sorted(p.flatten().tolist())) for p in out.gt} == planes
@@ -84,7 +104,7 @@ def test_elastic_labels_stay_labels_and_the_outside_is_unknown() -> None:
     config = ElasticConfig(jitter=4.0, spacing=8.0)
     seen = set()
     for key in range(6):
-        out = config.build().apply(given, generator(key))
+        out = applied(config.build(), given, key)
         assert out.gt.shape == out.mask.shape == out.raw.shape[1:] == (12, 12, 12)
         assert set(out.gt.unique().tolist()) <= {0, 1, 2, 3}
         assert (out.gt[out.mask == 0] == 0).all()
@@ -92,7 +112,8 @@ def test_elastic_labels_stay_labels_and_the_outside_is_unknown() -> None:
     assert seen == {0, 1}
 
 
-def test_elastic_moves_raw_and_labels_alike() -> None:
+@pytest.mark.parametrize("cls", WARPS)
+def test_warps_move_raw_and_labels_alike(cls: type[AugmentConfig]) -> None:
     """A ball stays where its picture is."""
     grid = torch.stack(torch.meshgrid(*[torch.arange(60.0)] * 3, indexing="ij"))
     ball = ((grid - torch.tensor([30.0, 24, 34]).reshape(3, 1, 1, 1)) ** 2).sum(0) < 81
@@ -102,14 +123,15 @@ def test_elastic_moves_raw_and_labels_alike() -> None:
         size, size, Coordinate(12, 12, 12) * size,
     )  # fmt: skip
     for key in range(4):
-        out = ElasticConfig().build().apply(given, generator(key))
+        out = applied(cls().build(), given, key)
         agree = ((out.raw[0] > 0.5) == (out.gt == 1)).float().mean()
-        assert agree > 0.995
+        assert agree > 0.99
         assert 500 < out.gt.sum() < 6000
 
 
-def test_the_margin_is_enough_for_every_turn_and_bend() -> None:
-    config = ElasticConfig(jitter=2.0, spacing=10.0)
+@pytest.mark.parametrize("cls", WARPS)
+def test_the_margin_is_enough(cls: type[AugmentConfig]) -> None:
+    config = ElasticConfig(jitter=2.0, spacing=10.0) if cls is ElasticConfig else cls()
     size = Coordinate(20, 20, 20) * 4
     margin = config.build().margin(size, Coordinate(4, 4, 4))
     voxels = tuple(-(-m // 4) for m in margin)
@@ -118,9 +140,7 @@ def test_the_margin_is_enough_for_every_turn_and_bend() -> None:
         given.raw, given.gt, torch.ones_like(given.mask), given.raw_voxel_size,
         given.gt_voxel_size, given.margin,
     )  # fmt: skip
-    unknown = [
-        (config.build().apply(unmasked, generator(k)).mask == 0).float().mean() for k in range(20)
-    ]
+    unknown = [(applied(config.build(), unmasked, k).mask == 0).float().mean() for k in range(20)]
     assert max(unknown) < 0.02
 
 
@@ -131,27 +151,127 @@ def test_anisotropic_data_turns_in_the_plane_only() -> None:
         labels[None].float() / 10, labels, torch.ones_like(labels, dtype=torch.uint8),
         size, size, Coordinate(0, 40, 40),
     )  # fmt: skip
-    out = ElasticConfig(jitter=0.0).build().apply(given, generator(1))
+    out = applied(ElasticConfig(jitter=0.0).build(), given, 1)
     assert torch.equal(out.gt, labels[:, :20, :20])
 
 
 def test_intensities_by_hand() -> None:
     given = sample()
-    shifted = IntensityConfig(scale=[1, 1], shift=[0.1, 0.1]).build().apply(given, generator(0))
+    shifted = applied(IntensityConfig(scale=[1, 1], shift=[0.1, 0.1]).build(), given, 0)
     assert torch.allclose(shifted.raw, given.raw + 0.1)
-    squared = GammaConfig(gamma=[2, 2]).build().apply(given, generator(0))
+    squared = applied(GammaConfig(gamma=[2, 2]).build(), given, 0)
     assert torch.allclose(squared.raw, given.raw**2)
-    noisy = NoiseConfig(std=[0.5, 0.5]).build().apply(given, generator(0))
+    noisy = applied(NoiseConfig(std=[0.5, 0.5]).build(), given, 0)
     assert (noisy.raw - given.raw).std().item() == pytest.approx(0.5, rel=0.1)
 
 
 @pytest.mark.parametrize("cls", ALL)
 def test_the_weight_of_a_voxel_moves_with_its_label(cls: type[AugmentConfig]) -> None:
-    margin = (9, 9, 9) if cls is ElasticConfig else (0, 0, 0)
-    given = sample(margin=margin)
+    given = sample(margin=MARGIN)
     given = replace(given, weight=given.gt.float())
     for key in range(4):
-        for augment in (cls().build(), cls(p=0).build()):
-            made = augment.apply(given, generator(key))
+        for augment in (eager(cls).build(), cls(p=0).build()):
+            made = applied(augment, given, key)
             assert made.weight is not None
             assert torch.equal(made.weight * (made.mask != 0), made.gt.float())
+
+
+@pytest.mark.parametrize("cls", [c for c in ALL if c().build().stage >= Stage.intensity])
+def test_labels_stay_where_only_raw_changes(cls: type[AugmentConfig]) -> None:
+    if cls is MisalignmentConfig:
+        return
+    for shape, size in (((12, 12, 12), (4, 4, 4)), ((6, 12, 12), (40, 4, 4)), ((12, 12), (4, 4))):
+        given = sample(shape, size, (0,) * len(shape))
+        for key in range(3):
+            made = applied(eager(cls).build(), given, key)
+            assert torch.equal(made.gt, given.gt)
+            assert torch.equal(made.mask, given.mask)
+            assert made.raw.shape == given.raw.shape
+            assert made.raw.isfinite().all()
+
+
+def test_several_warps_interpolate_once() -> None:
+    """A turn by a quarter and back leaves every voxel as it was, which two passes would not."""
+    given = sample(margin=MARGIN)
+    there = augments.RotateConfig(angle=[90, 90]).build()
+    back = augments.RotateConfig(angle=[-90, -90]).build()
+    both = back.apply(there.apply(given, generator(0)), generator(0))
+    inner = tuple(slice(m, m + 12) for m in MARGIN)
+    torch.testing.assert_close(settled(both).raw, given.raw[:, *inner], atol=1e-5, rtol=0)
+    assert torch.equal(settled(both).gt, given.gt[inner])
+
+
+def test_scale_by_hand() -> None:
+    line = torch.arange(40.0).expand(40, 40, 40)
+    size = Coordinate(4, 4, 4)
+    given = Sample(
+        line[None], line.int(), torch.ones(40, 40, 40, dtype=torch.uint8), size, size, size * 0
+    )
+    made = applied(augments.ScaleConfig(factor=[2, 2]).build(), given, 0)
+    along = made.raw[0, 20, 20]
+    torch.testing.assert_close(along[1:] - along[:-1], torch.full((39,), 0.5))
+    assert along.mean() == pytest.approx(19.5, abs=1e-4)
+
+
+def test_sections_by_hand() -> None:
+    given = sample((6, 12, 12), (40, 4, 4))
+    raw = given.raw
+    for name in ("missing_sections", "dark_sections", "shifted_sections", "defocus"):
+        cls = getattr(augments, "".join(w.title() for w in name.split("_")) + "Config")
+        made = applied(cls(share=0.4).build(), given, 2).raw
+        same = [torch.equal(made[:, i], raw[:, i]) for i in range(6)]
+        assert 0 < sum(same) < 6
+        changed = made[:, [i for i in range(6) if not same[i]]]
+        if name == "missing_sections":
+            assert (changed == 0).all()
+        assert changed.max() <= raw.max() + 1e-6
+
+
+def test_misalignment_moves_raw_and_labels_beyond_one_section() -> None:
+    grid = torch.stack(torch.meshgrid(*[torch.arange(16)] * 3, indexing="ij"))
+    labels = (1 + grid[1] + 16 * grid[2]).int()
+    context = torch.nn.functional.pad(labels[None, None].float(), (3,) * 6)[0]
+    size = Coordinate(4, 4, 4)
+    given = Sample(
+        context, labels, torch.ones_like(labels, dtype=torch.uint8), size, size, size * 0
+    )
+    moved = 0
+    for key in range(8):
+        made = applied(MisalignmentConfig(distance=3).build(), given, key)
+        known = made.mask != 0
+        assert torch.equal(made.raw[0, 3:-3, 3:-3, 3:-3][known].int(), made.gt[known])
+        same = [torch.equal(made.gt[z], labels[z]) for z in range(16)]
+        assert same in (sorted(same), sorted(same, reverse=True))  # one side stays
+        moved += not all(same)
+        assert (made.gt[~known] == 0).all()
+    assert moved >= 5
+
+
+def test_contrast_cutout_and_salt_by_hand() -> None:
+    given = sample()
+    mean = given.raw.mean()
+    half = applied(augments.ContrastConfig(factor=[0.5, 0.5]).build(), given, 0)
+    torch.testing.assert_close(half.raw, mean + 0.5 * (given.raw - mean))
+    cut = applied(augments.CutoutConfig(num=[1, 1], size=[0.5, 0.5]).build(), given, 0)
+    assert ((cut.raw != given.raw) & (cut.raw != mean)).sum() == 0
+    assert (cut.raw == mean).sum() == 6**3
+    salted = applied(augments.SaltConfig(share=[0.5, 0.5]).build(), given, 0).raw
+    assert (salted == 1).float().mean() == pytest.approx(0.25, abs=0.05)
+    counted = applied(augments.PoissonConfig(counts=[100, 100]).build(), given, 0).raw
+    torch.testing.assert_close(counted * 100, (counted * 100).round())
+    assert (counted - given.raw).mean().abs() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: augments.SaltConfig(share=[0, 2]), r"augments.salt.share=\[0, 2\]: .* 0 to 1"),
+        (lambda: augments.LowResolutionConfig(factor=[0.5, 2]), "augments.low_resolution.factor"),
+        (lambda: augments.DefocusConfig(share=1.5), "defocus.share=1.5 must lie between 0 and 1"),
+        (lambda: augments.ShiftedSectionsConfig(distance=0), "shifted_sections.distance=0 must"),
+        (lambda: augments.ShearConfig(angle=[0, 80]), "at most 60 degrees"),
+    ],
+)
+def test_mistakes(make: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make()

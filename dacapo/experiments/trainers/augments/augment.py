@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ class Sample:
         weight: (*spatial) float32, factor of the loss; None: 1.
         raw_voxel_size, gt_voxel_size: in world units.
         margin: read on each side for the augmentations that need it, in world units.
+        warp: where voxels are to come from, once `settled` moves them all at a time.
     """
 
     raw: Tensor
@@ -34,6 +35,7 @@ class Sample:
     gt_voxel_size: Coordinate
     margin: Coordinate
     weight: Tensor | None = None
+    warp: Warp | None = None
 
     def moved(
         self, move: Callable[[Tensor, Coordinate], Tensor], margin: Coordinate | None = None
@@ -48,12 +50,36 @@ class Sample:
         return replace(self, raw=raw, margin=self.margin if margin is None else margin, **labels)
 
 
+@dataclass(frozen=True)
+class Warp:
+    """Where a voxel comes from: matrix * its position, relative to the centre, plus a field.
+
+    Attributes:
+        matrix: (dims, dims).
+        knots: (dims, *grid), displacements in world units; None: there is no field.
+        spacing: of the knots, in world units.
+    """
+
+    matrix: Tensor
+    knots: Tensor | None = None
+    spacing: float = 1.0
+
+    def after(self, earlier: Warp | None) -> Warp:
+        """Both, as one; only one of them may have a field."""
+        if earlier is None:
+            return self
+        assert self.knots is None or earlier.knots is None
+        field = self if self.knots is not None else earlier
+        return Warp(self.matrix @ earlier.matrix, field.knots, field.spacing)
+
+
 class Stage(IntEnum):
     """Augmentations run in this order, whatever order they are named in."""
 
-    geometric = 0
-    intensity = 1
-    defect = 2
+    warp = 0
+    flip = 1
+    intensity = 2
+    defect = 3
 
 
 class Augment(ABC):
@@ -76,5 +102,98 @@ class Augment(ABC):
         return sample
 
     def margin(self, size: Coordinate, voxel_size: Coordinate) -> Coordinate:
-        """What it needs on each side of a sample of this size; it cuts that off again."""
+        """What it needs on each side of a sample of this size; `settled` cuts that off again."""
         return Coordinate((0,) * size.dims)
+
+
+class WarpAugment(Augment):
+    """Moves voxels to where no voxel was; several of them interpolate only once, together."""
+
+    stage = Stage.warp
+
+    @abstractmethod
+    def warp(self, sample: Sample, rng: np.random.Generator) -> Warp: ...
+
+    def change(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        return replace(sample, warp=self.warp(sample, rng).after(sample.warp))
+
+
+def settled(sample: Sample) -> Sample:
+    """The sample with its warp done and its margin cut off: raw linear, labels nearest.
+
+    Labels that come from beyond what was read count as not annotated.
+    """
+    if sample.warp is None:
+        return sample.moved(
+            lambda volume, voxel_size: _without_margin(volume, voxel_size, sample.margin),
+            sample.margin * 0,
+        )
+    import torch
+
+    from dacapo.ops.warp import resample, warped_positions
+
+    warp, dims = sample.warp, sample.gt.ndim
+    matrix = warp.matrix.to(sample.raw.device)
+    knots = None if warp.knots is None else warp.knots.to(sample.raw.device)
+
+    def from_elsewhere(volume: Tensor, voxel_size: Coordinate, interpolate: bool) -> Tensor:
+        inner = _without_margin(volume, voxel_size, sample.margin).shape[-dims:]
+        at = warped_positions(inner, voxel_size, matrix, knots, warp.spacing)
+        size = [n * v for n, v in zip(volume.shape[-dims:], voxel_size, strict=True)]
+        return resample(volume, at, size, interpolate)
+
+    labels = [sample.gt, sample.mask, *([] if sample.weight is None else [sample.weight])]
+    gt, mask, *weight = from_elsewhere(
+        torch.stack([t.float() for t in labels]), sample.gt_voxel_size, interpolate=False
+    )
+    mask = mask.to(sample.mask.dtype)
+    return replace(
+        sample,
+        raw=from_elsewhere(sample.raw, sample.raw_voxel_size, interpolate=True),
+        gt=gt.to(sample.gt.dtype) * (mask != 0),
+        mask=mask,
+        weight=weight[0] if weight else None,
+        margin=sample.margin * 0,
+        warp=None,
+    )
+
+
+def _without_margin(volume: Tensor, voxel_size: Coordinate, margin: Coordinate) -> Tensor:
+    cut = margin / voxel_size
+    for axis, num in enumerate(cut, start=-cut.dims):
+        volume = volume.narrow(axis, num, volume.shape[axis] - 2 * num)
+    return volume
+
+
+def sections(raw: Tensor, share: float, rng: np.random.Generator) -> list[int]:
+    """Sections of raw (C, Z, Y, X) along the first axis, each with a probability; 2D has none."""
+    if raw.ndim != 4:
+        return []
+    return [i for i, chance in enumerate(rng.random(raw.shape[1])) if chance < share]
+
+
+def moved(volume: Tensor, shift: Sequence[int], fill: float | None = None) -> Tensor:
+    """A volume (C, *spatial) moved by whole voxels along its last axes.
+
+    Args:
+        fill: what stands where nothing came to; None: the border repeated.
+    """
+    for axis, by in enumerate(shift, start=-len(shift)):
+        if by == 0:
+            continue
+        length = volume.shape[axis]
+        by = max(-length, min(length, by))
+        kept = volume.narrow(axis, max(0, -by), length - abs(by))
+        border = volume.narrow(axis, 0 if by > 0 else length - 1, 1)
+        if fill is not None:
+            border = border * 0 + fill
+        new = border.expand([abs(by) if a == axis % volume.ndim else n
+                             for a, n in enumerate(volume.shape)])  # fmt: skip
+        volume = _joined(new, kept, axis, by > 0)
+    return volume
+
+
+def _joined(new: Tensor, kept: Tensor, axis: int, first: bool) -> Tensor:
+    import torch
+
+    return torch.cat([new, kept] if first else [kept, new], dim=axis)

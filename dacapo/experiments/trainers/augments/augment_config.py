@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 from dacapo.errors import InputError
@@ -25,12 +27,19 @@ class AugmentConfig(ABC):
 
     @property
     def _key(self) -> str:
-        return f"trainer.augments.{type(self).__name__.removesuffix('Config').lower()}"
+        name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__.removesuffix("Config"))
+        return f"trainer.augments.{name.lower()}"
 
-    def _check_range(self, key: str, lowest: float) -> None:
+    def _check_range(self, key: str, lowest: float, highest: float = inf) -> None:
         value = getattr(self, key)
-        if len(value) != 2 or not lowest <= value[0] <= value[1]:
-            raise InputError(f"{self._key}.{key}={value}: give [low, high], from {lowest} on")
+        if len(value) != 2 or not lowest <= value[0] <= value[1] <= highest:
+            to = "on" if highest == inf else f"to {highest}"
+            raise InputError(f"{self._key}.{key}={value}: give [low, high], from {lowest} {to}")
+
+    def _check_share(self, key: str) -> None:
+        value = getattr(self, key)
+        if not 0 <= value <= 1:
+            raise InputError(f"{self._key}.{key}={value} must lie between 0 and 1")
 
     @abstractmethod
     def build(self) -> Augment: ...

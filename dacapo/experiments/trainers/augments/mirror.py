@@ -25,7 +25,7 @@ class MirrorConfig(AugmentConfig):
 class Mirror(Augment):
     """Flip raw and labels alike."""
 
-    stage = Stage.geometric
+    stage = Stage.flip
 
     def change(self, sample: Sample, rng: np.random.Generator) -> Sample:
         dims = sample.gt.ndim

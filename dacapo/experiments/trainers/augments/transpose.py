@@ -27,7 +27,7 @@ class TransposeConfig(AugmentConfig):
 class Transpose(Augment):
     """Permute the spatial axes of raw and labels alike."""
 
-    stage = Stage.geometric
+    stage = Stage.flip
 
     def change(self, sample: Sample, rng: np.random.Generator) -> Sample:
         dims = sample.gt.ndim
@@ -49,5 +49,5 @@ def _alike(sample: Sample) -> list[list[int]]:
     for axis, size in enumerate(sample.gt.shape):
         raw = sample.raw.shape[axis - sample.gt.ndim]
         key = (size, raw, sample.raw_voxel_size[axis], sample.gt_voxel_size[axis])
-        groups.setdefault((*key, sample.margin[axis]), []).append(axis)
+        groups.setdefault(key, []).append(axis)
     return list(groups.values())
