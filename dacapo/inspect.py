@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,8 @@ from dacapo.arrays.units import from_world
 from dacapo.config import conf_dir
 from dacapo.errors import InputError, one_line_errors
 from dacapo.experiments.datasplits import DataSplitConfig
+from dacapo.page import page, picture
+from dacapo.page import table as table_of
 
 if TYPE_CHECKING:
     from dacapo.experiments.datasplits.datasets import Dataset
@@ -98,7 +99,15 @@ def inspect(datasplit: DataSplit, classes: Mapping[str, Sequence[int]], output: 
     ]
     for warning in warnings:
         console.print(f"warning: {warning}")
-    write_atomically(output, page(columns, rows, warnings, found).encode())
+    listed = "".join(f"<li>{html.escape(w)}</li>" for w in warnings) or "<li>none</li>"
+    pictures = (
+        f"<h2>{html.escape(name)}</h2><p>{html.escape(dataset.raw.name)}<br>"
+        f"{html.escape(dataset.gt.name)}, {html.escape(dataset.gt.extent())}</p>{_slices(dataset)}"
+        for name, (dataset, _) in found.items()
+    )
+    warned = f"<h2>Warnings</h2><ul>{listed}</ul>"
+    text = page("Data", table_of(columns, rows), warned, *pictures)
+    write_atomically(output, text.encode())
     console.print(f"{len(rows)} volumes, {len(warnings)} warnings; pictures: {output}")
 
 
@@ -216,36 +225,8 @@ def _shift(dataset: Dataset) -> list[str]:
     ]
 
 
-def page(
-    columns: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    warnings: Sequence[str],
-    found: Mapping[str, tuple[Dataset, Findings]],
-) -> str:
-    """A self-contained HTML page."""
-    cells = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    head = "".join(f"<th>{html.escape(c)}</th>" for c in columns)
-    listed = "".join(f"<li>{html.escape(w)}</li>" for w in warnings) or "<li>none</li>"
-    pictures = "".join(
-        f"<h2>{html.escape(name)}</h2><p>{html.escape(dataset.raw.name)}<br>"
-        f"{html.escape(dataset.gt.name)}, {html.escape(dataset.gt.extent())}</p>{_slices(dataset)}"
-        for name, (dataset, _) in found.items()
-    )
-    return (
-        "<!doctype html><meta charset=utf-8><title>Data</title><style>"
-        "body{font:15px sans-serif;margin:2em;max-width:80em}td,th{padding:.3em .8em;"
-        "text-align:left;border-bottom:1px solid #ccc}li{color:#a40000}"
-        "img{image-rendering:pixelated;height:20em;margin:.2em}</style>"
-        f"<h1>Data</h1><table><tr>{head}</tr>{cells}</table>"
-        f"<h2>Warnings</h2><ul>{listed}</ul>{pictures}"
-    )
-
-
 def _slices(dataset: Dataset) -> str:
     """Three sections, raw beside the labels over raw."""
-    import imagecodecs
     from funlib.geometry import Coordinate, Roi
 
     from dacapo.picture import overlay
@@ -264,11 +245,7 @@ def _slices(dataset: Dataset) -> str:
         place = [np.arange(n) * r // n for n, r in zip(labels.shape, raw.shape, strict=True)]
         grey = np.repeat(np.clip(raw[np.ix_(*place)], 0, 1)[..., None], 3, axis=-1)
         small = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
-        for image in (grey, overlay(grey, small, labels)):
-            png = imagecodecs.png_encode((image * 255).astype(np.uint8))
-            images.append(
-                f'<img src="data:image/png;base64,{base64.b64encode(png).decode()}" alt="">'
-            )
+        images += [picture(grey), picture(overlay(grey, small, labels))]
     return "".join(images)
 
 

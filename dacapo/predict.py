@@ -75,25 +75,42 @@ class _Block:
     end: Coordinate
 
 
-def _blocks(run: Run, roi: Roi) -> Iterator[_Block]:
-    """Blocks of one shape that cover a region and start at multiples of the network's period."""
+def largest_block(run: Run) -> Coordinate:
+    """What one block of a prediction covers at most, in world units.
+
+    Raises:
+        InputError: nothing.
+    """
     shape, model = run.sample_shape, run.model
-    period = run.architecture.period * shape.input_voxel_size
     halo = run.architecture.halo * shape.input_voxel_size
     _, output_shape = model.compute_output_shape(model.eval_input_shape)
     largest = output_shape * shape.output_voxel_size - halo * 2
     if min(largest) <= 0:
         raise InputError(
-            f"with architecture.padding=same the outer {list(run.architecture.halo)} voxels of a "
-            f"prediction are not used: architecture.eval_shape_increase must leave more than twice "
-            f"that of {list(model.eval_input_shape)}"
+            f"architecture: the outer {list(run.architecture.halo)} voxels of a prediction are "
+            f"not used, where padding is felt: architecture.input_shape + "
+            f"architecture.eval_shape_increase must be more than twice that, and are "
+            f"{list(model.eval_input_shape)}"
         )
+    return largest
+
+
+def _blocks(run: Run, roi: Roi) -> Iterator[_Block]:
+    """Blocks of one shape that cover a region and start at multiples of the network's period."""
+    shape, model = run.sample_shape, run.model
+    period = run.architecture.period * shape.input_voxel_size
+    halo = run.architecture.halo * shape.input_voxel_size
     steps = []
-    for size, most, unit in zip(roi.shape, largest, period, strict=True):
-        count = math.ceil(size / max(most // unit * unit, unit))
-        steps.append(math.ceil(size / count / unit) * unit)
+    for size, most, unit in zip(roi.shape, largest_block(run), period, strict=True):
+        longest = max(most // unit * unit, unit)
+        count = math.ceil(size / longest)
+        even = math.ceil(size / count / unit) * unit
+        steps.append(longest if run.architecture.window_dependent else even)
     step = Coordinate(steps)
-    input_shape = run.architecture.smallest_input_shape((step + halo * 2) / shape.output_voxel_size)
+    input_shape = model.eval_input_shape
+    if not run.architecture.window_dependent:
+        needed = (step + halo * 2) / shape.output_voxel_size
+        input_shape = run.architecture.smallest_input_shape(needed)
     _, output_shape = model.compute_output_shape(input_shape)
     input_size = input_shape * shape.input_voxel_size
     context = (input_size - output_shape * shape.output_voxel_size) / 2 + halo

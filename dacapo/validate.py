@@ -16,7 +16,7 @@ from dacapo.experiments.run import Run
 from dacapo.experiments.tasks.evaluators import Truth
 from dacapo.experiments.tasks.post_processors import Merged
 from dacapo.experiments.validation_iteration_scores import ValidationIterationScores
-from dacapo.predict import predict
+from dacapo.predict import largest_block, predict
 
 
 def validate(run: Run) -> ValidationIterationScores:
@@ -39,11 +39,13 @@ def validate(run: Run) -> ValidationIterationScores:
 
 
 def check_scorable(run: Run) -> None:
-    """Refuse a validation dataset for which even a perfect segmentation has no score.
+    """Refuse, before training, what could not be validated.
 
     Raises:
-        InputError: `task.criterion` is NaN there, so that no mean over the datasets would exist.
+        InputError: blocks are too small to predict in; or `task.criterion` is NaN for some dataset
+            even of a perfect segmentation, so that no mean over the datasets would exist.
     """
+    largest_block(run)
     evaluator, criterion = run.task.evaluator, run.task.criterion
     for dataset in run.datasplit.validate:
         known = truth(dataset, run.task.predictor.classes)

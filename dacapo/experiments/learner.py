@@ -74,10 +74,20 @@ class Learner:
     def forward(self, raw: Tensor) -> Tensor:
         """The model's float32 output for an input (B, C, *spatial), in the trainer's precision."""
         raw = raw.to(memory_format=self._memory_format)
-        precision = self._trainer.precision
-        with torch.autocast(raw.device.type, precision, enabled=precision != torch.float32):
+        with self._precision(raw.device.type):
             output: Tensor = self.model(raw)
         return output.float()
+
+    def forward_deep(self, raw: Tensor) -> list[Tensor]:
+        """The same of `Model.forward_deep`."""
+        raw = raw.to(memory_format=self._memory_format)
+        with self._precision(raw.device.type):
+            outputs = self.model.forward_deep(raw)
+        return [output.float() for output in outputs]
+
+    def _precision(self, device: str) -> torch.autocast:
+        precision = self._trainer.precision
+        return torch.autocast(device, precision, enabled=precision != torch.float32)
 
     def step(self, batch: Batch, learning_rate: float) -> Step:
         """Change the weights by the micro-batches of all processes."""
@@ -175,11 +185,18 @@ class _Objective(nn.Module):
     def __init__(self, learner: Learner, loss: Loss) -> None:
         super().__init__()
         self.model = learner.model
-        self._forward = learner.forward
+        self._forward = learner.forward_deep
         self._loss = loss
 
     def forward(self, raw: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        return self._loss.compute(self._forward(raw), target, weight)
+        """The losses of all levels, each coarser one half as heavy. Lee et al. 2015."""
+        outputs = self._forward(raw)
+        factors = [0.5**level for level in range(len(outputs))]
+        losses = [
+            factor / sum(factors) * self._loss.compute(output, target, weight)
+            for factor, output in zip(factors, outputs, strict=True)
+        ]
+        return sum(losses[1:], losses[0])
 
 
 def weights_in(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

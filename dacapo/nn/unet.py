@@ -1,12 +1,14 @@
-"""A U-Net (Ronneberger et al. 2015; Cicek et al. 2016) for 2D and 3D."""
+"""A U-Net (Ronneberger et al. 2015; Cicek et al. 2016) for 2D and 3D, and its usual variants."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate, relu
 
 from dacapo.nn.initialize import initialize
 
@@ -35,6 +37,10 @@ class UNet(nn.Module):
         same_padding: pad with zeros so that shapes stay; otherwise convolutions eat the border.
         constant_upsample: repeat voxels and convolve by 1; otherwise transposed convolutions.
         upsample_out: further upsampling factors after the last level.
+        norm: what follows each convolution: `batch`, `instance`, `group` or None.
+        residual: the convolutions of a level add to what they are given (He et al. 2016).
+        attention: skip connections pass through gates (Oktay et al. 2018).
+        deep_supervision: `forward_deep` also gives the maps of coarser levels.
     """
 
     def __init__(
@@ -50,14 +56,24 @@ class UNet(nn.Module):
         same_padding: bool = False,
         constant_upsample: bool = True,
         upsample_out: Sequence[Shape] = (),
+        norm: str | None = None,
+        residual: bool = False,
+        attention: bool = False,
+        deep_supervision: bool = False,
     ) -> None:
         super().__init__()
+
+        def convolutions(i: int, o: int, kernels: Sequence[Shape]) -> nn.Module:
+            plain = Convolutions(i, o, kernels, same_padding, norm)
+            return Residual(plain, i, o) if residual else plain
+
         fmaps = [num_fmaps * inc_factor**level for level in range(len(downsample) + 1)]
         last = out_channels or num_fmaps
         out = [last if level == 0 and not upsample_out else f for level, f in enumerate(fmaps)]
+        self._downsample, self._upsample_out = downsample, upsample_out
         self.pools = nn.ModuleList(_pool(factor) for factor in downsample)
         self.down = nn.ModuleList(
-            Convolutions(i, o, kernels, same_padding)
+            convolutions(i, o, kernels)
             for i, o, kernels in zip([in_channels, *fmaps], fmaps, kernels_down, strict=False)
         )
         self.rise = nn.ModuleList(
@@ -65,47 +81,124 @@ class UNet(nn.Module):
             for here, below, factor in zip(fmaps, fmaps[1:], downsample, strict=False)
         )
         self.up = nn.ModuleList(
-            Convolutions(2 * here, o, kernels, same_padding)
+            convolutions(2 * here, o, kernels)
             for here, o, kernels in zip(fmaps, out, kernels_up, strict=False)
         )
         self.out = nn.Sequential()
         for step, factor in enumerate(upsample_out):
             o = last if step == len(upsample_out) - 1 else num_fmaps
             self.out.append(Upsample(num_fmaps, num_fmaps, factor, constant_upsample))
-            self.out.append(Convolutions(num_fmaps, o, kernels_up[0], same_padding))
+            self.out.append(convolutions(num_fmaps, o, kernels_up[0]))
+        dims = len(kernels_down[0][0])
+        self.gates = nn.ModuleList(AttentionGate(f, dims) for f in fmaps[:-1] if attention)
+        self.deep = nn.ModuleList()
+        if deep_supervision:  # from the coarsest but one upwards to the finest but one
+            point = nn.Conv2d if dims == 2 else nn.Conv3d
+            self.deep.extend(point(f, last, 1) for f in fmaps[1:-1])
         initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, *spatial) -> (B, out_channels, *smaller)."""
-        skips = []
+        return self.out(self._levels(x)[-1])  # type: ignore[no-any-return]
+
+    def forward_deep(self, x: Tensor) -> list[Tensor]:
+        """The output, and that of each coarser level but the coarsest at the output's size."""
+        levels = self._levels(x)
+        output: Tensor = self.out(levels[-1])
+        deep = [
+            _centre(interpolate(point(level), scale_factor=self._factor(number)), output.shape[2:])
+            for number, (point, level) in enumerate(
+                zip(self.deep, reversed(levels[:-1]), strict=True), start=1
+            )
+        ]
+        return [output, *deep]
+
+    def _levels(self, x: Tensor) -> list[Tensor]:
+        """The maps going up, coarsest but one first; all but the last only where they are used."""
+        skips, levels = [], []
         for convolve, pool in zip(self.down, self.pools, strict=False):
             x = convolve(x)
             skips.append(x)
             x = pool(x)
         x = self.down[-1](x)
-        for rise, convolve in zip(reversed(self.rise), reversed(self.up), strict=True):
-            x = rise(x)
+        for level in reversed(range(len(self.up))):
+            x = self.rise[level](x)
             # Popped, so that without gradients its memory is free before the convolutions.
-            x = torch.cat([_centre(skips.pop(), x.shape[2:]), x], dim=1)
-            x = convolve(x)
-        x = self.out(x)
-        return x
+            skip = _centre(skips.pop(), x.shape[2:])
+            if self.gates:
+                skip = self.gates[level](skip, x)
+            x = self.up[level](torch.cat([skip, x], dim=1))
+            if self.deep:
+                levels.append(x)
+        return levels if self.deep else [x]
+
+    def _factor(self, level: int) -> list[float]:
+        """How much coarser a level is than the output."""
+        factor = [1.0] * len(self._downsample[0])
+        for step in (*self._downsample[:level], *self._upsample_out):
+            factor = [f * s for f, s in zip(factor, step, strict=True)]
+        return factor
 
 
 class Convolutions(nn.Sequential):
-    """Convolutions one after the other, each with a ReLU."""
+    """Convolutions one after the other, each with a normalisation, if any, and a ReLU."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernels: Sequence[Shape], same_padding: bool
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernels: Sequence[Shape],
+        same_padding: bool,
+        norm: str | None = None,
     ) -> None:
         layers: list[nn.Module] = []
         for kernel in kernels:
             convolution = nn.Conv2d if len(kernel) == 2 else nn.Conv3d
             padding = "same" if same_padding else 0
             layer = convolution(in_channels, out_channels, tuple(kernel), padding=padding)  # type: ignore[arg-type]
-            layers += [layer, nn.ReLU(inplace=True)]
+            normalize = [_norm(norm, out_channels, len(kernel))] if norm else []
+            layers += [layer, *normalize, nn.ReLU(inplace=True)]
             in_channels = out_channels
         super().__init__(*layers)
+
+
+class Residual(nn.Module):
+    """What is given, cropped, is added before the last ReLU.
+
+    It passes through a convolution of 1 where it has other channels.
+    """
+
+    def __init__(self, convolutions: Convolutions, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*list(convolutions)[:-1])
+        self.shortcut: nn.Module = nn.Identity()
+        if in_channels != out_channels:
+            point = nn.Conv2d if isinstance(convolutions[0], nn.Conv2d) else nn.Conv3d
+            self.shortcut = point(in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_channels, *spatial) -> (B, out_channels, *smaller)."""
+        y = self.layers(x)
+        total: Tensor = relu(y + self.shortcut(_centre(x, y.shape[2:])))
+        return total
+
+
+class AttentionGate(nn.Module):
+    """Lets through of a skip connection what the coarser level finds important."""
+
+    def __init__(self, channels: int, dims: int) -> None:
+        super().__init__()
+        point = nn.Conv2d if dims == 2 else nn.Conv3d
+        inner = max(1, channels // 2)
+        self.of_skip = point(channels, inner, 1)
+        self.of_gate = point(channels, inner, 1, bias=False)
+        self.weigh = point(inner, 1, 1)
+
+    def forward(self, skip: Tensor, gate: Tensor) -> Tensor:
+        """(B, C, *spatial) both, and what comes out."""
+        weight = self.weigh(relu(self.of_skip(skip) + self.of_gate(gate)))
+        let_through: Tensor = skip * weight.sigmoid()
+        return let_through
 
 
 class Upsample(nn.Sequential):
@@ -121,6 +214,16 @@ class Upsample(nn.Sequential):
             transposed = nn.ConvTranspose2d if flat else nn.ConvTranspose3d
             step: Any = tuple(factor)
             super().__init__(transposed(in_channels, out_channels, step, step))
+
+
+def _norm(name: str, channels: int, dims: int) -> nn.Module:
+    if name == "group":
+        return nn.GroupNorm(math.gcd(channels, 8), channels)
+    flat = dims == 2
+    if name == "batch":
+        return nn.BatchNorm2d(channels) if flat else nn.BatchNorm3d(channels)
+    instance = nn.InstanceNorm2d if flat else nn.InstanceNorm3d
+    return instance(channels, affine=True)
 
 
 def _pool(factor: Shape) -> nn.Module:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 import torch
 from funlib.geometry import Coordinate
+from torch import Tensor
 
 
 class Architecture(torch.nn.Module, ABC):
@@ -53,6 +54,12 @@ class Architecture(torch.nn.Module, ABC):
     def window_dependent(self) -> bool:
         """Whether the prediction of a voxel depends on the whole block, not on its surroundings."""
         return False
+
+    def forward_deep(self, x: Tensor) -> list[Tensor]:
+        """The feature maps, and maps of coarser levels that are to be trained as well, coarsest
+        last; all of one size and as many channels.
+        """
+        return [self(x)]
 
     def scale(self, input_voxel_size: Coordinate) -> Coordinate:
         """Voxel size of the output."""

@@ -21,6 +21,15 @@ class Padding(Enum):
     same = "same"
 
 
+class Norm(Enum):
+    """What follows each convolution."""
+
+    none = "none"
+    batch = "batch"
+    instance = "instance"
+    group = "group"
+
+
 @config("architecture")
 @dataclass(kw_only=True)
 class UNetConfig(ArchitectureConfig):
@@ -50,6 +59,15 @@ class UNetConfig(ArchitectureConfig):
     """Repeat voxels going up; otherwise transposed convolutions."""
     upsample_factors: list[list[int]] = field(default_factory=list)
     """Further upsampling after the last level, for an output finer than raw."""
+    norm: Norm = Norm.none
+    """What follows each convolution. none; batch: for batches of some size; instance, group:
+    predictions then depend on the size of blocks, which is measured and said."""
+    residual: bool = False
+    """The convolutions of a level add to what they are given."""
+    attention: bool = False
+    """Gates on the skip connections (attention U-Net)."""
+    deep_supervision: bool = False
+    """Coarser levels predict too, in training alone; their losses count half as much a level."""
 
     def __post_init__(self) -> None:
         dims = len(self.input_shape)
@@ -64,6 +82,11 @@ class UNetConfig(ArchitectureConfig):
             raise InputError(f"architecture.fmaps_out={self.fmaps_out} must be at least 1")
         if self.upsample_factors and not self.downsample_factors:
             raise InputError("architecture.upsample_factors needs architecture.downsample_factors")
+        if self.deep_supervision and len(self.downsample_factors) < 2:
+            raise InputError(
+                "architecture.deep_supervision needs two or more architecture.downsample_factors: "
+                "neither the finest nor the coarsest level has a loss of its own"
+            )
         for key in ("downsample_factors", "upsample_factors"):
             self._check(key, getattr(self, key))
         levels = len(self.downsample_factors)
@@ -109,4 +132,8 @@ class UNetConfig(ArchitectureConfig):
             same_padding=self.padding is Padding.same,
             constant_upsample=self.constant_upsample,
             upsample_out=self.upsample_factors,
+            norm=None if self.norm is Norm.none else self.norm.value,
+            residual=self.residual,
+            attention=self.attention,
+            deep_supervision=self.deep_supervision,
         )

@@ -33,8 +33,13 @@ class UNetArchitecture(Architecture):
         same_padding: bool,
         constant_upsample: bool,
         upsample_out: Sequence[Shape],
+        norm: str | None,
+        residual: bool,
+        attention: bool,
+        deep_supervision: bool,
     ) -> None:
         super().__init__()
+        self._norm = norm
         self._input_shape = Coordinate(input_shape)
         self._eval_shape_increase = Coordinate(eval_shape_increase)
         self._channels = fmaps_in, fmaps_out
@@ -61,6 +66,10 @@ class UNetArchitecture(Architecture):
             same_padding=same_padding,
             constant_upsample=constant_upsample,
             upsample_out=upsample_out,
+            norm=norm,
+            residual=residual,
+            attention=attention,
+            deep_supervision=deep_supervision,
         )
 
     @property
@@ -103,6 +112,13 @@ class UNetArchitecture(Architecture):
 
     def smallest_input_shape(self, output_shape: Coordinate) -> Coordinate:
         return Coordinate(self._geometry.smallest_input(output_shape))
+
+    @property
+    def window_dependent(self) -> bool:
+        return self._norm in ("instance", "group")
+
+    def forward_deep(self, x: Tensor) -> list[Tensor]:
+        return self.unet.forward_deep(x)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, fmaps_in, *spatial) -> (B, fmaps_out, *smaller)."""

@@ -113,6 +113,23 @@ class DefaultTrainer(Trainer):
         end: int,
         ranks: Ranks = ALONE,
     ) -> Iterator[Batch]:
+        maker = self.maker(datasets, predictor, shape, ranks)
+        every = self._num_batches or end
+        return prefetch(
+            lambda i: replace(maker.batch(seed, i % every), iteration=i),
+            begin,
+            end,
+            self._num_workers,
+        )
+
+    def maker(
+        self,
+        datasets: Sequence[Dataset],
+        predictor: Predictor,
+        shape: SampleShape,
+        ranks: Ranks = ALONE,
+    ) -> BatchMaker:
+        """What makes the batches."""
         if self._sampling == "classes" and not predictor.classes:
             raise InputError("trainer.sampling=classes: the task has no task.classes")
         sampler = CropSampler(
@@ -124,14 +141,7 @@ class DefaultTrainer(Trainer):
             self._min_annotated,
         )
         share = ranks.share_of(self.batch_size)
-        maker = BatchMaker(sampler, predictor, shape, self.augments, self.device, share)
-        every = self._num_batches or end
-        return prefetch(
-            lambda i: replace(maker.batch(seed, i % every), iteration=i),
-            begin,
-            end,
-            self._num_workers,
-        )
+        return BatchMaker(sampler, predictor, shape, self.augments, self.device, share)
 
     def create_optimizer(self, model: Model) -> torch.optim.Optimizer:
         parameters = [p for p in model.parameters() if p.requires_grad]
