@@ -29,7 +29,7 @@ _STEP = ("loss", "time", "waited", "learning_rate", "gradient_norm")
 
 
 class Watcher(Protocol):
-    """Is told numbers by name, such as `training/loss`, of an iteration."""
+    """Is told numbers by name, such as `training/loss`, after so many steps."""
 
     def tell(self, iteration: int, values: dict[str, float]) -> None: ...
     def flush(self) -> None: ...
@@ -61,7 +61,7 @@ class Watchers:
         for table in self._tables[:1]:
             table.add(stats.iteration, *(f"{v:.6g}" for v in values.values()))
         for watcher in self._watchers:
-            watcher.tell(stats.iteration, {f"training/{k}": v for k, v in values.items()})
+            watcher.tell(stats.iteration + 1, {f"training/{k}": v for k, v in values.items()})
 
     def validated(self, scores: ValidationScores) -> None:
         """After a validation; programs are told the scores with the parameters that are best."""
@@ -140,7 +140,7 @@ class _TensorBoard:
         _module("tensorboard", "tensorboard")
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=begin)
+        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=begin + 1)
 
     def tell(self, iteration: int, values: dict[str, float]) -> None:
         for name, value in values.items():
@@ -218,7 +218,7 @@ class _WandB:
         """It writes by itself."""
 
     def close(self) -> None:
-        self._run.finish(quiet=True)
+        self._run.finish()
 
 
 _WATCHERS: dict[str, type[_TensorBoard | _MLflow | _WandB]] = {

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from funlib.geometry import Coordinate
 from torch import Tensor
-from torch.func import functional_call
 
 from dacapo.experiments.architectures.architecture import Architecture
+from dacapo.nn.probe import output_shape
 
 
 class Model(torch.nn.Module):
@@ -65,32 +62,12 @@ class Model(torch.nn.Module):
         """
         known = self.architecture.compute_output_shape(input_shape)
         if known is None:
-            out = _run_on_meta(self, (1, self.num_in_channels, *input_shape))
+            out = output_shape(self, (1, self.num_in_channels, *input_shape))
         else:
             fmaps = (1, self.architecture.num_out_channels, *known)
-            out = _run_on_meta(self.prediction_head, fmaps)
+            out = output_shape(self.prediction_head, fmaps)
         return out[1], Coordinate(out[2:])
 
     def scale(self, voxel_size: Coordinate) -> Coordinate:
         """Voxel size of the output, given that of the input."""
         return self.architecture.scale(voxel_size)
-
-
-def _run_on_meta(module: torch.nn.Module, input_shape: tuple[int, ...]) -> torch.Size:
-    state = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    stand_ins = {k: torch.empty_like(v, device="meta") for k, v in state.items()}
-    with torch.no_grad(), _eval_mode(module):
-        out: Tensor = functional_call(module, stand_ins, (torch.empty(input_shape, device="meta"),))
-    return out.shape
-
-
-@contextmanager
-def _eval_mode(module: torch.nn.Module) -> Iterator[None]:
-    """Eval mode inside; afterwards every submodule in the mode it was in."""
-    modes = [(m, m.training) for m in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for submodule, mode in modes:
-            submodule.training = mode

@@ -3,14 +3,28 @@
 from typing import TYPE_CHECKING
 
 from dacapo.experiments.architectures.architecture_config import ArchitectureConfig
-from dacapo.experiments.architectures.unet import Padding, UNetConfig
+from dacapo.experiments.architectures.monai import MonaiConfig, MonaiNetwork
+from dacapo.experiments.architectures.networks import network
+from dacapo.experiments.architectures.unet import Norm, Padding, UNetConfig
+from dacapo.experiments.architectures.wrapped import WrappedConfig
 from dacapo.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from dacapo.experiments.architectures.architecture import Architecture
     from dacapo.experiments.architectures.unet_architecture import UNetArchitecture
 
-__all__ = ["Architecture", "ArchitectureConfig", "Padding", "UNetArchitecture", "UNetConfig"]
+__all__ = [
+    "Architecture",
+    "ArchitectureConfig",
+    "MonaiConfig",
+    "MonaiNetwork",
+    "Norm",
+    "Padding",
+    "UNetArchitecture",
+    "UNetConfig",
+    "WrappedConfig",
+    "network",
+]
 
 __getattr__ = lazy_exports(
     __name__, {"Architecture": "architecture", "UNetArchitecture": "unet_architecture"}

@@ -46,7 +46,7 @@ class Architecture(torch.nn.Module, ABC):
     def halo(self) -> Coordinate:
         """Input voxels along each side of a block whose prediction is not to be used.
 
-        Where zeros are padded, they are felt; a multiple of `period`.
+        Where zeros are padded, they are felt.
         """
         return Coordinate((0,) * self.dims)
 

@@ -166,4 +166,5 @@ class DefaultTrainerConfig(TrainerConfig):
         values = {f.name: getattr(self, f.name) for f in fields(DefaultTrainerConfig)}
         plain = {k: v.value if isinstance(v, Enum) else v for k, v in values.items()}
         augments = {name: augment.build() for name, augment in self.augments.items()}
-        return DefaultTrainer(**{**plain, "augments": augments})
+        watch = [program.value for program in self.watch]
+        return DefaultTrainer(**{**plain, "augments": augments, "watch": watch})

@@ -1,0 +1,71 @@
+"""Networks of MONAI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from dacapo.config import config
+from dacapo.errors import InputError
+from dacapo.experiments.architectures.wrapped import NetworkConfig
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from dacapo.experiments.architectures.wrapped_architecture import WrappedArchitecture
+
+
+class MonaiNetwork(Enum):
+    """Which one; the values are MONAI's names."""
+
+    swin_unetr = "SwinUNETR"
+    segresnet = "SegResNet"
+    dynunet = "DynUNet"
+    mednext = "MedNeXt"
+
+
+_PLAIN: dict[MonaiNetwork, dict[str, Any]] = {
+    MonaiNetwork.dynunet: {
+        "kernel_size": [3, 3, 3, 3],
+        "strides": [1, 2, 2, 2],
+        "upsample_kernel_size": [2, 2, 2],
+    }
+}
+"""What has no default there."""
+
+
+@config("architecture")
+@dataclass(kw_only=True)
+class MonaiConfig(NetworkConfig):
+    """A network of MONAI (pip install 'dacapo[monai]'), with MONAI's names for its arguments."""
+
+    network: MonaiNetwork
+    """swin_unetr (Hatamizadeh et al. 2022), segresnet (Myronenko 2018), dynunet (the network of
+    nnU-Net, Isensee et al. 2021) or mednext (Roy et al. 2023)."""
+    fmaps_out: int = 16
+    """Feature maps given to the head."""
+
+    def build(self) -> WrappedArchitecture:
+        given = {
+            "spatial_dims": len(self.input_shape),
+            "in_channels": self.fmaps_in,
+            "out_channels": self.fmaps_out,
+            **_PLAIN.get(self.network, {}),
+            **self.arguments,
+        }
+        return self.wrap(_class(self.network.value), f"monai ({self.network.name})", given)
+
+
+def _class(name: str) -> Callable[..., nn.Module]:
+    try:
+        from monai.networks import nets
+    except ModuleNotFoundError as error:
+        raise InputError(
+            "architecture=monai: not installed; pip install 'dacapo[monai]'"
+        ) from error
+    found: Callable[..., nn.Module] | None = getattr(nets, name, None)
+    if found is None:
+        raise InputError(f"architecture.network: this version of MONAI has no {name}")
+    return found

@@ -1,0 +1,132 @@
+"""A network whose shapes are found out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import lcm
+
+from funlib.geometry import Coordinate
+from torch import Tensor, nn
+
+from dacapo.errors import InputError
+from dacapo.experiments.architectures.architecture import Architecture
+from dacapo.nn import probe
+
+
+class WrappedArchitecture(Architecture):
+    """See `NetworkConfig` for the arguments.
+
+    Raises:
+        InputError: the network does not take these shapes.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        name: str,
+        *,
+        input_shape: Sequence[int],
+        eval_shape_increase: Sequence[int],
+        fmaps_in: int,
+        period: Sequence[int] | None,
+        halo: Sequence[int] | None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self._name = name
+        self._input_shape = Coordinate(input_shape)
+        self._eval_shape_increase = Coordinate(eval_shape_increase)
+        self._fmaps_in = fmaps_in
+        out = self._probe(self._input_shape)
+        self._fmaps_out, self._output_shape = out[1], Coordinate(out[2:])
+        is_padded = out[2:] == tuple(input_shape)
+        default = [n // 8 if is_padded else 0 for n in input_shape]
+        self._steps = probe.steps(network, (1, fmaps_in, *input_shape))
+        self._period = Coordinate(
+            [step or n for (step, _), n in zip(self._steps, input_shape, strict=True)]
+            if period is None
+            else [lcm(p, step or 1) for p, (step, _) in zip(period, self._steps, strict=True)]
+        )
+        self._halo = Coordinate(default if halo is None else halo)
+        self._is_exact = halo is not None or not is_padded
+        self.compute_output_shape(self._input_shape + self._eval_shape_increase)
+
+    @property
+    def input_shape(self) -> Coordinate:
+        return self._input_shape
+
+    @property
+    def eval_shape_increase(self) -> Coordinate:
+        return self._eval_shape_increase
+
+    @property
+    def num_in_channels(self) -> int:
+        return self._fmaps_in
+
+    @property
+    def num_out_channels(self) -> int:
+        return self._fmaps_out
+
+    @property
+    def period(self) -> Coordinate:
+        return self._period
+
+    @property
+    def halo(self) -> Coordinate:
+        return self._halo
+
+    @property
+    def window_dependent(self) -> bool:
+        """Nobody knows how far such a network sees, unless `halo` was given."""
+        return not self._is_exact
+
+    def scale(self, input_voxel_size: Coordinate) -> Coordinate:
+        sizes = []
+        for size, (step, grown), n, m in zip(
+            input_voxel_size, self._steps, self._input_shape, self._output_shape, strict=True
+        ):
+            # Where no other size fits, input and output must cover the same region.
+            larger, smaller = (step, grown) if step else (n, m)
+            if size * larger % smaller:
+                raise InputError(
+                    f"architecture={self._name}: a voxel of {size} world units (pm or 1/1000 "
+                    f"pixel) cannot become {larger}/{smaller} of that"
+                )
+            sizes.append(size * larger // smaller)
+        return Coordinate(sizes)
+
+    def compute_output_shape(self, input_shape: Coordinate) -> Coordinate:
+        return Coordinate(self._probe(input_shape)[2:])
+
+    def smallest_input_shape(self, output_shape: Coordinate) -> Coordinate:
+        """Never smaller than in training: what is, may not fit."""
+        shape = []
+        for wanted, have, n, (step, grown) in zip(
+            output_shape, self._output_shape, self._input_shape, self._steps, strict=True
+        ):
+            more = max(0, -(-(wanted - have) // grown)) if grown else 0
+            shape.append(n + more * step)
+        return Coordinate(shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, fmaps_in, *spatial) -> (B, C, *spatial)."""
+        y: Tensor = self.network(x)
+        return y
+
+    def _probe(self, input_shape: Coordinate) -> tuple[int, ...]:
+        try:
+            out = probe.output_shape(self.network, (1, self._fmaps_in, *input_shape))
+        except ImportError as error:
+            raise InputError(f"architecture={self._name}: {str(error).splitlines()[0]}") from error
+        except probe.DOES_NOT_FIT as error:
+            raise InputError(
+                f"architecture={self._name}: the network does not take {self._fmaps_in} channels "
+                f"of {list(input_shape)} voxels (architecture.input_shape, "
+                f"architecture.eval_shape_increase): {str(error).splitlines()[0]}"
+            ) from error
+        if len(out) != len(input_shape) + 2:
+            raise InputError(
+                f"architecture={self._name}: the network gives {list(out)} for an input of "
+                f"{list(input_shape)} voxels; it must give (batch, channels, *spatial)"
+            )
+        return out
