@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import copy
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import nn
 
 _STEPS = (1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 16, 18, 20, 24, 27, 32, 36, 48, 64, 96, 128)
 """By how much larger an input is tried, to find which sizes fit."""
@@ -19,16 +18,9 @@ DOES_NOT_FIT = (RuntimeError, ValueError, AssertionError, IndexError, TypeError)
 def output_shape(network: nn.Module, input_shape: Sequence[int]) -> tuple[int, ...]:
     """Shape of the output for an input (B, C, *spatial); nothing is computed or changed.
 
-    The network runs on the meta device in eval mode, with stand-ins for its weights.
+    A copy of the network without weights runs on the meta device in eval mode.
     """
-    state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    stand_ins = {k: torch.empty_like(v, device="meta") for k, v in state.items()}
-    x = torch.empty(tuple(input_shape), device="meta")
-    with torch.no_grad(), _eval_mode(network):
-        out: Tensor = functional_call(network, stand_ins, (x,))
-    if not isinstance(out, Tensor):
-        raise TypeError(f"the network gives a {type(out).__name__}, not one tensor")
-    return tuple(out.shape)
+    return _shape(_hollow(network), input_shape)
 
 
 def steps(network: nn.Module, input_shape: Sequence[int]) -> list[tuple[int, int]]:
@@ -39,7 +31,8 @@ def steps(network: nn.Module, input_shape: Sequence[int]) -> list[tuple[int, int
     Args:
         input_shape: (B, C, *spatial), which fits.
     """
-    known = output_shape(network, input_shape)
+    hollow = _hollow(network)
+    known = _shape(hollow, input_shape)
     found = []
     for axis in range(2, len(input_shape)):
         growth = (0, 0)
@@ -47,7 +40,7 @@ def steps(network: nn.Module, input_shape: Sequence[int]) -> list[tuple[int, int
             larger = list(input_shape)
             larger[axis] += step
             try:
-                out = output_shape(network, larger)
+                out = _shape(hollow, larger)
             except DOES_NOT_FIT:
                 continue
             grown = out[axis] - known[axis]
@@ -58,13 +51,20 @@ def steps(network: nn.Module, input_shape: Sequence[int]) -> list[tuple[int, int
     return found
 
 
-@contextmanager
-def _eval_mode(module: nn.Module) -> Iterator[None]:
-    """Eval mode inside; afterwards every submodule in the mode it was in."""
-    modes = [(m, m.training) for m in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for submodule, mode in modes:
-            submodule.training = mode
+def _hollow(network: nn.Module) -> nn.Module:
+    """A copy in eval mode whose weights and buffers are on the meta device."""
+    hollow: dict[int, object] = {}
+    for parameter in network.parameters():
+        empty = torch.empty_like(parameter, device="meta")
+        hollow[id(parameter)] = nn.Parameter(empty, requires_grad=False)
+    for buffer in network.buffers():
+        hollow[id(buffer)] = torch.empty_like(buffer, device="meta")
+    return copy.deepcopy(network, hollow).eval()
+
+
+def _shape(hollow: nn.Module, input_shape: Sequence[int]) -> tuple[int, ...]:
+    with torch.no_grad():
+        out = hollow(torch.empty(tuple(input_shape), device="meta"))
+    if not isinstance(out, torch.Tensor):
+        raise TypeError(f"the network gives a {type(out).__name__}, not one tensor")
+    return tuple(out.shape)
