@@ -14,6 +14,9 @@ _ONE_SIGNAL = 1.0
 """Seconds in which a second signal is the first one again: terminals, `timeout` and schedulers
 often send it both to a process and to its group."""
 
+_SAME_SIGNAL = 10.0
+"""Seconds within which all processes of a run have had a signal that one of them had."""
+
 Handler = Callable[[int, "FrameType | None"], Any]
 
 
@@ -53,9 +56,16 @@ class Interrupts:
         """How the run ends for the signal, in the words of `store.ENDS`."""
         return "preempted" if self.signal == signal.SIGUSR2 else "interrupted"
 
+    def wait(self) -> None:
+        """Wait for a signal that another process of the run has had already."""
+        deadline = time.monotonic() + _SAME_SIGNAL
+        while self.signal is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+
     def hand_on(self) -> None:
         """Let the handler that was there before act; ends the process with 128 + the signal."""
-        assert self.signal is not None
+        if self.signal is None:  # only another process was told to end
+            raise SystemExit(1)
         previous = self._previous[self.signal]
         if self.signal == signal.SIGUSR2:
             previous(self.signal, self._frame)

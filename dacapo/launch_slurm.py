@@ -35,6 +35,7 @@ class SlurmPool(Pool):
         import submitit
 
         params = self._params
+        self._check_processes(jobs)
         Path(params["folder"]).mkdir(parents=True, exist_ok=True)
         try:
             executor = submitit.SlurmExecutor(
@@ -60,6 +61,8 @@ class SlurmPool(Pool):
             "time": minutes(params["time"], _DAY, params["signal_delay"]),
             "signal_delay_s": params["signal_delay"],
             "array_parallelism": params["at_once"],
+            "nodes": params["nodes"],
+            "ntasks_per_node": params["processes"],
             "cpus_per_task": params["cpus"],
             "gpus_per_node": params["gpus"] or None,
             "mem": None if memory is None else f"{round(memory * 1024)}M",
@@ -68,6 +71,23 @@ class SlurmPool(Pool):
             **{key: params[key] for key in ("partition", "account", "qos", "constraint")},
         }
         return {key: value for key, value in options.items() if value is not None}
+
+    def _check_processes(self, jobs: Sequence[Job]) -> None:
+        processes, gpus = self._params["processes"], self._params["gpus"]
+        world = self._params["nodes"] * processes
+        if world < 1 or 0 < gpus < processes:
+            raise InputError(
+                f"no job was started: hydra.launcher.nodes={self._params['nodes']}, "
+                f"processes={processes}, gpus={gpus}: give at least one of each, and a GPU a "
+                f"process or none"
+            )
+        for job in jobs:
+            micro = getattr(job.run_config.trainer_config, "micro_batches", 1)
+            if micro % world:
+                raise InputError(
+                    f"no job was started: {job}: trainer.micro_batches={micro} cannot be shared "
+                    f"by {world} processes: give a multiple of {world}"
+                )
 
     def ended(self) -> list[tuple[Job, str]]:
         now = time.monotonic()

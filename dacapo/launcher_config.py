@@ -55,10 +55,15 @@ class SlurmConfig(LauncherConfig):
     """Quality of service."""
     constraint: str | None = None
     """Features that a node must have."""
+    nodes: int = 1
+    """Machines a job."""
+    processes: int = 1
+    """On each of them, training one run together; trainer.micro_batches must be a multiple of all
+    of them."""
     cpus: int = 4
-    """Cores a job."""
+    """Cores a process."""
     gpus: int = 0
-    """GPUs a job; more than one is of no use yet."""
+    """GPUs a machine: one a process."""
     memory: float | None = None
     """GB a job (default: the cluster's)."""
     setup: list[str] = field(default_factory=list)

@@ -73,6 +73,17 @@ class Ranks:
             raise SystemExit(1)
         return value
 
+    def wait_for_first(self) -> None:
+        """In all processes but the first one, wait until that one has ended."""
+        if self.is_first:
+            return
+        from torch import distributed
+
+        try:
+            distributed.barrier()
+        except RuntimeError:  # it is gone
+            return
+
     def sums(self, values: Sequence[float]) -> list[float]:
         """The sums over all processes."""
         if self.world == 1:

@@ -241,8 +241,10 @@ def _loop(
                 watchers.flush()
                 _save(run, folder, writer, done)
             if stop:
+                interrupts.wait()
                 progress.say(f"saved at iteration {done}; the same command goes on from there")
                 writer.finish(interrupts.outcome)
+                ranks.wait_for_first()  # it has its job requeued, and must not be hurried
                 interrupts.hand_on()
 
 

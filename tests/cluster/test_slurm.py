@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 import xarray as xr
 
 from dacapo.status import Progress, look
@@ -211,9 +212,35 @@ def test_submit_and_return(slurm: Slurm, tmp_path: Path) -> None:
         wait_until(tmp_path, f"a/{number}", "done")
 
 
+def test_two_processes_of_a_job_are_preempted_and_end_equal_to_one(
+    slurm: Slurm, tmp_path: Path
+) -> None:
+    arguments = (
+        "hydra.launcher.time=5", "repetition=0", "trainer.batch_size=2",
+        "trainer.micro_batches=2", "num_iterations=12", "validation_interval=6",
+    )  # fmt: skip
+    process = sweep(slurm, tmp_path, *arguments, "hydra.launcher.processes=2")
+    wait_until(tmp_path, "a/0", "running")
+    slurm.ask("scancel", "--signal=USR2", submitted_as(tmp_path, "a/0"))
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    single = sweep(slurm, alone, *arguments)
+    for started, folder in ((process, tmp_path), (single, alone)):
+        status, out = ended(started, folder, 200)
+        assert status == 0, out
+    both, one = (RunFolder(f / "runs" / "a" / "0") for f in (tmp_path, alone))
+    assert both.num_writers() == 2
+    assert both.read_history().outcomes[0]["status"] == "preempted"
+    losses = [f.read_history().steps[:, 0].tolist() for f in (both, one)]
+    assert losses[0] == losses[1]
+    states = [f.read_checkpoint(12) for f in (both, one)]
+    assert all(torch.equal(v, states[1][k]) for k, v in states[0].items())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["hydra.launcher.processes=2"], "micro_batches=1 cannot be shared by 2 processes"),
         (["hydra.launcher.partition=nope"], "no job was started: .*[Ii]nvalid partition"),
         (["hydra.launcher.time=soon"], "hydra.launcher.time=soon: give minutes"),
         (["repetition=0,0"], "jobs 0, 1 have one folder, a/0"),
