@@ -18,6 +18,7 @@ from dacapo.experiments.tasks.post_processors import MutexWatershedConfig
 from dacapo.experiments.trainers import DefaultTrainerConfig
 from dacapo.experiments.trainers.augments import ElasticConfig, MirrorConfig
 from tests.conftest import SMALL_AFFINITIES, composed, small_run_config
+from tests.experiments.architectures.test_bioimageio import write_package
 
 
 def python_run_config(**changes: object) -> RunConfig:
@@ -65,7 +66,7 @@ def test_a_saved_config_of_an_unknown_class_says_what_to_do() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(Path(conf_dir()).glob("*/**/*.yaml")), ids=lambda p: p.stem)
-def test_every_yaml_composes_and_builds(path: Path) -> None:
+def test_every_yaml_composes_and_builds(path: Path, tmp_path: Path) -> None:
     group = str(path.parent.relative_to(conf_dir()))
     option = f"[{path.stem}]" if group == "trainer/augments" else path.stem
     overrides = [f"{group}={option}"]
@@ -83,6 +84,12 @@ def test_every_yaml_composes_and_builds(path: Path) -> None:
         "flyem": ["datasplit.raw=a.h5:raw", "datasplit.gt=a.h5:labels"],
         "run": ["start.run=a/0"],
         "checkpoint": ["start.path=weights.safetensors"],
+        "start/bioimageio": ["start.path=model.zip"],
+        "architecture/bioimageio": [
+            f"architecture.path={write_package(tmp_path / 'model')}",
+            "architecture.input_shape=[16,16,16]",
+        ],
+        "wrapped": ["architecture.network=Smooth", "architecture.input_shape=[16,16,16]"],
         "distance_classes": [classes],
         "hot_distance": [classes],
         "one_hot": [classes],
@@ -93,6 +100,7 @@ def test_every_yaml_composes_and_builds(path: Path) -> None:
         "pretrained": ["task.weights=a.safetensors"],
     }
     overrides = list(dict.fromkeys(overrides)) + extra.get(path.stem, [])
+    overrides += extra.get(f"{group}/{path.stem}", [])
     config = RunConfig.from_hydra(composed(*overrides))
     for name, node in config.configs().items():
         if node is not None and name != "datasplit" and path.stem != "pretrained":

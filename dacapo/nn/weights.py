@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -53,27 +54,42 @@ def read_weights(path: Path, key: str) -> Weights:
     """
     if not path.is_file():
         raise InputError(f"{key}={path}: there is no such file")
-    notes: dict[str, str] = {}
-    try:
-        if path.suffix == ".safetensors":
+    if path.suffix != ".safetensors":
+        tensors, notes = read_state_dict(path, f"{key}={path}"), {}
+    else:
+        try:
             with safe_open(path, "pt") as file:
                 notes = dict(file.metadata() or {})
-                tensors: object = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-        else:
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
-        raise InputError(
-            f"{key}={path}: cannot be read as weights: no tensors in a .safetensors file or "
-            f"in one of torch.save that holds nothing else"
-        ) from error
-    if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
-        raise InputError(f"{key}={path}: is no dict of names and tensors (a state dict)")
+                tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+        except _UNREADABLE as error:
+            raise InputError(f"{key}={path}: cannot be read as weights: {error}") from error
     for prefix in _WRAPPERS:
         if all(name.startswith(prefix) for name in tensors):
             tensors = _below(prefix, tensors)
     if any(name.startswith("model.") for name in tensors):
         return Weights.of_checkpoint(tensors, notes)
     return Weights(tensors)
+
+
+def read_state_dict(file: Path | BinaryIO, source: str) -> dict[str, Tensor]:
+    """The tensors of a file of torch.save; no code in it is run.
+
+    Args:
+        source: where the file is from, for messages.
+
+    Raises:
+        InputError: it cannot be read, or holds something else.
+    """
+    try:
+        tensors = torch.load(file, map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
+        raise InputError(
+            f"{source}: cannot be read as weights: no tensors in a .safetensors file or in one "
+            f"of torch.save that holds nothing else"
+        ) from error
+    if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
+        raise InputError(f"{source}: is no dict of names and tensors (a state dict)")
+    return tensors
 
 
 def fit(network: nn.Module, weights: Weights, channels: Sequence[str], source: str) -> str:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from dacapo.experiments.architectures.architecture_config import ArchitectureConfig
+from dacapo.experiments.architectures.bioimageio import BioimageioConfig
 from dacapo.experiments.architectures.monai import MonaiConfig, MonaiNetwork
 from dacapo.experiments.architectures.networks import network
 from dacapo.experiments.architectures.unet import Norm, Padding, UNetConfig
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Architecture",
     "ArchitectureConfig",
+    "BioimageioConfig",
     "MonaiConfig",
     "MonaiNetwork",
     "Norm",

@@ -55,10 +55,15 @@ class MonaiConfig(NetworkConfig):
             **_PLAIN.get(self.network, {}),
             **self.arguments,
         }
-        return self.wrap(_class(self.network.value), f"monai ({self.network.name})", given)
+        return self.wrap(monai_class(self.network.value), f"monai ({self.network.name})", given)
 
 
-def _class(name: str) -> Callable[..., nn.Module]:
+def monai_class(name: str) -> Callable[..., nn.Module]:
+    """A network of MONAI by its name there.
+
+    Raises:
+        InputError: MONAI is not installed, or too old.
+    """
     try:
         from monai.networks import nets
     except ModuleNotFoundError as error:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from dacapo.experiments.starts.bioimageio_start import BioimageioStartConfig
 from dacapo.experiments.starts.checkpoint_start import CheckpointStartConfig
 from dacapo.experiments.starts.run_start import RunStartConfig
 from dacapo.experiments.starts.start_config import StartConfig
@@ -10,6 +11,12 @@ from dacapo.lazy import lazy_exports
 if TYPE_CHECKING:
     from dacapo.experiments.starts.start import Start
 
-__all__ = ["CheckpointStartConfig", "RunStartConfig", "Start", "StartConfig"]
+__all__ = [
+    "BioimageioStartConfig",
+    "CheckpointStartConfig",
+    "RunStartConfig",
+    "Start",
+    "StartConfig",
+]
 
 __getattr__ = lazy_exports(__name__, {"Start": "start"})

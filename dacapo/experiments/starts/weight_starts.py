@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dacapo.experiments.starts.start import ReadRun, Source, Start
-from dacapo.nn.weights import Weights, read_weights
+from dacapo.nn.bioimageio import read_package
+from dacapo.nn.weights import Weights, read_state_dict, read_weights
 
 
 class RunStart(Start):
@@ -20,6 +21,24 @@ class RunStart(Start):
 
     def read(self, read_run: ReadRun) -> tuple[Weights, str]:
         return read_run(self._source), f"start.run={self._source.run}"
+
+
+class BioimageioStart(Start):
+    """Weights of a model of bioimage.io, for the network of the same package."""
+
+    def __init__(self, path: Path, freeze: Sequence[str] = ()) -> None:
+        super().__init__(freeze)
+        self._path = path
+
+    def read(self, read_run: ReadRun) -> tuple[Weights, str]:
+        package = read_package(self._path, "start.path")
+        source = f"start.path={self._path}"
+        tensors = read_state_dict(package.read_weights("start.path"), source)
+        if package.preprocessing:
+            source += (
+                f" (trained on raw after {', '.join(package.preprocessing)}; here it is -1..1)"
+            )
+        return Weights({f"architecture.network.{k}": v for k, v in tensors.items()}), source
 
 
 class CheckpointStart(Start):

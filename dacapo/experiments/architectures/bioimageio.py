@@ -1,0 +1,74 @@
+"""A network of bioimage.io."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import MISSING
+
+from dacapo.config import config
+from dacapo.errors import InputError
+from dacapo.experiments.architectures.monai import MonaiNetwork, monai_class
+from dacapo.experiments.architectures.networks import known
+from dacapo.experiments.architectures.wrapped import NetworkConfig
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from dacapo.experiments.architectures.wrapped_architecture import WrappedArchitecture
+    from dacapo.nn.bioimageio import Package
+
+
+@config("architecture")
+@dataclass(kw_only=True)
+class BioimageioConfig(NetworkConfig):
+    """The network of a downloaded model of bioimage.io; its output is given to a fresh head.
+
+    Its weights come with start=bioimageio. The package's own code is not run: the network is one of
+    MONAI's, or one that your script makes known with `@network` under the name given there.
+    """
+
+    path: str = MISSING
+    """The package: a zip file, a folder, or its rdf.yaml."""
+
+    def build(self) -> WrappedArchitecture:
+        from dacapo.nn.bioimageio import read_package
+
+        package = read_package(Path(self.path), "architecture.path")
+        if package.in_channels != self.fmaps_in:
+            raise InputError(
+                f"architecture.fmaps_in={self.fmaps_in}: {self.path} takes {package.in_channels} "
+                f"channels"
+            )
+        self._check_shape(package)
+        arguments = {**package.arguments, **self.arguments}
+        return self.wrap(_made_by(package), f"bioimageio ({package.network})", arguments)
+
+    def _check_shape(self, package: Package) -> None:
+        if len(package.least) != len(self.input_shape):
+            raise InputError(
+                f"architecture.input_shape={self.input_shape}: {self.path} has "
+                f"{len(package.least)} spatial axes"
+            )
+        sizes = zip(self.input_shape, package.least, package.step, strict=True)
+        if any(n < least or (step and (n - least) % step) for n, least, step in sizes):
+            raise InputError(
+                f"architecture.input_shape={self.input_shape}: {self.path} takes sizes of "
+                f"{list(package.least)} and multiples of {list(package.step)} more"
+            )
+
+
+def _made_by(package: Package) -> Callable[..., nn.Module]:
+    if package.network in known:
+        return known[package.network]
+    if package.library.startswith("monai.") and package.network in {n.value for n in MonaiNetwork}:
+        return monai_class(package.network)
+    raise InputError(
+        f"architecture.path={package.path}: its network is {package.network} of "
+        f"{package.library or 'a file of its own'}, which is not known here and not run from "
+        f"there: put @network of dacapo.experiments.architectures above a class of that name in "
+        f"your script"
+    )

@@ -1,0 +1,155 @@
+"""Packages of bioimage.io as architecture and as start."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch import Tensor, nn
+
+from dacapo.errors import InputError
+from dacapo.experiments.architectures import network
+from dacapo.experiments.architectures.bioimageio import BioimageioConfig
+from dacapo.experiments.run import Run
+from dacapo.experiments.run_config import RunConfig
+from dacapo.nn.bioimageio import read_package
+from tests.conftest import SMALL_AFFINITIES, composed
+
+SMALL = [*SMALL_AFFINITIES[:3], *SMALL_AFFINITIES[7:]]
+
+
+@network
+class Smooth(nn.Module):
+    """Two convolutions that keep the shape."""
+
+    def __init__(self, width: int = 2) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv3d(1, width, 3, padding=1), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.layers(x)
+        return y
+
+
+AXES = [
+    {"type": "batch"},
+    {"type": "channel", "channel_names": ["raw"]},
+    *(
+        {"type": "space", "id": a, "size": {"min": 8, "step": 4}, "unit": "nanometer"}
+        for a in "zyx"
+    ),
+]
+
+
+def write_package(folder: Path, version: str = "0.5.4", **changed: Any) -> Path:
+    """A package of the network above with weights of 0.5."""
+    folder.mkdir()
+    weights = {k: torch.full_like(v, 0.5) for k, v in Smooth(4).state_dict().items()}
+    torch.save(weights, folder / "weights.pt")
+    (folder / "smooth.py").write_text("raise AssertionError('code of a package was run')\n")
+    digest = hashlib.sha256((folder / "weights.pt").read_bytes()).hexdigest()
+    told: dict[str, Any] = {"source": "weights.pt", "sha256": digest}
+    tensor: dict[str, Any] = {"preprocessing": [{"id": "zero_mean_unit_variance"}], "axes": AXES}
+    if version.startswith("0.5"):
+        arguments = {"width": 4}
+        told["architecture"] = {"callable": "Smooth", "source": "smooth.py", "kwargs": arguments}
+    else:
+        told |= {"architecture": "smooth.py:Smooth", "kwargs": {"width": 4}}
+        shape = {"min": [1, 1, 8, 8, 8], "step": [0, 0, 4, 4, 4]}
+        tensor = {"axes": "bczyx", "shape": shape, "preprocessing": [{"name": "scale_range"}]}
+    told |= changed
+    described = {
+        "type": "model", "format_version": version, "name": "smooth",
+        "inputs": [tensor], "weights": {"pytorch_state_dict": told},
+    }  # fmt: skip
+    (folder / "rdf.yaml").write_text(yaml.safe_dump(described))
+    return folder
+
+
+def zipped(folder: Path) -> Path:
+    path = folder.with_suffix(".zip")
+    with zipfile.ZipFile(path, "w") as package:
+        for file in folder.iterdir():
+            package.write(file, file.name)
+    return path
+
+
+@pytest.mark.parametrize("version", ["0.5.4", "0.4.10"])
+@pytest.mark.parametrize("kind", ["folder", "zip", "yaml"])
+def test_a_run_begins_with_network_and_weights(tmp_path: Path, version: str, kind: str) -> None:
+    path = write_package(tmp_path / "model", version)
+    path = {"folder": path, "zip": zipped(path), "yaml": path / "rdf.yaml"}[kind]
+    run = Run(
+        RunConfig.from_hydra(
+            composed(
+                *SMALL, "architecture=bioimageio", f"architecture.path={path}",
+                "architecture.input_shape=[16,16,16]", "start=bioimageio", f"start.path={path}",
+            )
+        )
+    )  # fmt: skip
+    assert run.architecture.num_out_channels == 4
+    told = run.begin(lambda _: pytest.fail("no other run is read"))  # type: ignore[arg-type]
+    assert "took 2 of 4 weights" in told
+    assert "trained on raw after " in told
+    body = run.model.state_dict()["architecture.network.layers.0.weight"]
+    assert (body == 0.5).all()
+    assert run.train_step(next(run.batches(0))).loss > 0
+
+
+def test_sizes_that_fit(tmp_path: Path) -> None:
+    package = read_package(write_package(tmp_path / "model"), "architecture.path")
+    assert (package.least, package.step) == ((8, 8, 8), (4, 4, 4))
+    assert package.network == "Smooth"
+
+
+@pytest.mark.parametrize(
+    ("changed", "more", "message"),
+    [
+        ({"sha256": "0" * 64}, {}, r"weights.pt is not what its sha256 says"),
+        ({"source": "../weights.pt"}, {}, "does not lie in the package"),
+        ({"source": "https://x.org/weights.pt"}, {}, "download it whole"),
+        ({"architecture": {"callable": "Nobody", "source": "smooth.py"}}, {},
+         "its network is Nobody of a file of its own, which is not known here"),
+        ({"architecture": {"callable": "system", "import_from": "os"}}, {},
+         "its network is system of os, which is not known here and not run"),
+        ({}, {"input_shape": [18, 16, 16]}, r"takes sizes of \[8, 8, 8\] and multiples of \[4,"),
+        ({}, {"input_shape": [16, 16]}, "has 3 spatial axes"),
+        ({}, {"fmaps_in": 2}, "takes 1 channels"),
+    ],
+)  # fmt: skip
+def test_mistakes(
+    tmp_path: Path, changed: dict[str, Any], more: dict[str, Any], message: str
+) -> None:
+    path = write_package(tmp_path / "model", **changed)
+    config = BioimageioConfig(path=str(path), **{"input_shape": [16, 16, 16], **more})
+
+    def used() -> None:
+        config.build()
+        read_package(path, "start.path").read_weights("start.path")
+
+    with pytest.raises(InputError, match=message):
+        used()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "is no yaml"),
+        ("type: dataset", "does not describe a model"),
+        ("{type: model, inputs: [], weights: {onnx: {}}}", "weights of onnx and 0 inputs"),
+    ],
+)
+def test_descriptions_that_are_none(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "rdf.yaml").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_package(tmp_path, "start.path")
+    with pytest.raises(InputError, match="there is no such file"):
+        read_package(tmp_path / "nothing.zip", "start.path")
+    (tmp_path / "other").mkdir()
+    with pytest.raises(InputError, match=r"holds none of rdf.yaml"):
+        read_package(tmp_path / "other", "start.path")
