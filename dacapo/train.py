@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,15 +26,13 @@ from dacapo.memory import peak_memory_mib, reset_peak_memory
 from dacapo.ranks import Ranks, joined
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from dacapo.experiments.run import Run
     from dacapo.experiments.run_config import RunConfig
     from dacapo.experiments.trainers.trainer import Batch
     from dacapo.experiments.training_iteration_stats import TrainingIterationStats
     from dacapo.experiments.validation_scores import ValidationScores
     from dacapo.report import TrainingProgress
-    from dacapo.store import History, NoWriter, RunFolder, RunWriter
+    from dacapo.store import NoWriter, RunFolder, RunWriter
     from dacapo.watch import Watchers
 
     Writer = RunWriter | NoWriter
@@ -141,6 +139,7 @@ def _train(
     from dacapo.experiments.run import Run
     from dacapo.remarks import remarks
     from dacapo.report import console, data_line, show_scores
+    from dacapo.resume import resume
     from dacapo.store import RunWriter
     from dacapo.validate import check_scorable
     from dacapo.watch import watching
@@ -152,7 +151,7 @@ def _train(
         console.print(line)
     for line in remarks(run) if ranks.is_first else ():
         console.print(line)
-    _resume(run, folder, writer)
+    resume(run, folder, writer)
     with watching(run, folder) as watchers:
         hopeless = _loop(run, folder, writer, watchers, lambda: _hopeless(run, asked, folder))
     show_scores(run.validation_scores, run.task.criterion)
@@ -205,6 +204,7 @@ def _loop(
     from dacapo.interrupts import Interrupts
     from dacapo.profiling import profiled
     from dacapo.report import training_progress
+    from dacapo.resume import save
 
     done = run.training_stats.trained_until()
     batches = run.batches(done)
@@ -223,15 +223,7 @@ def _loop(
                 if interrupts.signal is not None:  # it came during the last validation
                     interrupts.hand_on()
                 return ""
-            begin = time.perf_counter()
-            batch = next(batches)
-            waited = time.perf_counter() - begin
-            stats = _step(run, batch, writer)
-            stats.time, stats.waited = time.perf_counter() - begin, waited
-            run.training_stats.add_iteration_stats(stats)
-            writer.add_step(stats)
-            watchers.step(stats)
-            watchers.snapshot(batch)
+            stats = _step(run, batches, writer, watchers)
             progress.step(stats)
             profiler.step()
 
@@ -239,7 +231,7 @@ def _loop(
             stop = any(ranks.gathered(interrupts.signal is not None))
             if stop or run.validation_due(done) or done % run.trainer.checkpoint_interval == 0:
                 watchers.flush()
-                _save(run, folder, writer, done)
+                save(run, folder, writer, done)
             if stop:
                 interrupts.wait()
                 progress.say(f"saved at iteration {done}; the same command goes on from there")
@@ -248,18 +240,29 @@ def _loop(
                 interrupts.hand_on()
 
 
-def _step(run: Run, batch: Batch, writer: Writer) -> TrainingIterationStats:
-    """One step; a batch that gives no number is kept for people to look at."""
-    from safetensors.torch import save
+def _step(
+    run: Run, batches: Iterator[Batch], writer: Writer, watchers: Watchers
+) -> TrainingIterationStats:
+    """One step, noted; a batch that gives no number is kept for people to look at."""
+    from safetensors.torch import save as encoded
 
     from dacapo.experiments.run import NotFiniteError
 
+    begin = time.perf_counter()
+    batch = next(batches)
+    waited = time.perf_counter() - begin
     try:
-        return run.train_step(batch)
+        stats = run.train_step(batch)
     except NotFiniteError as error:
         tensors = {k: v.contiguous() for k, v in error.tensors.items()}
-        path = writer.add_file("not_finite.safetensors", save(tensors))
+        path = writer.add_file("not_finite.safetensors", encoded(tensors))
         raise InputError(f"{error}. Raw, target, weight and prediction: {path}") from error
+    stats.time, stats.waited = time.perf_counter() - begin, waited
+    run.training_stats.add_iteration_stats(stats)
+    writer.add_step(stats)
+    watchers.step(stats)
+    watchers.snapshot(batch)
+    return stats
 
 
 def _validate(run: Run, writer: Writer, watchers: Watchers, progress: TrainingProgress) -> None:
@@ -273,63 +276,6 @@ def _validate(run: Run, writer: Writer, watchers: Watchers, progress: TrainingPr
     watchers.validated(run.validation_scores)
     line = score_line(run.training_stats, run.validation_scores, run.task.criterion)
     progress.say(f"{line}  (validated in {elapsed(begin)})")
-
-
-def _save(run: Run, folder: RunFolder, writer: Writer, iteration: int) -> None:
-    """A checkpoint; and what is kept of the earlier ones."""
-    from dacapo.store import RunWriter
-
-    if not isinstance(writer, RunWriter):
-        return
-    trainer = run.trainer
-    keep = {i for i in folder.checkpoints() if trainer.keep_every and i % trainer.keep_every == 0}
-    for criterion in (run.task.criterion, *trainer.keep_best):
-        best = run.validation_scores.best(criterion)
-        keep |= set() if best is None else {best.iteration}
-    names = run.task.predictor.channel_names
-    latest = trainer.keep_latest
-    writer.add_checkpoint(iteration, run.state(), keep, latest=latest, channels=names)
-
-
-def _resume(run: Run, folder: RunFolder, writer: Writer) -> None:
-    """Load the latest checkpoint that is whole, or begin."""
-    from dacapo.report import console
-    from dacapo.store import Header
-
-    ranks = run.ranks
-    begin, state, history = ranks.from_first(lambda: _latest(folder))
-    if state is not None:
-        run.load_state(state)
-    elif told := run.begin(folder.read_weights_of):
-        console.print(told)
-    run.training_stats = history.training_stats
-    run.training_stats.delete_after(begin)
-    run.validation_scores.scores = history.scores
-    run.validation_scores.delete_after(begin)
-    writer.begin(begin, Header.of(run.validation_scores, run.task.criterion))
-    console.print(
-        f"{folder.path}: {'training' if begin == 0 else 'going on'} from iteration {begin} "
-        f"to {run.num_iterations} on {run.trainer.device}"
-        + (f", {ranks.world} processes" if ranks.world > 1 else "")
-    )
-
-
-def _latest(folder: RunFolder) -> tuple[int, dict[str, Tensor] | None, History]:
-    """The latest checkpoint that is whole: its iteration and tensors; and the history."""
-    from dacapo.report import console
-    from dacapo.store.checkpoint import CheckpointError
-
-    history = folder.read_history()  # again: now nobody else can add to it
-    for iteration in reversed(folder.checkpoints()):
-        try:
-            state = folder.read_checkpoint(iteration)
-        except CheckpointError as error:
-            console.print(f"checkpoint left out, going back to the one before: {error}")
-            continue
-        if history.trained_until >= iteration:
-            return iteration, state, history
-        console.print(f"checkpoint {iteration} left out: the log of its steps is shorter")
-    return 0, None, history
 
 
 def _draw(run: Run, folder: RunFolder, writer: RunWriter) -> None:

@@ -53,6 +53,7 @@ LAYERS = [
         "dacapo.picture",
         "dacapo.profiling",
         "dacapo.remarks",
+        "dacapo.resume",
         "dacapo.watch",
         "dacapo.interrupts",
         "dacapo.halving",

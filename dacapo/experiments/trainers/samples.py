@@ -14,7 +14,8 @@ from funlib.geometry import Coordinate
 
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.tasks.predictors import Predictor
-from dacapo.experiments.trainers.augments.augment import Augment, Sample, Stage, settled
+from dacapo.experiments.trainers.augments.augment import Augment, Sample, Stage
+from dacapo.experiments.trainers.augments.warp_augment import settled
 from dacapo.experiments.trainers.crops import Crop, CropSampler
 from dacapo.experiments.trainers.trainer import Batch, SampleShape
 from dacapo.ops.draws import generator

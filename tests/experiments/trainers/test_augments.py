@@ -20,7 +20,8 @@ from dacapo.experiments.trainers.augments import (
     NoiseConfig,
     TransposeConfig,
 )
-from dacapo.experiments.trainers.augments.augment import Augment, Sample, Stage, settled
+from dacapo.experiments.trainers.augments.augment import Augment, Sample, Stage
+from dacapo.experiments.trainers.augments.warp_augment import settled
 from dacapo.ops.draws import generator
 
 ALL = [getattr(augments, name) for name in augments.__all__ if name != "AugmentConfig"]

@@ -36,10 +36,5 @@ class AugmentConfig(ABC):
             to = "on" if highest == inf else f"to {highest}"
             raise InputError(f"{self._key}.{key}={value}: give [low, high], from {lowest} {to}")
 
-    def _check_share(self, key: str) -> None:
-        value = getattr(self, key)
-        if not 0 <= value <= 1:
-            raise InputError(f"{self._key}.{key}={value} must lie between 0 and 1")
-
     @abstractmethod
     def build(self) -> Augment: ...

@@ -10,9 +10,10 @@ from funlib.geometry import Coordinate
 
 from dacapo.config import config
 from dacapo.errors import InputError
-from dacapo.experiments.trainers.augments.augment import Sample, Warp, WarpAugment
+from dacapo.experiments.trainers.augments.augment import Sample, Warp
 from dacapo.experiments.trainers.augments.augment_config import AugmentConfig
 from dacapo.experiments.trainers.augments.rotate import Rotate
+from dacapo.experiments.trainers.augments.warp_augment import WarpAugment
 
 if TYPE_CHECKING:
     import numpy as np

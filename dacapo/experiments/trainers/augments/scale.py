@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from funlib.geometry import Coordinate
 
 from dacapo.config import config
-from dacapo.experiments.trainers.augments.augment import Sample, Warp, WarpAugment
+from dacapo.experiments.trainers.augments.augment import Sample, Warp
 from dacapo.experiments.trainers.augments.augment_config import AugmentConfig
+from dacapo.experiments.trainers.augments.warp_augment import WarpAugment
 
 if TYPE_CHECKING:
     import numpy as np
