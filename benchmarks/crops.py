@@ -106,7 +106,7 @@ def augmented(path: Path, workers: int) -> Iterator[object]:
         ("intensity", Intensity(1.0, (0.8, 1.2), (-0.15, 0.15))),
     ]
     maker = BatchMaker(
-        sampler, AffinitiesPredictor([[1, 0, 0]]), shape, augments, torch.device("cpu"), 1
+        sampler, AffinitiesPredictor([[1, 0, 0]]), shape, augments, torch.device("cpu"), range(1)
     )
     return (maker.sample(0, i, 0)[0] for i in range(10**9))
 

@@ -228,7 +228,7 @@ def _loop(
             profiler.step()
 
             done += 1
-            stop = any(ranks.gathered(interrupts.signal is not None))
+            stop = ranks.sums([interrupts.signal is not None])[0] > 0
             if stop or run.validation_due(done) or done % run.trainer.checkpoint_interval == 0:
                 watchers.flush()
                 save(run, folder, writer, done)
