@@ -8,7 +8,7 @@ train: .venv/installed
 	$(BIN)/python -m dacapo.train
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # several tests run side by side
+
 import pytest
 import torch
 from hydra import compose, initialize_config_dir

@@ -24,6 +24,7 @@ from tests.conftest import SMALL_AFFINITIES, small_run_config
 from tests.slow_trainer import write_script
 
 ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.xdist_group("launch")  # each of them wants all cores
 
 
 def start(cwd: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -169,7 +170,7 @@ def test_ctrl_c_saves_all_jobs(tmp_path: Path) -> None:
     assert found == {"a/0": "interrupted", "a/1": "interrupted", "a/2": "killed"}
     for repetition in (0, 1):
         folder = RunFolder(tmp_path / "runs" / "a" / str(repetition))
-        assert folder.checkpoints() == [folder.read_history().trained_until]
+        assert folder.checkpoints()[-1] == folder.read_history().trained_until
 
 
 @pytest.mark.slow
@@ -226,7 +227,7 @@ def test_many_runs_under_random_kills(tmp_path: Path) -> None:
     """Every 10 seconds a worker is killed, and the command repeated until all is done; undisturbed
     runs give the same scores. With DACAPO_LONG_TESTS=1 it takes 40 runs and 3 minutes of kills."""
     is_long = os.environ.get("DACAPO_LONG_TESTS") == "1"
-    num_runs, seconds = (40, 180) if is_long else (12, 45)
+    num_runs, seconds = (40, 180) if is_long else (8, 30)
     rng = np.random.default_rng()
     settings = (
         "num_iterations=30", "validation_interval=15", "trainer.checkpoint_interval=5",
