@@ -67,7 +67,7 @@ def imports_nothing_heavy(cwd: Path, *arguments: str) -> tuple[int, str, str]:
         (["task.neighborhood=[]"], "task.neighborhood is empty: give at least one offset"),
         (["task.neighborhood=???"], "task.neighborhood: required"),
         (["start=run"], "start.run: required, give a value"),
-        (["trainer.optimizer=lion"], "expected one of [adamw, radam]"),
+        (["trainer.optimizer=lion"], "expected one of [adamw, radam, sgd]"),
         (["experiment=flyem"], "datasplit.train.train.raw is missing (and datasplit.raw too)"),
         (["datasplit=volumes"], "datasplit.train is empty: give at least one volume"),
         (["num_iterations"], "num_iterations"),
