@@ -424,7 +424,7 @@ class TestKilled:
     """SIGKILL at random times; in the end everything is equal to the bit."""
 
     KILLS = 50 if os.environ.get("DACAPO_LONG_TESTS") else 5
-    NUM_ITERATIONS = 1000 if KILLS > 5 else 120
+    NUM_ITERATIONS = 1000 if KILLS > 5 else 90
     RUN = (
         *SMALL_AFFINITIES, "name=a", f"num_iterations={NUM_ITERATIONS}", "validation_interval=25",
         "trainer.checkpoint_interval=9", "trainer.num_workers=2", "trainer.batch_size=2",

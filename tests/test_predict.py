@@ -31,7 +31,7 @@ def test_zero_padding_is_not_felt_where_blocks_meet() -> None:
     assert np.abs(a - b).max() < 1e-5
     none = "architecture.eval_shape_increase=[0,0,0]"
     tight = Run(small_run_config(same[0], "architecture.input_shape=[20,20,20]", none))
-    with pytest.raises(InputError, match="eval_shape_increase must leave more"):
+    with pytest.raises(InputError, match="eval_shape_increase must be more than twice that"):
         predict(tight, dataset)
 
 

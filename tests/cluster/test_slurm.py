@@ -23,7 +23,7 @@ from tests.conftest import SMALL_AFFINITIES
 from tests.slow_trainer import write_script
 
 ROOT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]  # one cluster for all
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
