@@ -52,6 +52,8 @@ def overrides(asked: dict[str, Any]) -> list[str]:
         f"trainer.num_workers={asked['workers']}",
         f"trainer.compile={asked.get('compile', 'false')}",
         "trainer.num_threads=1" if asked["device"] == "cpu" else "trainer.num_threads=null",
+        f"trainer.channels_last={asked.get('channels_last', 'null')}",
+        "datasplit.in_memory_mib=0",  # both read from the disk
         "datasplit=volumes", f"datasplit.raw={path}/raw", f"datasplit.gt={path}/labels",
         "datasplit.train={a: {region: {z: [0, 1400]}}}",
         "datasplit.validate={b: {region: {z: [1600, 2048]}}}",
@@ -147,6 +149,7 @@ def main() -> None:
         "workers": int(options.get("workers", 0 if device == "cpu" else 8)),
         "precision": options.get("precision", "fp32" if device == "cpu" else "bf16"),
         "compile": options.get("compile", "false"),
+        "channels_last": options.get("channels_last", "null"),
         "peak": float(options.get("peak", 989)),
         "warm_up": 3 if device == "cpu" else 20,
         "neighborhood": NEIGHBORHOOD,
