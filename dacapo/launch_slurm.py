@@ -64,6 +64,8 @@ class SlurmPool(Pool):
             "nodes": params["nodes"],
             "ntasks_per_node": params["processes"],
             "cpus_per_task": params["cpus"],
+            # Of processes that train together none can go on without the others.
+            "srun_args": ["--kill-on-bad-exit=1"] if self._world > 1 else None,
             "gpus_per_node": params["gpus"] or None,
             "mem": None if memory is None else f"{round(memory * 1024)}M",
             "setup": params["setup"] or None,
@@ -72,9 +74,13 @@ class SlurmPool(Pool):
         }
         return {key: value for key, value in options.items() if value is not None}
 
+    @property
+    def _world(self) -> int:
+        return int(self._params["nodes"] * self._params["processes"])
+
     def _check_processes(self, jobs: Sequence[Job]) -> None:
         processes, gpus = self._params["processes"], self._params["gpus"]
-        world = self._params["nodes"] * processes
+        world = self._world
         if world < 1 or 0 < gpus < processes:
             raise InputError(
                 f"no job was started: hydra.launcher.nodes={self._params['nodes']}, "

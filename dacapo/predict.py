@@ -92,6 +92,16 @@ def largest_block(run: Run) -> Coordinate:
             f"architecture.eval_shape_increase must be more than twice that, and are "
             f"{list(model.eval_input_shape)}"
         )
+    period = run.architecture.period * shape.input_voxel_size
+    if run.architecture.window_dependent and any(
+        most < unit for most, unit in zip(largest, period, strict=True)
+    ):
+        raise InputError(
+            f"architecture: blocks must start at multiples of {list(run.architecture.period)} "
+            f"voxels, but one of {list(model.eval_input_shape)} predicts fewer once its outer "
+            f"{list(run.architecture.halo)} are left out: change architecture.halo, "
+            f"architecture.period or architecture.input_shape"
+        )
     return largest
 
 

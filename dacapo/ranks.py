@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -84,6 +85,28 @@ class Ranks:
         except RuntimeError:  # it is gone
             return
 
+    def together(self, make: Callable[[], T]) -> T:
+        """What each process makes for itself; a person's mistake that one finds ends all of them.
+
+        Raises:
+            InputError: in every process, the first mistake that one of them found.
+        """
+        if self.world == 1:
+            return make()
+        from dacapo.errors import InputError
+
+        value: T | None = None
+        mistake = ""
+        try:
+            value = make()
+        except InputError as error:
+            mistake = str(error)
+        found = [text for text in self.gathered(mistake) if text]
+        if found:
+            raise InputError(found[0])
+        assert value is not None
+        return value
+
     def sums(self, values: Sequence[float]) -> list[float]:
         """The sums over all processes."""
         if self.world == 1:
@@ -103,7 +126,9 @@ class Ranks:
 
         parameter = next(module.parameters())
         devices = [parameter.device] if parameter.device.type == "cuda" else None
-        return DistributedDataParallel(module, devices)
+        # It also keeps the order in which gradients are added from changing after the first step,
+        # so that a run that goes on adds them as one that was never interrupted.
+        return DistributedDataParallel(module, devices, find_unused_parameters=True)
 
 
 ALONE = Ranks()
@@ -119,21 +144,28 @@ def joined() -> Iterator[Ranks]:
     import torch
     from torch import distributed
 
-    if distributed.is_initialized():  # further out
+    if distributed.is_initialized():
         yield ranks
         return
 
     backend = "gloo"
     if torch.cuda.is_available():
-        torch.cuda.set_device(ranks.local % torch.cuda.device_count())
+        if ranks.local >= torch.cuda.device_count():
+            from dacapo.errors import InputError
+
+            raise InputError(
+                f"process {ranks.local} of this machine has no GPU of its own: there are "
+                f"{torch.cuda.device_count()}; start as many processes, or hide the GPUs with "
+                f"CUDA_VISIBLE_DEVICES="
+            )
+        torch.cuda.set_device(ranks.local)
         backend = "cpu:gloo,cuda:nccl"
     distributed.init_process_group(
         backend, rank=ranks.rank, world_size=ranks.world, timeout=_PATIENCE
     )
-    try:
-        yield ranks
-    finally:
-        distributed.destroy_process_group()
+    # Once a process: a second group of the same processes may meet what is left of the first.
+    atexit.register(distributed.destroy_process_group)
+    yield ranks
 
 
 def started() -> Ranks:

@@ -13,11 +13,24 @@ from dacapo.experiments.run import Run
 from dacapo.predict import predict_block
 
 _WORTH_IT = 1.3
+_BLACK_IS_0 = {"gamma", "poisson", "salt", "missing_sections", "dark_sections"}
 
 
 def remarks(run: Run) -> list[str]:
     """Lines about precision and about what depends on the size of blocks."""
-    return [line for line in (_precision(run), _seam(run)) if line]
+    return [line for line in (_precision(run), _seam(run), _centred_augments(run)) if line]
+
+
+def _centred_augments(run: Run) -> str:
+    """Augmentations that take 0 for black, where raw has a mean of 0."""
+    normalize = getattr(run.config.datasplit_config, "normalize", None)
+    named = set(getattr(run.config.trainer_config, "augments", {})) & _BLACK_IS_0
+    if getattr(normalize, "name", normalize) != "zscore" or not named:
+        return ""
+    return (
+        f"trainer/augments={', '.join(sorted(named))} take 0 for black, but with "
+        f"datasplit.normalize=zscore it is the mean: use percentile, or leave them out"
+    )
 
 
 def _precision(run: Run) -> str:

@@ -16,7 +16,7 @@ def resume(run: Run, folder: RunFolder, writer: RunWriter | NoWriter) -> None:
     begin, state, history = ranks.from_first(lambda: _latest(folder))
     if state is not None:
         run.load_state(state)
-    elif told := run.begin(folder.read_weights_of):
+    elif told := run.begin(lambda source: ranks.from_first(lambda: folder.read_weights_of(source))):
         console.print(told)
     run.training_stats = history.training_stats
     run.training_stats.delete_after(begin)

@@ -23,7 +23,7 @@ from dacapo.config import conf_dir
 from dacapo.errors import InputError, one_line_errors
 from dacapo.ledger import Asked, folder_of, judge, refuse
 from dacapo.memory import peak_memory_mib, reset_peak_memory
-from dacapo.ranks import Ranks, joined
+from dacapo.ranks import Ranks, joined, started
 
 if TYPE_CHECKING:
     from dacapo.experiments.run import Run
@@ -72,6 +72,11 @@ def job(cfg: DictConfig) -> float:
                 raise InputError("hydra/launcher: launchers start the jobs of a sweep, so add -m")
             return _job(cfg, hydra_config, alone=True)
     try:
+        if started().world > 1 and not sweep.is_launched():
+            raise InputError(
+                "-m: torchrun trains one run; sweep over several processes a run with "
+                "hydra/launcher=slurm hydra.launcher.processes="
+            )
         return _job(cfg, hydra_config, alone=False)
     except InputError as error:
         # Of the jobs that fail, Hydra tells of the first alone.
@@ -136,17 +141,14 @@ def _train(
     run_config: RunConfig, folder: RunFolder, writer: Writer, asked: Asked, ranks: Ranks
 ) -> ValidationScores:
     """Build, resume, loop, and draw; of several processes the first one writes."""
-    from dacapo.experiments.run import Run
     from dacapo.remarks import remarks
     from dacapo.report import console, data_line, show_scores
     from dacapo.resume import resume
     from dacapo.store import RunWriter
-    from dacapo.validate import check_scorable
     from dacapo.watch import watching
 
     reset_peak_memory()
-    run = Run(run_config, ranks)
-    check_scorable(run)
+    run = ranks.together(lambda: _built(run_config, ranks))
     for line in run.datasplit.shared_context(run.sample_shape.context):
         console.print(line)
     for line in remarks(run) if ranks.is_first else ():
@@ -165,6 +167,15 @@ def _train(
     notes = {"why": why} if why else {}
     writer.finish("stopped" if hopeless else "done", **notes, **_cost(run))
     return run.validation_scores
+
+
+def _built(run_config: RunConfig, ranks: Ranks) -> Run:
+    from dacapo.experiments.run import Run
+    from dacapo.validate import check_scorable
+
+    run = Run(run_config, ranks)
+    check_scorable(run)
+    return run
 
 
 def _finished_scores(folder: RunFolder, run_config: RunConfig) -> ValidationScores:

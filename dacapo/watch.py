@@ -51,9 +51,11 @@ class Watchers:
         criteria = run.validation_scores.criteria
         columns = ("iteration", "dataset", "parameters", *criteria)
         self._tables = [
-            Table(folder.path / "training.csv", ("iteration", *_STEP), begin, last=False),
-            Table(folder.path / "validation.csv", columns, begin, last=True),
+            Table(folder.path / "training.csv", ("iteration", *_STEP), begin),
+            Table(folder.path / "validation.csv", columns, 0),
         ]
+        for scores in run.validation_scores.scores:  # of earlier processes
+            self._tabulate(run.validation_scores.subscores([scores]))
 
     def step(self, stats: TrainingIterationStats) -> None:
         """After a step."""
@@ -66,10 +68,7 @@ class Watchers:
     def validated(self, scores: ValidationScores) -> None:
         """After a validation; programs are told the scores with the parameters that are best."""
         latest = scores.scores[-1]
-        for table in self._tables[1:]:
-            for dataset, rows in zip(scores.datasets, latest.scores, strict=True):
-                for label, row in zip(scores.parameter_labels, rows, strict=True):
-                    table.add(latest.iteration, dataset.name, label, *(f"{v:.6g}" for v in row))
+        self._tabulate(scores)
         best = scores.subscores([latest]).best(self._run.task.criterion)
         if best is not None:
             values = {
@@ -80,6 +79,13 @@ class Watchers:
             for watcher in self._watchers:
                 watcher.tell(latest.iteration, values)
         self.flush()
+
+    def _tabulate(self, scores: ValidationScores) -> None:
+        latest = scores.scores[-1]
+        for table in self._tables[1:]:
+            for dataset, rows in zip(scores.datasets, latest.scores, strict=True):
+                for label, row in zip(scores.parameter_labels, rows, strict=True):
+                    table.add(latest.iteration, dataset.name, label, *(f"{v:.6g}" for v in row))
 
     def snapshot(self, batch: Batch) -> None:
         """Keep a batch and what the network says of it, every `trainer.snapshot_interval`."""
@@ -162,12 +168,7 @@ class _MLflow:
         local = f"sqlite:///{(folder.parent.parent / 'mlflow.db').absolute()}"
         uri = os.environ.get("MLFLOW_TRACKING_URI", local)
         self._client = mlflow.MlflowClient(tracking_uri=uri)
-        experiment = self._client.get_experiment_by_name("dacapo")
-        number = (
-            self._client.create_experiment("dacapo")
-            if experiment is None
-            else experiment.experiment_id
-        )
+        number = self._experiment(mlflow)
         label = f"{run.name}/{run.repetition}"
         found = self._client.search_runs([number], f"tags.`mlflow.runName` = '{label}'")
         if found:
@@ -177,6 +178,18 @@ class _MLflow:
             for key, value in _flat(encode(run.config)).items():
                 self._client.log_param(self._id, key, value[:500])
         self._gathered: list[Any] = []
+
+    def _experiment(self, mlflow: Any) -> str:
+        """The number of the experiment; another run may make it at the same time."""
+        found = self._client.get_experiment_by_name("dacapo")
+        if found is None:
+            try:
+                return str(self._client.create_experiment("dacapo"))
+            except mlflow.exceptions.MlflowException:
+                found = self._client.get_experiment_by_name("dacapo")
+                if found is None:
+                    raise
+        return str(found.experiment_id)
 
     def tell(self, iteration: int, values: dict[str, float]) -> None:
         now = int(1000 * time.time())

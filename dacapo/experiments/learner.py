@@ -54,7 +54,10 @@ class Learner:
         flat = len(model.input_shape) == 2
         last = torch.channels_last if flat else torch.channels_last_3d
         self._memory_format = last if trainer.channels_last else torch.contiguous_format
-        self.model: Model = model.to(trainer.device).to(memory_format=self._memory_format)  # type: ignore[call-overload]
+        self.model = model.to(trainer.device)
+        for parameter in self.model.parameters():
+            if parameter.ndim == len(model.input_shape) + 2:  # a kernel
+                parameter.data = parameter.data.to(memory_format=self._memory_format)
         self.optimizer = trainer.create_optimizer(self.model)
         self._scaler = torch.amp.GradScaler(
             trainer.device.type, enabled=trainer.precision == torch.float16

@@ -78,8 +78,13 @@ def read_package(path: Path, key: str) -> Package:
             f"{key}={path}: needs weights.pytorch_state_dict and one input; it has weights of "
             f"{kinds} and {len(inputs)} inputs"
         )
-    network, library, arguments = _architecture(weights)
-    axes = _axes(inputs[0])
+    try:
+        network, library, arguments = _architecture(weights)
+        axes = _axes(inputs[0])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{key}={path}: its description of the network or of its input lacks {error}"
+        ) from error
     space = [name for name in axes if name in "zyx"]
     return Package(
         path.parent if path.suffix in _YAML else path,

@@ -15,12 +15,14 @@ DOES_NOT_FIT = (RuntimeError, ValueError, AssertionError, IndexError, TypeError)
 """What networks raise for an input whose size does not fit."""
 
 
-def output_shape(network: nn.Module, input_shape: Sequence[int]) -> tuple[int, ...]:
+def output_shape(
+    network: nn.Module, input_shape: Sequence[int], training: bool = False
+) -> tuple[int, ...]:
     """Shape of the output for an input (B, C, *spatial); nothing is computed or changed.
 
-    A copy of the network without weights runs on the meta device in eval mode.
+    A copy of the network without weights runs on the meta device.
     """
-    return _shape(_hollow(network), input_shape)
+    return _shape(_hollow(network).train(training), input_shape)
 
 
 def steps(network: nn.Module, input_shape: Sequence[int]) -> list[tuple[int, int]]:

@@ -19,7 +19,13 @@ class CheckpointError(Exception):
 
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, str]) -> None:
     """Write tensors and notes atomically."""
-    ours = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    ours: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for key, tensor in tensors.items():
+        value = tensor.detach().cpu().contiguous()
+        # Weights of two layers may be one tensor, which the format cannot say.
+        ours[key] = value.clone() if value.data_ptr() in seen else value
+        seen.add(value.data_ptr())
     write_atomically(path, save(ours, {**notes, "checksum": _checksum(ours)}))
 
 

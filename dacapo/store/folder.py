@@ -98,9 +98,7 @@ class RunFolder:
         stored = other.checkpoints()
         iteration = source.iteration
         if iteration is None:
-            history = other.read_history()
-            best = history.best(criterion=source.criterion)
-            iteration = None if best is None else history.iterations[best[0]]
+            iteration = other.read_history().best_among(stored, source.criterion)
         if iteration not in stored:
             raise InputError(
                 f"start: {other.path} has no checkpoint of iteration {iteration}; it has "

@@ -106,6 +106,12 @@ class History:
         at, higher = self.header.selects_by(criterion or self.header.selected_by)
         return select_best((self.values() if values is None else values)[..., at], higher)
 
+    def best_among(self, iterations: Sequence[int], criterion: str | None) -> int | None:
+        """The iteration with the best score by a criterion, the run's own where it is None."""
+        at = [i for i, n in enumerate(self.iterations) if n in iterations]
+        best = self.best(self.values()[at], criterion) if at else None
+        return None if best is None else self.iterations[at[best[0]]]
+
     @property
     def is_done(self) -> bool:
         return self.outcome.get("status") == "done"

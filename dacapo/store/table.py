@@ -19,17 +19,16 @@ class Table:
 
     Args:
         begin: rows of iterations from here on, which an earlier process left, are void.
-        last: whether one of `begin` itself counts: so do scores, but steps do not.
     """
 
-    def __init__(self, path: Path, columns: Sequence[str], begin: int, last: bool) -> None:
+    def __init__(self, path: Path, columns: Sequence[str], begin: int) -> None:
         kept = [list(columns)]
         if path.exists():
             with path.open(newline="") as file:
                 header, *rows = list(csv.reader(file)) or [[]]
             if header == list(columns):
                 whole = [r for r in rows if len(r) == len(header) and r[0].isdecimal()]
-                kept += [r for r in whole if int(r[0]) < begin + last]
+                kept += [r for r in whole if int(r[0]) < begin]
         write_atomically(path, _encoded(kept).encode())
         self._path = path
         self._rows: list[Sequence[object]] = []

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
     from dacapo.experiments.architectures.wrapped_architecture import WrappedArchitecture
 
+# What networks raise for arguments that they do not know or cannot use.
+_WRONG_ARGUMENTS = (
+    TypeError, ValueError, AssertionError, RuntimeError, LookupError, AttributeError,
+)  # fmt: skip
+
 
 @dataclass(kw_only=True)
 class NetworkConfig(ArchitectureConfig):
@@ -63,7 +68,7 @@ class NetworkConfig(ArchitectureConfig):
 
         try:
             made = make(**arguments)
-        except (TypeError, ValueError, AssertionError) as error:
+        except _WRONG_ARGUMENTS as error:
             raise InputError(
                 f"architecture={name} cannot be made with {arguments}: {error}"
             ) from error

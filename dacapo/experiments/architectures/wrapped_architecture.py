@@ -39,16 +39,21 @@ class WrappedArchitecture(Architecture):
         self._fmaps_in = fmaps_in
         out = self._probe(self._input_shape)
         self._fmaps_out, self._output_shape = out[1], Coordinate(out[2:])
-        is_padded = out[2:] == tuple(input_shape)
-        default = [n // 8 if is_padded else 0 for n in input_shape]
+        self._check_training(out)
         self._steps = probe.steps(network, (1, fmaps_in, *input_shape))
+        sizes = list(zip(input_shape, out[2:], self._steps, strict=True))
+        # Padded where the output covers the input, in whatever voxels.
+        padded = [m * step == n * grown if step else True for n, m, (step, grown) in sizes]
+        default = [n // 8 if p else 0 for n, p in zip(input_shape, padded, strict=True)]
         self._period = Coordinate(
             [step or n for (step, _), n in zip(self._steps, input_shape, strict=True)]
             if period is None
             else [lcm(p, step or 1) for p, (step, _) in zip(period, self._steps, strict=True)]
         )
-        self._halo = Coordinate(default if halo is None else halo)
-        self._is_exact = halo is not None or not is_padded
+        voxels = [max(1, step // grown) if grown else 1 for step, grown in self._steps]
+        wanted = default if halo is None else halo
+        self._halo = Coordinate(-(-h // v) * v for h, v in zip(wanted, voxels, strict=True))
+        self._is_exact = halo is not None or not any(padded)
         self.compute_output_shape(self._input_shape + self._eval_shape_increase)
 
     @property
@@ -112,6 +117,23 @@ class WrappedArchitecture(Architecture):
         """(B, fmaps_in, *spatial) -> (B, C, *spatial)."""
         y: Tensor = self.network(x)
         return y
+
+    def _check_training(self, out: tuple[int, ...]) -> None:
+        """The network gives the same shape in training, where it may have more outputs."""
+        shape = (2, self._fmaps_in, *self._input_shape)
+        try:
+            trained = probe.output_shape(self.network, shape, training=True)
+        except probe.DOES_NOT_FIT as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"architecture={self._name}: the network does not train on "
+                f"{list(self._input_shape)} voxels (architecture.arguments): {reason}"
+            ) from error
+        if trained[1:] != out[1:]:
+            raise InputError(
+                f"architecture={self._name}: in training the network gives {list(trained)} and "
+                f"else {list(out)}; it must give one output (architecture.arguments)"
+            )
 
     def _probe(self, input_shape: Coordinate) -> tuple[int, ...]:
         try:

@@ -55,11 +55,13 @@ class Misalignment(Augment):
         shift = rng.integers(-self._distance, self._distance + 1, dims)
         shift[0] = 0
         # Raw and labels share their centre; the slip lies between two sections of the coarser.
-        extents = (
-            sample.raw.shape[-dims] * sample.raw_voxel_size[0],
-            sample.gt.shape[0] * sample.gt_voxel_size[0],
-        )
-        num = min(extents) // coarser[0]
+        lengths = {
+            sample.raw_voxel_size[0]: sample.raw.shape[-dims],
+            sample.gt_voxel_size[0]: sample.gt.shape[0],
+        }
+        num = lengths[coarser[0]]
+        if sample.raw_voxel_size[0] == sample.gt_voxel_size[0]:
+            num = min(sample.raw.shape[-dims], sample.gt.shape[0])
         slip = (2 * int(rng.integers(num + 1)) - num) * coarser[0]  # from the centre, times two
         above = bool(rng.random() < 0.5)
 
