@@ -276,3 +276,21 @@ def test_contrast_cutout_and_salt_by_hand() -> None:
 def test_mistakes(make: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         make()
+
+
+def test_misalignment_slips_between_the_same_sections_of_raw_and_finer_labels() -> None:
+    rows, columns = torch.meshgrid(torch.arange(20), torch.arange(20), indexing="ij")
+    code = (1 + rows + 20 * columns).float()
+    raw = code.expand(1, 10, 20, 20).contiguous()
+    fine = code.repeat_interleave(2, 0).repeat_interleave(2, 1)
+    labels = fine.expand(14, 40, 40).int().contiguous()
+    coarse, half = Coordinate(4, 4, 4), Coordinate(2, 2, 2)
+    mask = torch.ones_like(labels, dtype=torch.uint8)
+    given = Sample(raw, labels, mask, coarse, half, coarse * 0)
+    for key in range(12):
+        made = applied(MisalignmentConfig(distance=3).build(), given, key)
+        for section in range(14):
+            there = made.raw[0, (section - 7) * 2 // 4 + 5]
+            there = there.repeat_interleave(2, 0).repeat_interleave(2, 1).int()
+            known = made.mask[section] != 0
+            assert torch.equal(made.gt[section][known], there[known])
