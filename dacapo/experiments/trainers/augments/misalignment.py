@@ -68,6 +68,7 @@ class Misalignment(Augment):
         def slipped(volume: Tensor, voxel_size: Coordinate, fill: float | None) -> Tensor:
             length = volume.shape[-dims]
             cut = (length * voxel_size[0] + slip) // (2 * voxel_size[0])
+            cut = min(max(cut, 0), length)  # the slip may lie beyond the labels
             part = slice(cut, None) if above else slice(0, cut)
             by = [int(s) * c // v for s, c, v in zip(shift, coarser, voxel_size, strict=True)]
             out = volume.clone().reshape(-1, *volume.shape[-dims:])
