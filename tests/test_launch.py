@@ -226,7 +226,7 @@ def test_many_runs_under_random_kills(tmp_path: Path) -> None:
     """Every 10 seconds a worker is killed, and the command repeated until all is done; undisturbed
     runs give the same scores. With DACAPO_LONG_TESTS=1 it takes 40 runs and 3 minutes of kills."""
     is_long = os.environ.get("DACAPO_LONG_TESTS") == "1"
-    num_runs, seconds = (40, 180) if is_long else (8, 45)
+    num_runs, seconds = (40, 180) if is_long else (12, 45)
     rng = np.random.default_rng()
     settings = (
         "num_iterations=30", "validation_interval=15", "trainer.checkpoint_interval=5",
@@ -255,7 +255,7 @@ def test_many_runs_under_random_kills(tmp_path: Path) -> None:
             break
         assert commands < 30, out
     print(f"{kills} kills, {commands} commands, {time.monotonic() - begin:.0f} s")
-    assert kills >= (10 if is_long else 1)
+    assert kills >= (10 if is_long else 2)
     assert commands >= 2
     for repetition in range(num_runs):
         train(small_run_config(*settings, f"repetition={repetition}"), calm)
