@@ -18,8 +18,8 @@ from hydra import compose, initialize_config_dir
 from dacapo.config import conf_dir
 from dacapo.experiments import TrainingIterationStats, ValidationIterationScores
 from dacapo.experiments.run_config import RunConfig
-from dacapo.ledger import Asked
-from dacapo.store import Header, RunFolder
+from dacapo.runs import Header, RunFolder
+from dacapo.sweeps.plan import Asked
 
 VALIDATIONS, INTERVAL = 100, 100
 DATASETS, PARAMETERS, CRITERIA = 5, 20, 12

@@ -40,7 +40,7 @@ from dacapo.experiments.trainers.samples import BatchMaker
 from dacapo.experiments.trainers.trainer import SampleShape
 from dacapo.ops.draws import generator
 from dacapo.ops.synthetic import tissue
-from dacapo.prefetch import prefetch
+from dacapo.processes.prefetch import prefetch
 
 EDGE, CHUNK, CROP = 1024, 64, 128
 

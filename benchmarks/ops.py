@@ -33,7 +33,6 @@ from skimage.segmentation import watershed
 from dacapo.experiments.tasks.evaluators import InstanceEvaluator, Truth
 from dacapo.experiments.tasks.post_processors import AgglomerationPostProcessor
 from dacapo.experiments.tasks.predictors import AffinitiesPredictor
-from dacapo.memory import peak_memory_mib, reset_peak_memory
 from dacapo.ops.affinities import affinities
 from dacapo.ops.components import components
 from dacapo.ops.descriptors import local_shape_descriptors
@@ -44,6 +43,7 @@ from dacapo.ops.overlap import variation_of_information as voi
 from dacapo.ops.surfaces import Shape, SurfaceDistances
 from dacapo.ops.synthetic import tissue
 from dacapo.ops.watershed import seeded_watershed
+from dacapo.processes.memory import peak_memory_mib, reset_peak_memory
 
 Timed = Callable[[], float]
 

@@ -25,9 +25,9 @@ from hydra import compose, initialize_config_dir
 from dacapo.config import conf_dir
 from dacapo.experiments.run import Run
 from dacapo.experiments.run_config import RunConfig
-from dacapo.predict import predict
-from dacapo.store import RunFolder
-from dacapo.validate import validate
+from dacapo.inference.blocks import predict
+from dacapo.inference.scoring import validate
+from dacapo.runs import RunFolder
 
 SETTINGS = [
     "datasplit.train_shape=[96,96,96]",

@@ -71,7 +71,7 @@ def ours(asked: dict[str, Any]) -> dict[str, float]:
     from dacapo.config import conf_dir
     from dacapo.experiments.run import Run
     from dacapo.experiments.run_config import RunConfig
-    from dacapo.memory import peak_memory_mib
+    from dacapo.processes.memory import peak_memory_mib
 
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         run = Run(RunConfig.from_hydra(compose("train", overrides=overrides(asked))))

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dacapo.collect import RunRecord, collect, read_runs, write_dataset
+from dacapo.comparison.collect import RunRecord, collect, read_runs, write_dataset
 from dacapo.config import config, from_arguments
 from dacapo.errors import one_line_errors
-from dacapo.halving import savings
-from dacapo.store import FAILURES
+from dacapo.runs import FAILURES
+from dacapo.sweeps.asha import savings
 
 if TYPE_CHECKING:
-    from dacapo.held_out import Scores
+    from dacapo.comparison.test_scores import Scores
 
 
 _MOST_ROWS = 200
@@ -54,13 +54,13 @@ def compare(runs_dir: Path, output: Path | None = None, test: bool = False) -> l
     Args:
         test: also score the test volumes.
     """
-    from dacapo.report import console
+    from dacapo.training.terminal import console
 
     runs = read_runs(runs_dir)
     dataset = collect(runs)
     held_out: dict[str, Scores] = {}
     if test:
-        from dacapo.held_out import add_held_out, score_all
+        from dacapo.comparison.test_scores import add_held_out, score_all
 
         held_out = score_all(runs, runs_dir)
         dataset = add_held_out(dataset, held_out)
@@ -83,7 +83,7 @@ def compare(runs_dir: Path, output: Path | None = None, test: bool = False) -> l
 
 def _print_tables(runs: Sequence[RunRecord]) -> None:
     """Each run with the scores of one iteration and one set of parameters; then each config."""
-    from dacapo.report import console, table
+    from dacapo.training.terminal import console, table
 
     headers = [run.history.header for run in runs if run.history.header is not None]
     criteria = list(
@@ -117,7 +117,7 @@ def _print_tables(runs: Sequence[RunRecord]) -> None:
 
 def _print_held_out(held_out: Mapping[str, Scores]) -> None:
     """Each run with its mean over the test volumes."""
-    from dacapo.report import table
+    from dacapo.training.terminal import table
 
     criteria = list(dict.fromkeys(c for s in held_out.values() for v in s.values() for c in v))
     rows = []

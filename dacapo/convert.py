@@ -57,7 +57,7 @@ def convert(asked: ConvertConfig) -> None:
     """Read, write, and say what was written."""
     from dacapo.arrays import open_array
     from dacapo.arrays.write import write_ome_zarr
-    from dacapo.report import console
+    from dacapo.training.terminal import console
 
     grid = {"voxel_size": asked.voxel_size, "offset": asked.offset, "unit": asked.unit}
     image = open_array(asked.image, axes=asked.axes, key="image", **grid)  # type: ignore[arg-type]

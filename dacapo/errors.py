@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dacapo.ranks import started
+from dacapo.processes.ranks import started
 
 
 class InputError(ValueError):

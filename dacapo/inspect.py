@@ -18,8 +18,8 @@ from dacapo.arrays.units import from_world
 from dacapo.config import conf_dir
 from dacapo.errors import InputError, one_line_errors
 from dacapo.experiments.datasplits import DataSplitConfig
-from dacapo.page import page, picture
-from dacapo.page import table as table_of
+from dacapo.figures.html import page, picture
+from dacapo.figures.html import table as table_of
 
 if TYPE_CHECKING:
     from dacapo.experiments.datasplits.datasets import Dataset
@@ -74,8 +74,8 @@ def main() -> None:
 
 def inspect(datasplit: DataSplit, classes: Mapping[str, Sequence[int]], output: Path) -> None:
     """Print a table and the warnings, and write a page with pictures."""
-    from dacapo.report import console, table
-    from dacapo.store.atomic import write_atomically
+    from dacapo.runs.atomic import write_atomically
+    from dacapo.training.terminal import console, table
 
     found = {
         f"{part}.{dataset.name}": (dataset, look_at(dataset, classes))
@@ -229,7 +229,7 @@ def _slices(dataset: Dataset) -> str:
     """Three sections, raw beside the labels over raw."""
     from funlib.geometry import Coordinate, Roi
 
-    from dacapo.picture import overlay
+    from dacapo.figures.pictures import overlay
 
     gt, images = dataset.gt, []
     for share in (0.25, 0.5, 0.75) if gt.dims == 3 else (0.5,):

@@ -17,7 +17,7 @@ from dacapo.arrays.units import from_world
 from dacapo.config import conf_dir
 from dacapo.errors import InputError, one_line_errors
 from dacapo.experiments.run_config import RunConfig
-from dacapo.page import figure, page
+from dacapo.figures.html import figure, page
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,8 +54,8 @@ def preview(run_config: RunConfig, num: int, output: Path) -> None:
     """Write a page of the first samples of a run."""
     from dacapo.experiments.run import Run
     from dacapo.experiments.trainers.default_trainer import DefaultTrainer
-    from dacapo.report import console
-    from dacapo.store.atomic import write_atomically
+    from dacapo.runs.atomic import write_atomically
+    from dacapo.training.terminal import console
 
     run = Run(run_config)
     trainer = run.trainer
@@ -82,7 +82,7 @@ def preview(run_config: RunConfig, num: int, output: Path) -> None:
 
 def _row(run: Run, raw: Tensor, gt: Tensor, target: Tensor, weight: Tensor) -> str:
     """Pictures of one sample; raw of the network's input, all else of its output."""
-    from dacapo.picture import overlay
+    from dacapo.figures.pictures import overlay
 
     shape = tuple(target.shape[1:])
     grey = raw.numpy() / 2 + 0.5  # as files are read, before `centred`

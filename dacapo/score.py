@@ -94,7 +94,7 @@ def score(asked: ScoreConfig) -> tuple[Scores, str]:
 
 def print_table(scores: Scores, region: str) -> None:
     """One line a criterion; the classes of semantic scores side by side."""
-    from dacapo.report import console, table
+    from dacapo.training.terminal import console, table
 
     classes = list(dict.fromkeys(c.split("__")[0] for c in scores.criteria if "__" in c))
     shown = classes if len(classes) > 1 else []
@@ -177,9 +177,9 @@ def _common_region(segmentation: Array, gt: Array, mask: Array | None, overlap_o
 def _truth(asked: ScoreConfig, gt: Array, mask: Array | None, roi: Roi) -> Truth:
     import numpy as np
 
-    from dacapo.arrays.swc import read_swc
+    from dacapo.arrays.formats.swc import read_swc
     from dacapo.experiments.datasplits.datasets import Dataset
-    from dacapo.validate import truth
+    from dacapo.inference.scoring import truth
 
     skeletons = None
     if asked.skeletons is not None:

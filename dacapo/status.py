@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dacapo.config import config, from_arguments
 from dacapo.errors import InputError, one_line_errors
-from dacapo.store import STATES, RunFolder, find_run_folders, read_state
+from dacapo.runs import STATES, RunFolder, find_run_folders, read_state
 
 _RECENT = 100
 """Steps that speed and loss are means of."""
@@ -123,7 +123,7 @@ def _show(runs: Sequence[Progress], as_json: bool) -> None:
             plain = {k: None if v != v else v for k, v in asdict(run).items()}  # JSON has no NaN
             print(json.dumps(plain))
         return
-    from dacapo.report import console, table
+    from dacapo.training.terminal import console, table
 
     console.print(summary(runs))
     table("Runs", _COLUMNS, [_row(run) for run in runs])
@@ -174,7 +174,7 @@ def _time(seconds: float) -> str:
 
 def _watch(runs_dir: Path, asked: StatusConfig) -> None:
     """Look again and again; in a terminal in place."""
-    from dacapo.report import console
+    from dacapo.training.terminal import console
 
     while True:
         runs = look(runs_dir)

@@ -18,12 +18,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from dacapo import sweep
 from dacapo.config import conf_dir
 from dacapo.errors import InputError, one_line_errors
-from dacapo.ledger import Asked, folder_of, judge, refuse
-from dacapo.memory import peak_memory_mib, reset_peak_memory
-from dacapo.ranks import Ranks, joined, started
+from dacapo.processes.memory import peak_memory_mib, reset_peak_memory
+from dacapo.processes.ranks import Ranks, joined, started
+from dacapo.sweeps import sweep
+from dacapo.sweeps.plan import Asked, folder_of, judge, refuse
 
 if TYPE_CHECKING:
     from dacapo.experiments.run import Run
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from dacapo.experiments.trainers.trainer import Batch
     from dacapo.experiments.training_iteration_stats import TrainingIterationStats
     from dacapo.experiments.validation_scores import ValidationScores
-    from dacapo.report import TrainingProgress
-    from dacapo.store import NoWriter, RunFolder, RunWriter
-    from dacapo.watch import Watchers
+    from dacapo.runs import NoWriter, RunFolder, RunWriter
+    from dacapo.training.loggers import Watchers
+    from dacapo.training.terminal import TrainingProgress
 
     Writer = RunWriter | NoWriter
 
@@ -43,7 +43,7 @@ def main() -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # `one_line_errors` shortens them, not Hydra
     with one_line_errors():
         if {"--help", "-h"} & set(sys.argv[1:]):
-            from dacapo.help import print_help
+            from dacapo.cli import print_help
 
             print_help(sys.argv[1:])
             return
@@ -86,7 +86,7 @@ def job(cfg: DictConfig) -> float:
 
 def _job(cfg: DictConfig, hydra_config: Any, alone: bool) -> float:
     run_config, asked = sweep.asked_for(cfg, hydra_config)
-    from dacapo.store import BusyError  # with numpy, which a mistake in the config can do without
+    from dacapo.runs import BusyError  # with numpy, which a mistake in the config can do without
 
     runs_dir = Path(str(cfg.runs_dir))
     folder = folder_of(run_config, runs_dir)
@@ -118,8 +118,8 @@ def train(run_config: RunConfig, runs_dir: Path, asked: Asked | None = None) -> 
         InputError: the config does not fit the data, or to what the folder holds; or the run has
             failed twice in the same way, and `asked.retry` is not set.
     """
-    from dacapo.report import console
-    from dacapo.store import NoWriter
+    from dacapo.runs import NoWriter
+    from dacapo.training.terminal import console
 
     asked = asked or Asked()
     folder = folder_of(run_config, runs_dir)
@@ -141,11 +141,11 @@ def _train(
     run_config: RunConfig, folder: RunFolder, writer: Writer, asked: Asked, ranks: Ranks
 ) -> ValidationScores:
     """Build, resume, loop, and draw; of several processes the first one writes."""
-    from dacapo.remarks import remarks
-    from dacapo.report import console, data_line, show_scores
-    from dacapo.resume import resume
-    from dacapo.store import RunWriter
-    from dacapo.watch import watching
+    from dacapo.runs import RunWriter
+    from dacapo.training.checkpoints import resume
+    from dacapo.training.diagnostics import remarks
+    from dacapo.training.loggers import watching
+    from dacapo.training.terminal import console, data_line, show_scores
 
     reset_peak_memory()
     run = ranks.together(lambda: _built(run_config, ranks))
@@ -171,7 +171,7 @@ def _train(
 
 def _built(run_config: RunConfig, ranks: Ranks) -> Run:
     from dacapo.experiments.run import Run
-    from dacapo.validate import check_scorable
+    from dacapo.inference.scoring import check_scorable
 
     run = Run(run_config, ranks)
     check_scorable(run)
@@ -181,7 +181,7 @@ def _built(run_config: RunConfig, ranks: Ranks) -> Run:
 def _finished_scores(folder: RunFolder, run_config: RunConfig) -> ValidationScores:
     """Say that nothing is left to do, and show the scores again."""
     from dacapo.experiments.run import Run
-    from dacapo.report import console, show_scores
+    from dacapo.training.terminal import console, show_scores
 
     console.print(f"{folder.path} is finished; a larger num_iterations trains it further")
     run = Run(run_config)
@@ -194,7 +194,7 @@ def _hopeless(run: Run, asked: Asked, folder: RunFolder) -> str:
     """Why other runs leave this one no hope; empty when it goes on."""
     if asked.halving is None:
         return ""
-    from dacapo.halving import reason_to_stop
+    from dacapo.sweeps.asha import reason_to_stop
 
     runs_dir = folder.path.parent.parent
     return reason_to_stop(asked.halving, run.config, asked.overrides, folder, runs_dir)
@@ -212,10 +212,10 @@ def _loop(
     Returns:
         Why other runs leave this one no hope; empty when it ended otherwise.
     """
-    from dacapo.interrupts import Interrupts
-    from dacapo.profiling import profiled
-    from dacapo.report import training_progress
-    from dacapo.resume import save
+    from dacapo.training.checkpoints import save
+    from dacapo.training.profiling import profiled
+    from dacapo.training.signals import Interrupts
+    from dacapo.training.terminal import training_progress
 
     done = run.training_stats.trained_until()
     batches = run.batches(done)
@@ -277,8 +277,8 @@ def _step(
 
 
 def _validate(run: Run, writer: Writer, watchers: Watchers, progress: TrainingProgress) -> None:
-    from dacapo.report import elapsed, score_line
-    from dacapo.validate import validate
+    from dacapo.inference.scoring import validate
+    from dacapo.training.terminal import elapsed, score_line
 
     begin = time.perf_counter()
     scores = run.ranks.from_first(lambda: validate(run))
@@ -291,10 +291,10 @@ def _validate(run: Run, writer: Writer, watchers: Watchers, progress: TrainingPr
 
 def _draw(run: Run, folder: RunFolder, writer: RunWriter) -> None:
     """Pictures of the best segmentation of the first validation dataset, and of the history."""
-    from dacapo.picture import draw_curves, draw_segmentation
-    from dacapo.report import console
-    from dacapo.store.checkpoint import CheckpointError
-    from dacapo.validate import segment
+    from dacapo.figures.pictures import draw_curves, draw_segmentation
+    from dacapo.inference.scoring import segment
+    from dacapo.runs.checkpoint import CheckpointError
+    from dacapo.training.terminal import console
 
     curves = draw_curves(run.training_stats, run.validation_scores, run.task.criterion)
     console.print(f"curves:  {writer.add_file('curves.png', curves)}")

@@ -16,8 +16,8 @@ from dacapo.arrays import Array, open_array
 from dacapo.arrays.units import in_nm
 from dacapo.config import config, from_arguments
 from dacapo.errors import InputError, one_line_errors
-from dacapo.store import RunFolder
-from dacapo.watch import snapshots
+from dacapo.runs import RunFolder
+from dacapo.training.loggers import snapshots
 
 _RANGES = {"raw": (-1.0, 1.0), "target": (0.0, 1.0), "prediction": (0.0, 1.0)}
 _SHADER = "#uicontrol invlerp normalized\nvoid main() { emitGrayscale(normalized()); }"

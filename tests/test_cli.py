@@ -18,7 +18,7 @@ import torch
 import xarray as xr
 from hydra.core.global_hydra import GlobalHydra
 
-from dacapo.store import History, RunFolder, find_run_folders, read_state
+from dacapo.runs import History, RunFolder, find_run_folders, read_state
 from dacapo.train import main
 from tests.conftest import SMALL, SMALL_AFFINITIES, write_hdf5
 

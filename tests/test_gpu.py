@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dacapo.experiments.run import Run
-from dacapo.validate import validate
+from dacapo.inference.scoring import validate
 from tests.conftest import small_run_config
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -9,8 +9,8 @@ import pytest
 
 from dacapo.errors import InputError
 from dacapo.experiments import TrainingIterationStats, ValidationIterationScores
+from dacapo.runs import Header, RunFolder
 from dacapo.status import StatusConfig, look, main, summary
-from dacapo.store import Header, RunFolder
 
 HEADER = Header(["a"], [{"label": "x"}], [{"name": "voi", "higher_is_better": 0}], "voi")
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from dacapo.arrays.array import Arranged, Array, Source
+from dacapo.arrays.formats.ome import Level
 from dacapo.arrays.metadata import BAD_METADATA, Metadata, sort_axes
-from dacapo.arrays.ome import Level
 from dacapo.arrays.units import PIXEL, from_world, is_pixel, scale_of, to_world
 from dacapo.errors import InputError
 
@@ -135,26 +135,26 @@ def _open(where: str, name: str, pick: Callable[[list[Level]], Level], reading: 
     lower = where.lower()
     file, colon, inner = where.rpartition(":")
     if colon and Path(file).suffix.lower() in HDF5_SUFFIXES:
-        from dacapo.arrays.hdf5 import open_hdf5
+        from dacapo.arrays.formats.hdf5 import open_hdf5
 
         return open_hdf5(Path(file), inner, name, reading.cache_mib // 8)
     if Path(where).suffix.lower() in HDF5_SUFFIXES:
-        from dacapo.arrays.hdf5 import list_datasets
+        from dacapo.arrays.formats.hdf5 import list_datasets
 
         raise InputError(
             f"{name}: which dataset? Write file.h5:dataset; there are "
             f"{list_datasets(Path(where), name)}"
         )
     if lower.endswith(TIFF_SUFFIXES):
-        from dacapo.arrays.tiff import open_tiff
+        from dacapo.arrays.formats.tiff import open_tiff
 
         return open_tiff(Path(where), name, pick)
     if lower.endswith((*NIFTI_SUFFIXES, *NRRD_SUFFIXES)):
-        from dacapo.arrays.medical import open_nifti, open_nrrd
+        from dacapo.arrays.formats.medical import open_nifti, open_nrrd
 
         medical = open_nifti if lower.endswith(NIFTI_SUFFIXES) else open_nrrd
         return medical(Path(where), name)
-    from dacapo.arrays.chunked import SCHEMES, open_chunked
+    from dacapo.arrays.formats.chunked import SCHEMES, open_chunked
 
     is_remote = where.startswith(tuple(f"{s}://" for s in SCHEMES))
     if not is_remote and not Path(where).exists():
@@ -163,7 +163,7 @@ def _open(where: str, name: str, pick: Callable[[list[Level]], Level], reading: 
     if found is not None:
         return found
     if Path(where).is_dir():
-        from dacapo.arrays.images import open_images
+        from dacapo.arrays.formats.images import open_images
 
         return open_images(Path(where), name, reading.cache_mib // 8)
     if is_remote:

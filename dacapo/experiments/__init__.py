@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from dacapo.lazy import lazy_exports
+from dacapo.experiments.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from dacapo.experiments.model import Model

@@ -13,17 +13,17 @@ from torch import Tensor
 
 from dacapo.arrays.units import from_world
 from dacapo.errors import InputError
-from dacapo.experiments.course import Course
-from dacapo.experiments.learner import Learner, Step
+from dacapo.experiments.criterion_history import Course
 from dacapo.experiments.model import Model
 from dacapo.experiments.run_config import RunConfig
 from dacapo.experiments.starts.start import ReadRun
+from dacapo.experiments.train_state import Learner, Step
 from dacapo.experiments.trainers.trainer import Batch, SampleShape
 from dacapo.experiments.training_iteration_stats import TrainingIterationStats
 from dacapo.experiments.training_stats import TrainingStats
 from dacapo.experiments.validation_scores import ValidationScores
 from dacapo.ops.draws import seed
-from dacapo.ranks import ALONE, Ranks
+from dacapo.processes.ranks import ALONE, Ranks
 
 
 class NotFiniteError(InputError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from dacapo.experiments.course import Course
+from dacapo.experiments.criterion_history import Course
 from dacapo.experiments.validation_iteration_scores import ValidationIterationScores
 
 if TYPE_CHECKING:

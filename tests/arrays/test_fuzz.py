@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dacapo.arrays import open_array
-from dacapo.arrays.n5 import n5_levels, n5_metadata
-from dacapo.arrays.ome import ome_levels
-from dacapo.arrays.precomputed import precomputed_levels
+from dacapo.arrays.formats.n5 import n5_levels, n5_metadata
+from dacapo.arrays.formats.ome import ome_levels
+from dacapo.arrays.formats.precomputed import precomputed_levels
 from dacapo.errors import InputError
 
 JUNK = st.recursive(

@@ -17,7 +17,7 @@ from dacapo.experiments.datasplits.datasplit import DataSplit
 from dacapo.experiments.run import Run
 from dacapo.experiments.run_config import RunConfig
 from dacapo.experiments.trainers.trainer import Batch
-from dacapo.validate import check_scorable, truth, validate
+from dacapo.inference.scoring import check_scorable, truth, validate
 from tests.conftest import (
     SMALL,
     SMALL_AFFINITIES,

@@ -10,7 +10,7 @@ from dacapo.errors import InputError
 from dacapo.experiments.run import Run
 from dacapo.experiments.starts.start import Source
 from dacapo.nn.weights import Weights
-from dacapo.store import RunFolder
+from dacapo.runs import RunFolder
 from dacapo.train import train
 from tests.conftest import small_run_config
 

@@ -8,7 +8,7 @@ from dacapo.experiments.architectures.monai import MonaiConfig, MonaiNetwork
 from dacapo.experiments.architectures.networks import network
 from dacapo.experiments.architectures.unet import Norm, Padding, UNetConfig
 from dacapo.experiments.architectures.wrapped import WrappedConfig
-from dacapo.lazy import lazy_exports
+from dacapo.experiments.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from dacapo.experiments.architectures.architecture import Architecture

@@ -9,7 +9,7 @@ from dacapo.experiments.datasplits.regions import RegionsDataSplitConfig
 from dacapo.experiments.datasplits.synthetic import SyntheticDataSplitConfig
 from dacapo.experiments.datasplits.volume_config import ArrayConfig, RegionConfig, VolumeConfig
 from dacapo.experiments.datasplits.volumes import VolumesDataSplitConfig
-from dacapo.lazy import lazy_exports
+from dacapo.experiments.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from dacapo.experiments.datasplits.datasplit import DataSplit

@@ -176,7 +176,7 @@ class FilesDataSplitConfig(DataSplitConfig):
     ) -> np.ndarray[tuple[int, int], np.dtype[np.int64]] | None:
         from pathlib import Path
 
-        from dacapo.arrays.points import read_points
+        from dacapo.arrays.formats.points import read_points
 
         if volume.sample_points is None:
             return None
@@ -185,7 +185,7 @@ class FilesDataSplitConfig(DataSplitConfig):
     def _skeletons(self, volume: VolumeConfig, gt: Array, key: str) -> Skeletons | None:
         from pathlib import Path
 
-        from dacapo.arrays.swc import read_swc
+        from dacapo.arrays.formats.swc import read_swc
 
         if volume.skeletons is None:
             return None

@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from dacapo.experiments.lazy import lazy_exports
 from dacapo.experiments.starts.bioimageio_start import BioimageioStartConfig
 from dacapo.experiments.starts.checkpoint_start import CheckpointStartConfig
 from dacapo.experiments.starts.run_start import RunStartConfig
 from dacapo.experiments.starts.start_config import StartConfig
-from dacapo.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from dacapo.experiments.starts.start import Start

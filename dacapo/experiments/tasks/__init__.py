@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from dacapo.experiments.lazy import lazy_exports
 from dacapo.experiments.tasks.affinities import AffinitiesTaskConfig
 from dacapo.experiments.tasks.boundary import BoundaryTaskConfig
 from dacapo.experiments.tasks.distance import (
@@ -12,7 +13,6 @@ from dacapo.experiments.tasks.distance import (
 from dacapo.experiments.tasks.one_hot import OneHotTaskConfig
 from dacapo.experiments.tasks.pretrained import PretrainedTaskConfig
 from dacapo.experiments.tasks.task_config import TaskConfig
-from dacapo.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from dacapo.experiments.tasks.task import Task

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from dacapo.experiments.lazy import lazy_exports
 from dacapo.experiments.trainers.augments import AugmentConfig
 from dacapo.experiments.trainers.default import (
     DefaultTrainerConfig,
@@ -10,7 +11,6 @@ from dacapo.experiments.trainers.default import (
     Sampling,
 )
 from dacapo.experiments.trainers.trainer_config import TrainerConfig
-from dacapo.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from dacapo.experiments.trainers.trainer import Trainer

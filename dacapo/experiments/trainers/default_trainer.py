@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from dacapo.errors import InputError
-from dacapo.experiments.course import Course
+from dacapo.experiments.criterion_history import Course
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.model import Model
 from dacapo.experiments.tasks.predictors import Predictor
@@ -17,8 +17,8 @@ from dacapo.experiments.trainers.crops import CropSampler
 from dacapo.experiments.trainers.samples import BatchMaker
 from dacapo.experiments.trainers.schedules import Schedule
 from dacapo.experiments.trainers.trainer import Batch, SampleShape, Trainer
-from dacapo.prefetch import prefetch
-from dacapo.ranks import ALONE, Ranks
+from dacapo.processes.prefetch import prefetch
+from dacapo.processes.ranks import ALONE, Ranks
 
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

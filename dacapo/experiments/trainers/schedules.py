@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from dacapo.experiments.course import Course
+from dacapo.experiments.criterion_history import Course
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,11 @@ import torch
 from funlib.geometry import Coordinate
 from torch import Tensor
 
-from dacapo.experiments.course import Course
+from dacapo.experiments.criterion_history import Course
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.model import Model
 from dacapo.experiments.tasks.predictors import Predictor
-from dacapo.ranks import ALONE, Ranks
+from dacapo.processes.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from torch import nn
 from dacapo.errors import InputError
 from dacapo.experiments.architectures import Norm, Padding, UNetConfig
 from dacapo.experiments.run import Run
+from dacapo.inference.blocks import predict
+from dacapo.inference.scoring import validate
 from dacapo.nn.unet import AttentionGate
-from dacapo.predict import predict
-from dacapo.remarks import remarks
-from dacapo.validate import validate
+from dacapo.training.diagnostics import remarks
 from tests.conftest import small_run_config
 
 
@@ -132,7 +132,7 @@ def test_deep_supervision_needs_a_level_between() -> None:
 
 
 def test_a_block_of_padding_alone_is_refused_before_training() -> None:
-    from dacapo.validate import check_scorable
+    from dacapo.inference.scoring import check_scorable
 
     small = ["architecture.eval_shape_increase=null", "architecture.input_shape=[20,20,20]"]
     deep = "architecture.downsample_factors=[[2,2,2],[2,2,2]]"

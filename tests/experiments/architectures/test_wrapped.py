@@ -13,9 +13,9 @@ from dacapo.errors import InputError
 from dacapo.experiments.architectures import MonaiConfig, MonaiNetwork, WrappedConfig, network
 from dacapo.experiments.run import Run
 from dacapo.experiments.run_config import RunConfig
+from dacapo.inference.blocks import predict
+from dacapo.inference.scoring import validate
 from dacapo.nn import probe
-from dacapo.predict import predict
-from dacapo.validate import validate
 from tests.conftest import SMALL_AFFINITIES, composed
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from dacapo.experiments.course import Course
+from dacapo.experiments.criterion_history import Course
 from dacapo.experiments.trainers.schedules import Schedule
 
 

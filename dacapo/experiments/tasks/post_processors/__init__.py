@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from dacapo.experiments.lazy import lazy_exports
 from dacapo.experiments.tasks.post_processors.configs import (
     AffinitiesPostProcessorConfig,
     AgglomerationConfig,
@@ -13,7 +14,6 @@ from dacapo.experiments.tasks.post_processors.configs import (
     ThresholdConfig,
     WatershedConfig,
 )
-from dacapo.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from dacapo.experiments.tasks.post_processors.agglomeration import (

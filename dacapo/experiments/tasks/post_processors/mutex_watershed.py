@@ -15,7 +15,7 @@ from dacapo.experiments.tasks.post_processors.post_processor import (
     Volume,
 )
 from dacapo.ops.fragments import absorb_small
-from dacapo.prefetch import prefetch
+from dacapo.processes.prefetch import prefetch
 
 _MOST_THREADS = 4  # each holds a copy of the weights and a list of the edges
 

@@ -1,0 +1,1 @@
+"""One file for each format that volumes, skeletons and points are read from."""

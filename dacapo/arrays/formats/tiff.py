@@ -1,0 +1,125 @@
+"""TIFF stacks, ImageJ hyperstacks and OME-TIFF images, read tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+
+from dacapo.arrays.formats.ome import Level
+from dacapo.arrays.metadata import Metadata
+from dacapo.errors import InputError
+
+if TYPE_CHECKING:
+    from dacapo.arrays.array import Source
+
+_PAGES = "QI"  # how tifffile calls the axis of a stack whose file does not name it
+_NAMES = {"S": "s^", "T": "t", "C": "c^"}
+
+
+def open_tiff(
+    path: Path, name: str, pick: Callable[[list[Level]], Level]
+) -> tuple[Source, Metadata]:
+    """The first image of a file, or a level of its pyramid; stacks without names are z stacks."""
+    if not path.is_file():
+        raise InputError(f"{name}: no file {path}")
+    try:
+        file = tifffile.TiffFile(path)
+        series = file.series[0]
+    except (tifffile.TiffFileError, LookupError, ValueError, OSError, EOFError) as error:
+        raise InputError(f"{name}: not a readable TIFF file: {error}") from error
+    _check_complete(series, path, name)
+    axes = list(series.axes)
+    if not {"Z"} & set(axes):
+        axes = ["Z" if a in _PAGES else a for a in axes]
+    names = [_NAMES.get(a, a.lower()) for a in axes]
+    size, unit = _voxel_size(file, series, name)
+    spatial = [n for n in names if n in "zyx"]
+    known = None if size is None else [size[n] for n in spatial if n in size]
+    levels = []
+    for index, level in enumerate(series.levels):
+        factors = [
+            round(whole / n)
+            for whole, n, axis in zip(series.shape, level.shape, names, strict=True)
+            if axis in "zyx"
+        ]
+        here = None
+        if known is not None and len(known) == len(spatial):
+            here = [s * f for s, f in zip(known, factors, strict=True)]
+        levels.append(Level(str(index), Metadata(voxel_size=here, unit=unit, axis_names=names)))
+    chosen = pick(levels) if len(levels) > 1 else levels[0]
+    return _voxels(series, int(chosen.path), path), chosen.metadata
+
+
+def _voxels(series: Any, level: int, path: Path) -> Source:
+    """A memory map where voxels lie uncompressed in one piece, else tiles decoded on demand."""
+    chosen = series.levels[level]
+    if chosen.dataoffset is not None:
+        order = chosen.pages[0].parent.byteorder
+        dtype = np.dtype(chosen.dtype).newbyteorder(order)
+        return np.memmap(path, dtype, "r", chosen.dataoffset, tuple(chosen.shape))
+    import zarr
+
+    source: Source = zarr.open_array(series.aszarr(level=level), mode="r")
+    return source
+
+
+def _check_complete(series: Any, path: Path, name: str) -> None:
+    """Refuse a file that ends before its last strip or tile: its voxels would read as 0."""
+    size = path.stat().st_size
+    for level in series.levels:
+        for number, page in enumerate(level.pages):
+            if page is None:
+                raise InputError(f"{name}: page {number} is missing")
+            ends = [o + c for o, c in zip(page.dataoffsets, page.databytecounts, strict=True)]
+            if ends and max(ends) > size:
+                raise InputError(
+                    f"{name}: the file is cut short: page {number} reaches to byte {max(ends)} of "
+                    f"{size}"
+                )
+
+
+def _voxel_size(
+    file: tifffile.TiffFile, series: Any, name: str
+) -> tuple[dict[str, float] | None, list[str] | None]:
+    """Axis -> size and the unit of each spatial axis, where OME-XML or ImageJ wrote them."""
+    if file.ome_metadata:
+        return _ome_size(tifffile.xml2dict(file.ome_metadata), series, name)
+    if file.imagej_metadata:
+        return _imagej_size(file.imagej_metadata, series.keyframe.tags)
+    return None, None
+
+
+def _ome_size(
+    document: Mapping[str, Any], series: Any, name: str
+) -> tuple[dict[str, float] | None, list[str] | None]:
+    images = document["OME"]["Image"]
+    pixels = (images[0] if isinstance(images, list) else images)["Pixels"]
+    axes = [a for a in "zyx" if f"PhysicalSize{a.upper()}" in pixels]
+    spatial = [a.lower() for a in series.axes if a in "ZYX"]
+    if not set(spatial) <= set(axes):
+        return None, None
+    size = {a: float(pixels[f"PhysicalSize{a.upper()}"]) for a in spatial}
+    unit = [str(pixels.get(f"PhysicalSize{a.upper()}Unit", "µm")) for a in spatial]
+    return size, unit
+
+
+def _imagej_size(
+    metadata: Mapping[str, Any], tags: Any
+) -> tuple[dict[str, float] | None, list[str] | None]:
+    """Resolution tags count pixels per unit; the distance of slices has a key of its own."""
+    size = {}
+    for axis, tag in (("y", "YResolution"), ("x", "XResolution")):
+        value: Sequence[int] = tags[tag].value if tag in tags else (1, 1)
+        if min(value) <= 0:
+            return None, None
+        size[axis] = value[1] / value[0]
+    if "spacing" in metadata:
+        size["z"] = float(metadata["spacing"])
+    unit = str(metadata.get("unit", "pixel")).replace("\\u00B5", "µ")
+    if unit.lower() in ("", "inch", "null"):
+        return None, None
+    return size, [unit]

@@ -1,0 +1,1 @@
+"""The scores of many runs, side by side."""

@@ -1,0 +1,91 @@
+"""The test volumes, which nothing but the final comparison scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dacapo.comparison.collect import RunRecord
+from dacapo.config import decode
+from dacapo.errors import InputError
+from dacapo.experiments.run_config import RunConfig
+from dacapo.experiments.validation_scores import texts
+from dacapo.runs import RunFolder
+from dacapo.runs.checkpoint import CheckpointError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Scores = dict[str, dict[str, float]]
+"""Dataset -> criterion -> score."""
+
+
+def score_held_out(folder: RunFolder) -> Scores:
+    """Score the test volumes of a run with what its validation chose.
+
+    Iteration and parameters are those with the best validation score; nothing is chosen here.
+
+    Raises:
+        InputError: the run has no score or no checkpoint to go by, or a volume cannot be scored.
+    """
+    from dacapo.experiments.run import Run
+    from dacapo.inference.scoring import segment, truth
+
+    run_config = decode(folder.read_document()["config"])
+    assert isinstance(run_config, RunConfig)
+    history = folder.read_history()
+    best = history.best()
+    if best is None:
+        raise InputError(f"{folder.path}: no validation score chooses an iteration")
+    index, setting, _ = best
+    run = Run(run_config)
+    try:
+        run.load_state(folder.read_checkpoint(history.iterations[index]))
+    except (CheckpointError, OSError) as error:
+        raise InputError(f"{folder.path}: {error}") from error
+    scores: Scores = {}
+    for dataset in run.datasplit.test:
+        dataset.check_annotated(to_score=True)
+        known = truth(dataset, run.task.predictor.classes)
+        evaluated = run.task.evaluator.against(known)(segment(run, dataset, setting))
+        scores[dataset.name] = {
+            criterion: float(getattr(evaluated, criterion))
+            for criterion in run.validation_scores.criteria
+        }
+    return scores
+
+
+def score_all(runs: Sequence[RunRecord], runs_dir: Path) -> dict[str, Scores]:
+    """Run -> scores of its test volumes, for all runs that are done and have some."""
+    found = {}
+    for run in runs:
+        if run.status == "done":
+            scores = score_held_out(RunFolder(runs_dir / run.label))
+            if scores:
+                found[run.label] = scores
+    if not found:
+        raise InputError(f"test=true: no run below {runs_dir} is done and has a datasplit.test")
+    return found
+
+
+def add_held_out(dataset: xr.Dataset, found: Mapping[str, Scores]) -> xr.Dataset:
+    """The same with a variable `test_CRITERION(runs, test_datasets)` for each criterion."""
+    labels = [str(label) for label in dataset["runs"].values]
+    names = list(dict.fromkeys(name for scores in found.values() for name in scores))
+    variables: dict[str, Any] = {}
+    for label, scores in found.items():
+        for name, values in scores.items():
+            for criterion, value in values.items():
+                key = f"test_{criterion}"
+                if key not in variables:
+                    attributes = {**dataset[criterion].attrs}
+                    variables[key] = (
+                        ("runs", "test_datasets"),
+                        np.full((len(labels), len(names)), np.nan),
+                        attributes,
+                    )
+                variables[key][1][labels.index(label), names.index(name)] = value
+    return dataset.assign(variables).assign_coords(test_datasets=texts(names))

@@ -1,0 +1,211 @@
+"""How a model's weights change."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dacapo.experiments.model import Model
+from dacapo.experiments.tasks.losses import Loss
+from dacapo.experiments.trainers.trainer import Batch, Trainer
+from dacapo.ops.draws import seed
+from dacapo.processes.ranks import Ranks
+
+_SMALLEST_SCALE = 2.0**-10
+"""Of an fp16 loss; gradients that are not finite even so are no overflow."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step found.
+
+    Attributes:
+        losses: of this process' micro-batches.
+        loss: their mean over all processes.
+        gradient_norm: before clipping; not finite where fp16 overflowed and the step was left out.
+        is_finite: false: the weights have not changed, for loss or gradient make no sense.
+    """
+
+    losses: Sequence[float]
+    loss: float
+    gradient_norm: float
+    is_finite: bool
+
+
+class Learner:
+    """Model, optimizer, loss scale and average of the weights; all that a checkpoint holds.
+
+    Attributes:
+        model: on the device that trains.
+        optimizer: of the model's weights that are not frozen.
+        average: an exponential moving average of the model's parameters by name; empty where there
+            is none. Its buffers, such as the statistics of batch norm, are the model's own.
+    """
+
+    def __init__(
+        self, model: Model, loss: Loss, trainer: Trainer, repetition: int, ranks: Ranks
+    ) -> None:
+        self._trainer, self._repetition, self._ranks = trainer, repetition, ranks
+        flat = len(model.input_shape) == 2
+        last = torch.channels_last if flat else torch.channels_last_3d
+        self._memory_format = last if trainer.channels_last else torch.contiguous_format
+        self.model = model.to(trainer.device)
+        for parameter in self.model.parameters():
+            if parameter.ndim == len(model.input_shape) + 2:  # a kernel
+                parameter.data = parameter.data.to(memory_format=self._memory_format)
+        self.optimizer = trainer.create_optimizer(self.model)
+        self._scaler = torch.amp.GradScaler(
+            trainer.device.type, enabled=trainer.precision == torch.float16
+        )
+        self.average: dict[str, Tensor] = {}
+        self.begin_average()
+        objective = _Objective(self, loss)
+        if trainer.compile:
+            objective.compile()
+        self._objective = ranks.averaging(objective)
+
+    def begin_average(self) -> None:
+        """Begin the average with the present weights."""
+        if self._trainer.ema_decay is not None:
+            self.average = {k: p.detach().clone() for k, p in self.model.named_parameters()}
+
+    def forward(self, raw: Tensor) -> Tensor:
+        """The model's float32 output for an input (B, C, *spatial), in the trainer's precision."""
+        raw = raw.to(memory_format=self._memory_format)
+        with self._precision(raw.device.type):
+            output: Tensor = self.model(raw)
+        return output.float()
+
+    def forward_deep(self, raw: Tensor) -> list[Tensor]:
+        """The same of `Model.forward_deep`."""
+        raw = raw.to(memory_format=self._memory_format)
+        with self._precision(raw.device.type):
+            outputs = self.model.forward_deep(raw)
+        return [output.float() for output in outputs]
+
+    def _precision(self, device: str) -> torch.autocast:
+        precision = self._trainer.precision
+        return torch.autocast(device, precision, enabled=precision != torch.float32)
+
+    def step(self, batch: Batch, learning_rate: float) -> Step:
+        """Change the weights by the micro-batches of all processes."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.model.train()
+        self.optimizer.zero_grad()
+        batch.wait()
+        parts = batch.parts(self._trainer.micro_batches // self._ranks.world)
+        losses = torch.stack([self._backward(parts, number) for number in range(len(parts))])
+        values: list[float] = losses.tolist()
+        self._scaler.unscale_(self.optimizer)
+        most = self._trainer.gradient_clip or math.inf
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), most).item()
+        loss = self._ranks.sums([sum(values)])[0] / self._trainer.micro_batches
+        overflow = self._scaler.is_enabled() and self._scaler.get_scale() > _SMALLEST_SCALE
+        if not math.isfinite(loss) or not (math.isfinite(norm) or overflow):
+            return Step(values, loss, norm, is_finite=False)
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
+        self._follow(batch.iteration)
+        return Step(values, loss, norm, is_finite=True)
+
+    def _backward(self, parts: Sequence[Batch], number: int) -> Tensor:
+        """Add the gradient of one micro-batch; its loss."""
+        batch = parts[number]
+        place = self._ranks.rank * len(parts) + number  # among those of all processes
+        torch.manual_seed(seed(self._repetition, batch.iteration, "network", place))  # dropout
+        is_last = number == len(parts) - 1
+        together = nullcontext() if is_last or self._ranks.world == 1 else self._objective.no_sync()  # type: ignore[operator]
+        with together:
+            loss: Tensor = self._objective(batch.raw, batch.target, batch.weight)
+            self._scaler.scale(loss / len(parts)).backward()
+        return loss.detach()
+
+    def _follow(self, iteration: int) -> None:
+        """The average comes after; from the start on it forgets faster, as little is known then."""
+        if not self.average:
+            return
+        assert self._trainer.ema_decay is not None
+        decay = min(self._trainer.ema_decay, (1 + iteration) / (10 + iteration))
+        with torch.no_grad():
+            for key, parameter in self.model.named_parameters():
+                self.average[key].lerp_(parameter, 1 - decay)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside, the model's weights are their average, where there is one."""
+        if not self.average:
+            yield
+            return
+        own = {k: p.data for k, p in self.model.named_parameters()}
+        try:
+            self._point_at(self.average)
+            yield
+        finally:
+            self._point_at(own)
+
+    def _point_at(self, values: Mapping[str, Tensor]) -> None:
+        for key, parameter in self.model.named_parameters():
+            parameter.data = values[key]
+
+    def state(self) -> dict[str, Tensor]:
+        """Weights, their average, optimizer and loss scale, by name."""
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.items()}
+        for index, entries in self.optimizer.state_dict()["state"].items():
+            values = {k: v for k, v in entries.items() if v is not None}
+            tensors |= {f"optimizer.{index}.{k}": v for k, v in values.items()}
+        for key in ("scale", "_growth_tracker") if self._scaler.is_enabled() else ():
+            value = self._scaler.state_dict()[key]
+            tensors[f"scaler.{key}"] = torch.tensor(value, dtype=torch.float64)
+        return tensors
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """The inverse of `state`."""
+        self.model.load_state_dict(_below("model.", tensors))
+        for key, value in _below("average.", tensors).items():
+            self.average[key].copy_(value)
+        entries: dict[int, dict[str, Tensor]] = {}
+        for key, value in _below("optimizer.", tensors).items():
+            index, name = key.split(".", 1)
+            entries.setdefault(int(index), {})[name] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": entries, "param_groups": groups})
+        if scaler := _below("scaler.", tensors):
+            scale, grown = scaler["scale"].item(), int(scaler["_growth_tracker"])
+            state = self._scaler.state_dict()
+            self._scaler.load_state_dict({**state, "scale": scale, "_growth_tracker": grown})
+
+
+class _Objective(nn.Module):
+    """From a batch to its loss: what is compiled, and what several processes share."""
+
+    def __init__(self, learner: Learner, loss: Loss) -> None:
+        super().__init__()
+        self.model = learner.model
+        self._forward = learner.forward_deep
+        self._loss = loss
+
+    def forward(self, raw: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """The losses of all levels, each coarser one half as heavy. Lee et al. 2015."""
+        outputs = self._forward(raw)
+        factors = [0.5**level for level in range(len(outputs))]
+        losses = [
+            factor / sum(factors) * self._loss.compute(output, target, weight)
+            for factor, output in zip(factors, outputs, strict=True)
+        ]
+        return sum(losses[1:], losses[0])
+
+
+def weights_in(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights to use of a checkpoint: their average where it has one."""
+    return {**_below("model.", tensors), **_below("average.", tensors)}
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,1 @@
+"""Prediction in blocks, post-processing and scoring."""

@@ -1,0 +1,81 @@
+"""Predict, post-process, evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import isnan
+from typing import Any
+
+import numpy as np
+
+from dacapo.arrays.units import in_nm
+from dacapo.errors import InputError
+from dacapo.experiments.datasplits.datasets import Dataset
+from dacapo.experiments.run import Run
+from dacapo.experiments.tasks.evaluators import Truth
+from dacapo.experiments.tasks.post_processors import Merged
+from dacapo.experiments.validation_iteration_scores import ValidationIterationScores
+from dacapo.inference.blocks import largest_block, predict
+
+
+def validate(run: Run) -> ValidationIterationScores:
+    """Score the present weights on every validation dataset with every parameter.
+
+    The whole labelled region is scored; what is not annotated does not count.
+    """
+    criteria = run.validation_scores.criteria
+    scores = []
+    for dataset in run.datasplit.validate:
+        score = run.task.evaluator.against(truth(dataset, run.task.predictor.classes))
+        rows = []
+        for _, segmentation in run.task.post_processor.process_all(predict(run, dataset)):
+            if isinstance(segmentation, Merged) and not run.task.evaluator.reads_merged:
+                segmentation = segmentation.volume()
+            evaluated = score(segmentation)
+            rows.append([float(getattr(evaluated, criterion)) for criterion in criteria])
+        scores.append(rows)
+    return ValidationIterationScores(run.training_stats.trained_until(), scores)
+
+
+def check_scorable(run: Run) -> None:
+    """Refuse, before training, what could not be validated.
+
+    Raises:
+        InputError: blocks are too small to predict in; or `task.criterion` is NaN for some dataset
+            even of a perfect segmentation, so that no mean over the datasets would exist.
+    """
+    largest_block(run)
+    evaluator, criterion = run.task.evaluator, run.task.criterion
+    for dataset in run.datasplit.validate:
+        known = truth(dataset, run.task.predictor.classes)
+        perfect = evaluator.perfect(known.gt)
+        if perfect is not None and isnan(getattr(evaluator.against(known)(perfect), criterion)):
+            raise InputError(
+                f"datasplit.validate.{dataset.name}: task.criterion={criterion} cannot be computed "
+                f"there, even for a perfect segmentation, because truth has nothing that it needs; "
+                f"leave this volume out or choose another criterion"
+            )
+
+
+def truth(dataset: Dataset, classes: Sequence[str] = ()) -> Truth:
+    """All that a dataset says of its labelled region.
+
+    Args:
+        classes: of the task; where the dataset annotates some of them only, each has its own mask.
+    """
+    roi = dataset.gt.roi
+    mask = dataset.read_mask(roi)
+    if classes and dataset.classes is not None:
+        mask = np.stack([mask * np.uint8(a) for a in dataset.annotates(classes)])
+    skeletons = dataset.skeletons
+    if skeletons is not None:
+        at = (skeletons.position - np.array(roi.begin)) / np.array(dataset.gt.voxel_size)
+        skeletons = replace(skeletons, position=at)
+    return Truth(dataset.read_gt(roi), mask, in_nm(dataset.gt.voxel_size), skeletons)
+
+
+def segment(run: Run, dataset: Dataset, parameters: int) -> np.ndarray[Any, Any]:
+    """The segmentation of a dataset's labelled region with one of the post-processor's settings."""
+    setting = run.task.post_processor.enumerate_parameters()[parameters]
+    return run.task.post_processor.process(predict(run, dataset), setting)

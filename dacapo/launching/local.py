@@ -1,0 +1,175 @@
+"""The jobs of a sweep in processes on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dacapo.errors import InputError
+from dacapo.sweeps.launch import Job, Pool, minutes, note
+from dacapo.sweeps.plan import judge
+
+if TYPE_CHECKING:
+    from hydra_plugins.dacapo_launcher import LocalLauncher
+
+_STARTED_AGAIN = 144
+"""Exit status by which submitit says that a job has saved itself and wants to go on."""
+_YEAR = 365 * 24 * 60
+_GRACE = 60.0
+"""Seconds that jobs have to save themselves after Ctrl-C."""
+
+
+class _Process:
+    """One job: the process that runs it, again after each time limit."""
+
+    def __init__(self, job: Job, folder: Path, gpu: int | None) -> None:
+        self.job, self.folder, self.gpu = job, folder, gpu
+        self.log = folder / f"{job.number}_0_log.err"
+        self.num_starts = 0
+
+    def start(self, threads: int) -> None:
+        """Begin, or go on."""
+        self.num_starts += 1
+        self.begin, self.was_told = time.monotonic(), False
+        environment = {
+            **os.environ,
+            "SUBMITIT_EXECUTOR": "local",
+            "SUBMITIT_LOCAL_JOB_ID": str(self.job.number),
+            "CUDA_VISIBLE_DEVICES": "" if self.gpu is None else str(self.gpu),
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
+        }
+        command = [sys.executable, "-u", "-m", "submitit.core._submit", str(self.folder)]
+        out = self.folder / f"{self.job.number}_0_log.out"
+        with out.open("ab") as stdout, self.log.open("ab") as stderr:
+            # A session of its own: Ctrl-C in the terminal reaches the launcher alone.
+            self.process = subprocess.Popen(
+                command, env=environment, stdout=stdout, stderr=stderr,
+                stdin=subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+
+    def tell(self, number: int) -> None:
+        """Send a signal."""
+        self.process.send_signal(number)
+
+
+class LocalPool(Pool):
+    """Some processes at once, each with a GPU of its own where there are any."""
+
+    def __init__(self, launcher: LocalLauncher) -> None:
+        self._launcher, params = launcher, launcher.params
+        self._folder = Path(params["folder"]).absolute()
+        self._gpus: list[int | None] = [*_gpus(params["gpus"])]
+        at_once = params["at_once"] or len(self._gpus) or 1
+        if at_once < 1 or (self._gpus and at_once > len(self._gpus)):
+            raise InputError(
+                f"hydra.launcher.at_once={at_once}: from 1 to the number of GPUs, {len(self._gpus)}"
+            )
+        self._free = (self._gpus or [None] * at_once)[:at_once]
+        self._threads = params["threads"] or max(1, _num_cores() // at_once)
+        self._limit = 60 * minutes(params["time"], _YEAR, params["signal_delay"])
+        self._max_starts = 1 + params["max_timeouts"]
+        self._delay = params["signal_delay"]
+        self._waiting: list[Job] = []
+        self._running: list[_Process] = []
+
+    def start(self, jobs: Sequence[Job]) -> None:
+        from submitit.core.utils import DelayedSubmission
+
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for job in jobs:
+            submission = DelayedSubmission(self._launcher, *self.arguments(job))
+            submission.set_timeout(self._limit // 60, self._max_starts)
+            submission.dump(self._folder / f"{job.number}_submitted.pkl")
+            note(job)
+        self._waiting = list(jobs)
+        print(f"{len(self._free)} at once on this machine, logs in {self._folder}", flush=True)
+
+    def ended(self) -> list[tuple[Job, str]]:
+        over = []
+        for running in list(self._running):
+            self._tell_of_limit(running)
+            status = running.process.poll()
+            if status is None:
+                continue
+            if status == _STARTED_AGAIN and running.num_starts < self._max_starts:
+                running.start(self._threads)
+                continue
+            self._running.remove(running)
+            self._free.append(running.gpu)
+            over.append((running.job, _how(running, status)))
+        while self._waiting and self._free:
+            job = self._waiting.pop(0)
+            try:
+                verdict = judge(job.folder, job.run_config, job.asked)
+                if verdict.todo not in ("train", "waiting"):  # another sweep was faster
+                    over.append((job, verdict.text))
+                    continue
+                job = replace(job, writers=len(verdict.history.outcomes))
+                process = _Process(job, self._folder, self._free[0])
+                note(job, log=process.log)
+            except InputError as error:
+                over.append((job, f"could not be started: {error}"))
+                continue
+            self._free.pop(0)
+            process.start(self._threads)
+            self._running.append(process)
+        return over
+
+    def _tell_of_limit(self, running: _Process) -> None:
+        seconds = time.monotonic() - running.begin
+        if seconds > self._limit - self._delay and not running.was_told:
+            running.was_told = True
+            running.tell(signal.SIGUSR2)
+        elif seconds > self._limit:
+            running.process.kill()
+
+    def interrupted(self) -> None:
+        """Let the jobs save themselves."""
+        print("stopping: each job saves itself; the same command goes on from there", flush=True)
+        for running in self._running:
+            running.tell(signal.SIGINT)
+        deadline = time.monotonic() + _GRACE
+        for running in self._running:
+            try:
+                running.process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                running.process.kill()
+                running.process.wait()
+
+
+def _how(running: _Process, status: int) -> str:
+    if status < 0:
+        return f"its process was ended by {signal.Signals(-status).name}"
+    if status == _STARTED_AGAIN:
+        return f"its time limit has passed {running.num_starts} times"
+    lines = running.log.read_text(errors="replace").strip().splitlines()
+    return f"exit status {status}: {lines[-1] if lines else 'it has said nothing'}"
+
+
+def _gpus(asked: Sequence[int] | None) -> list[int]:
+    """Those that are shared out."""
+    if asked is not None:
+        return list(asked)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        numbers = [part.strip() for part in visible.split(",") if part.strip()]
+        if not all(number.isdigit() for number in numbers):
+            raise InputError(
+                f"CUDA_VISIBLE_DEVICES={visible}: only GPUs named by numbers can be shared out; "
+                f"set hydra.launcher.gpus=[0,1,...]"
+            )
+        return [int(number) for number in numbers]
+    import torch
+
+    return list(range(torch.cuda.device_count()))
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,27 @@
+"""The files of a run folder; nothing else writes them."""
+
+from dacapo.runs.lease import BusyError
+from dacapo.runs.folder import RunFolder, find_run_folders
+from dacapo.runs.header import Header
+from dacapo.runs.history import History, mean_losses
+from dacapo.runs.state import ENDS, FAILURES, STATES, RunState, failed_alike, read_state
+from dacapo.runs.submission import Submission
+from dacapo.runs.writer import NoWriter, RunWriter
+
+__all__ = [
+    "ENDS",
+    "FAILURES",
+    "STATES",
+    "BusyError",
+    "Header",
+    "History",
+    "NoWriter",
+    "RunFolder",
+    "RunState",
+    "RunWriter",
+    "Submission",
+    "failed_alike",
+    "find_run_folders",
+    "mean_losses",
+    "read_state",
+]

@@ -1,0 +1,192 @@
+"""A run's folder: config, log, checkpoints, picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from dacapo.errors import InputError
+from dacapo.runs.atomic import write_atomically
+from dacapo.runs.lease import claim
+from dacapo.runs.history import History, read_history
+from dacapo.runs.log import log_files
+from dacapo.runs.submission import Submission
+from dacapo.runs.writer import ERROR_FILE, RunWriter
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dacapo.experiments.starts.start import Source
+    from dacapo.nn.weights import Weights
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class RunFolder:
+    """`runs_dir/name/repetition`: to read from; `writing` gives what may write."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints_dir = path / "checkpoints"
+
+    @property
+    def label(self) -> str:
+        """name/repetition."""
+        return "/".join(self.path.parts[-2:])
+
+    def read_document(self) -> dict[str, Any]:
+        """What `writing` was given: the config of the run and how it was asked for."""
+        document = _read_yaml(self.path / "config.yaml")
+        assert isinstance(document, dict)
+        return document
+
+    def read_history(self) -> History:
+        """Replay the logs."""
+        return read_history(self.path)
+
+    def read_submission(self) -> Submission | None:
+        """What a launcher noted of the run; None without one."""
+        try:
+            return Submission.decode((self.path / "job.json").read_text())
+        except FileNotFoundError:
+            return None
+
+    def num_writers(self) -> int:
+        """How many processes have worked on the run so far."""
+        return len(log_files(self.path))
+
+    def checkpoints(self) -> list[int]:
+        """The iterations that the weights of the checkpoints were trained until."""
+        return sorted(int(p.stem) for p in self.checkpoints_dir.glob("[0-9]*.safetensors"))
+
+    def checkpoint(self, iteration: int) -> Path:
+        """The file of a checkpoint."""
+        return self.checkpoints_dir / f"{iteration:08d}.safetensors"
+
+    def snapshot(self, iteration: int) -> Path:
+        """The folder of a snapshot: a batch, its targets and its prediction."""
+        return self.path / "snapshots" / f"{iteration:08d}"
+
+    def read_checkpoint(self, iteration: int) -> dict[str, Tensor]:
+        """The tensors of a checkpoint.
+
+        Raises:
+            CheckpointError: the file is not as it was written.
+        """
+        return self._read_checkpoint(iteration)[0]
+
+    def _read_checkpoint(self, iteration: int) -> tuple[dict[str, Tensor], dict[str, str]]:
+        from dacapo.runs.checkpoint import CheckpointError, read_checkpoint
+
+        path = self.checkpoint(iteration)
+        tensors, notes = read_checkpoint(path)
+        if notes.get("iteration") != str(iteration):
+            raise CheckpointError(f"{path}: holds iteration {notes.get('iteration')}")
+        return tensors, notes
+
+    def read_weights_of(self, source: Source) -> Weights:
+        """The weights of another run below the same `runs_dir`: their average where it has one."""
+        from dacapo.nn.weights import Weights
+        from dacapo.runs.checkpoint import CheckpointError
+
+        other = RunFolder(self.path.parent.parent / source.run)
+        stored = other.checkpoints()
+        iteration = source.iteration
+        if iteration is None:
+            iteration = other.read_history().best_among(stored, source.criterion)
+        if iteration not in stored:
+            raise InputError(
+                f"start: {other.path} has no checkpoint of iteration {iteration}; it has "
+                f"{', '.join(map(str, stored)) or 'none'}"
+            )
+        try:
+            return Weights.of_checkpoint(*other._read_checkpoint(iteration))
+        except CheckpointError as error:
+            raise InputError(f"start: {error}") from error
+
+    @contextmanager
+    def writing(self, document: Mapping[str, Any]) -> Iterator[RunWriter]:
+        """Own the folder and write to it; notes how it ended.
+
+        Args:
+            document: `config`, `identity` and more, as plain data.
+
+        Raises:
+            BusyError: another process works on the run.
+            InputError: the folder belongs to a run of another config.
+        """
+        self.check_identity(document)
+        self._make()
+        with claim(self.path) as log:
+            for leftover in self.checkpoints_dir.glob(".*.tmp"):
+                leftover.unlink(missing_ok=True)
+            (self.path / ERROR_FILE).unlink(missing_ok=True)
+            self._write_document(document)
+            with RunWriter(self, log) as writer:
+                writer.describe(document)
+                yield writer
+
+    def submit(self, document: Mapping[str, Any], submission: Submission) -> None:
+        """Note that the run was given away, to something that will start a writer."""
+        self.check_identity(document)
+        self._make()
+        if not (self.path / "config.yaml").exists():
+            self._write_document(document)
+        write_atomically(self.path / "job.json", submission.encode())
+
+    def lose(self, submission: Submission, reason: str) -> None:
+        """Note that what was given away has ended, and the run does not know how."""
+        write_atomically(self.path / "job.json", replace(submission, lost=reason).encode())
+
+    def check_identity(self, document: Mapping[str, Any]) -> None:
+        """Two configs under one name are an error; siblings differ in their repetition alone."""
+        for other in self.path.parent.glob("*/config.yaml"):
+            theirs = _read_yaml(other)["identity"]
+            differ = list(_differences(theirs, document["identity"]))
+            # A run that failed before its first step holds nothing that a new one could spoil.
+            if differ and RunFolder(other.parent).read_history().trained_until:
+                key, old, new = differ[0]
+                hint = (
+                    f" To train it further, give trainer.schedule_iterations={old}."
+                    if key == "trainer.schedule_iterations"
+                    else ""
+                )
+                raise InputError(
+                    f"{other.parent} holds a run of another config: {key} is {old} there and "
+                    f"{new} here ({len(differ)} differences).{hint} Choose another name="
+                )
+
+    def _make(self) -> None:
+        try:
+            self.checkpoints_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"runs_dir: cannot write {self.path}: {error.strerror}") from error
+
+    def _write_document(self, document: Mapping[str, Any]) -> None:
+        text = yaml.safe_dump(dict(document), sort_keys=False)
+        write_atomically(self.path / "config.yaml", text.encode())
+
+
+def find_run_folders(runs_dir: Path) -> list[RunFolder]:
+    """All runs below a folder, by name and repetition."""
+    found = [RunFolder(p.parent) for p in runs_dir.glob("*/*/config.yaml")]
+    return sorted(found, key=lambda f: (f.path.parent.name, f.path.name.zfill(9)))
+
+
+def _read_yaml(path: Path) -> Any:
+    return yaml.load(path.read_text(), _Loader)
+
+
+def _differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Where two nested dicts differ: (dotted key, old, new)."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for part in sorted(old.keys() | new.keys()):
+            inner = f"{key}.{part}" if key else part
+            yield from _differences(old.get(part), new.get(part), inner)
+    elif old != new:
+        yield key, old, new

@@ -1,0 +1,131 @@
+"""One writer a run, on any disk.
+
+A run belongs to the writer of its newest log, until that log ends with an outcome or its writer is
+dead. Claiming it means to create the next log, which a file system lets only one of many do, also
+NFS; locks that servers or mounts may not know are not needed. A dead process is recognised at once
+on its own machine; from another one, by a log that has not grown for `LEASE` seconds. That is
+judged by this machine's clock alone and by reading the file, so neither clocks that differ nor
+attributes that a mount remembers matter.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import time
+from io import FileIO
+from pathlib import Path
+
+from dacapo.errors import InputError
+from dacapo.runs.atomic import sync_folder, temporary_name
+from dacapo.runs.log import Kind, LogWriter, Record, log_files, log_number, log_path, read_log
+from dacapo.runs.owner import Owner
+
+BEAT = 10.0
+"""Seconds between signs of life in a log."""
+LEASE = 90.0
+"""Seconds without one after which a writer on another machine counts as dead; longer than mounts
+remember attributes of files (60 s at most by default)."""
+
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
+class BusyError(InputError):
+    """Another process works on the run."""
+
+
+def claim(folder: Path) -> LogWriter:
+    """Open a folder's next log, and thereby own the run.
+
+    Raises:
+        BusyError: another process works on it, or was faster; the message names it.
+        InputError: the disk is full or not writable.
+    """
+    logs = log_files(folder)
+    if logs:
+        _wait_until_free(logs[-1])
+    path = log_path(folder, log_number(logs[-1]) + 1 if logs else 1)
+    record = Record(Kind.owner, 0, 0, json.dumps(Owner.current().encode()).encode())
+    try:
+        file = _create(path, record.frame())
+        sync_folder(folder)
+    except FileExistsError as error:
+        raise BusyError(f"{folder} is being trained by {owner_of(path) or 'another'}") from error
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    return LogWriter(path, file)
+
+
+def is_lost(path: Path) -> bool:
+    """Whether another process has claimed the folder after the writer of this log."""
+    try:
+        return log_path(path.parent, log_number(path) + 1).exists()
+    except OSError:  # a file server that does not answer says nothing
+        return False
+
+
+def owner_of(path: Path) -> Owner | None:
+    """The writer of a log; None when it died before it had said so."""
+    for record in read_log(path):
+        if record.kind is Kind.owner:
+            return Owner(**json.loads(bytes(record.payload)))
+        break
+    return None
+
+
+def has_ended(path: Path) -> bool:
+    """Whether the writer of a log has noted how it ended."""
+    return any(record.kind is Kind.outcome for record in read_log(path))
+
+
+def _wait_until_free(path: Path) -> None:
+    owner = owner_of(path)
+    alive = owner.is_alive() if owner is not None else None
+    if alive is False or has_ended(path):
+        return
+    begin, known = time.monotonic(), _size(path)
+    while not alive:
+        if time.monotonic() - begin > LEASE:
+            return
+        time.sleep(min(1.0, LEASE / 10))
+        alive = _size(path) != known
+        if has_ended(path):
+            return
+    raise BusyError(f"{path.parent} is being trained by {owner or 'another process'}")
+
+
+def _size(path: Path) -> int:
+    """Of what can be read: a file's attributes may be old on a shared disk."""
+    return len(path.read_bytes())
+
+
+def _create(path: Path, content: bytes) -> FileIO:
+    """Create a file with its first content, unless it is there.
+
+    Raises:
+        FileExistsError: it is.
+    """
+    temporary = temporary_name(path)
+    file = FileIO(temporary, "w")
+    try:
+        file.write(content)
+        os.fsync(file.fileno())
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            # A server's answer may be lost and the question repeated: the links tell.
+            if os.fstat(file.fileno()).st_nlink < 2:
+                raise
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            file.close()
+            file = FileIO(path, "x")
+            file.write(content)
+    except OSError:
+        file.close()
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+    return file

@@ -1,0 +1,119 @@
+"""What is left to do of a run, by what its folder tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dacapo import __version__
+from dacapo.config import encode
+from dacapo.errors import InputError
+from dacapo.experiments.halving_config import HalvingConfig
+from dacapo.experiments.run_config import RunConfig
+
+if TYPE_CHECKING:  # numpy would come along, which composing a config does not need
+    from dacapo.runs import History, RunFolder
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How a run was asked for: group -> option, and the overrides as typed.
+
+    Attributes:
+        retry: also try what has failed twice in the same way.
+        halving: which runs of a sweep are stopped; None: none.
+    """
+
+    choices: dict[str, str] = field(default_factory=dict)
+    overrides: list[str] = field(default_factory=list)
+    retry: bool = False
+    halving: HalvingConfig | None = None
+
+    def document(self, run_config: RunConfig) -> dict[str, Any]:
+        """What a run's folder keeps of its config."""
+        return {
+            "dacapo": __version__,
+            "config": encode(run_config),
+            "identity": run_config.identity(),
+            "choices": self.choices,
+            "overrides": self.overrides,
+        }
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be done with a run.
+
+    Attributes:
+        todo: `train`, or why there is nothing to do: `done`, `running`, `waiting`, `stopped`,
+            `failed` (twice in the same way).
+        text: one line about it.
+        history: of the run.
+    """
+
+    todo: str
+    text: str
+    history: History
+
+
+def folder_of(run_config: RunConfig, runs_dir: Path) -> RunFolder:
+    """`runs_dir/name/repetition`."""
+    from dacapo.runs import RunFolder
+
+    return RunFolder(runs_dir / run_config.name / str(run_config.repetition))
+
+
+def judge(folder: RunFolder, run_config: RunConfig, asked: Asked) -> Verdict:
+    """What is to be done with a run; looking changes nothing.
+
+    Raises:
+        InputError: the folder holds a run of another config.
+    """
+    from dacapo.runs import failed_alike, read_state
+
+    folder.check_identity({"identity": run_config.identity()})
+    history = folder.read_history()
+    state = read_state(folder, history)
+    alike = failed_alike(history)
+    ended_early = str(history.outcome.get("why", ""))
+    if history.is_done and (history.trained_until >= run_config.num_iterations or ended_early):
+        best = history.best()
+        criterion = run_config.task_config.criterion
+        score = f", {criterion} {best[2]:.4g}" if best is not None else ""
+        hint = ended_early or "a larger num_iterations trains it further"
+        text = f"{folder.path} is finished{score}; {hint}"
+        return Verdict("done", text, history)
+    beyond = max(folder.checkpoints(), default=0)
+    if beyond > run_config.num_iterations:
+        raise InputError(
+            f"{folder.path} has been trained until {beyond}, beyond "
+            f"num_iterations={run_config.num_iterations}"
+        )
+    if state.name == "running":
+        return Verdict("running", f"{folder.path} is being trained by {state.who}", history)
+    if state.queued:
+        return Verdict("waiting", f"{folder.path} waits for {state.who}", history)
+    if state.name == "stopped" and _stays_stopped(run_config, asked):
+        return Verdict("stopped", f"{folder.path} is stopped: {history.outcome['why']}", history)
+    if alike and not asked.retry:
+        return Verdict("failed", f"{folder.path}: failed twice in the same way: {alike}", history)
+    return Verdict("train", "", history)
+
+
+def _stays_stopped(run_config: RunConfig, asked: Asked) -> bool:
+    from dacapo.sweeps.asha import is_control
+
+    halving = asked.halving
+    return halving is not None and not is_control(halving, run_config, asked.overrides)
+
+
+def refuse(verdict: Verdict, folder: RunFolder) -> None:
+    """Raise the error of a run that is left as it is."""
+    from dacapo.runs import read_state
+
+    if verdict.todo == "failed":
+        raise InputError(
+            f"{verdict.text} (traceback: {read_state(folder).log}); once its cause is gone, "
+            f"retry=true tries again"
+        )

@@ -1,0 +1,107 @@
+"""What a sweep does around its runs: remember them, and compare them when all have ended."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from dacapo.errors import InputError
+from dacapo.experiments.halving_config import HalvingConfig
+from dacapo.experiments.run_config import RunConfig
+from dacapo.processes.ranks import started
+from dacapo.sweeps.plan import Asked
+
+if TYPE_CHECKING:
+    from dacapo.runs import History, RunFolder
+
+
+class Sweep(Callback):
+    """The sweep that this process has started.
+
+    Attributes:
+        runs_dir: where its runs lie; None in a single run.
+        labels: its runs as far as they are known here; launchers that know nothing of runs start
+            them elsewhere.
+        is_left: its runs go on without this process, and there is nothing to compare yet.
+    """
+
+    runs_dir: Path | None = None
+    labels: set[str] = set()  # noqa: RUF012 (of the process, as Hydra makes the instances)
+    is_left = False
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        Sweep.runs_dir = Path(str(config.runs_dir))
+
+
+def add(folder: RunFolder) -> None:
+    """Remember a run of the sweep."""
+    Sweep.labels.add(folder.label)
+
+
+def leave() -> None:
+    """The sweep goes on without this process."""
+    Sweep.is_left = True
+
+
+@contextmanager
+def ends_compared() -> Iterator[None]:
+    """Whatever fails, a sweep ends with all runs beside each other.
+
+    Raises:
+        SystemExit: with status 1 when a run of the sweep has failed and no error says so already.
+    """
+    try:
+        yield
+    except BaseException:
+        try:
+            _compare()
+        except InputError as error:  # the one that ended the sweep must not be hidden by it
+            sys.stderr.write(f"error: {error}\n")
+        raise
+    if _compare():
+        raise SystemExit(1)
+
+
+def _compare() -> int:
+    """Compare, if a job came so far as to have a folder; the number of the sweep's failures."""
+    if Sweep.runs_dir is None or Sweep.is_left or not started().is_first:
+        return 0
+    from dacapo.compare import compare
+    from dacapo.runs import find_run_folders
+
+    if not find_run_folders(Sweep.runs_dir):
+        return 0
+    failed = compare(Sweep.runs_dir)
+    return len([label for label in failed if not Sweep.labels or label in Sweep.labels])
+
+
+def asked_for(cfg: DictConfig, hydra_config: Any) -> tuple[RunConfig, Asked]:
+    """The run that a job's config describes, and how it was asked for."""
+    chosen = {str(k): v for k, v in hydra_config.runtime.choices.items() if v is not None}
+    choices = {k: str(v) for k, v in chosen.items() if not k.startswith("hydra")}
+    run_config = RunConfig.from_hydra(cfg, choices)
+    overrides = [str(o) for o in hydra_config.overrides.task]
+    halving = None if cfg.halving is None else OmegaConf.to_object(cfg.halving)
+    assert halving is None or isinstance(halving, HalvingConfig)
+    return run_config, Asked(choices, overrides, bool(cfg.retry), halving)
+
+
+def is_launched() -> bool:
+    """Whether a launcher has started this process for one run: then that run waits for it."""
+    return "SUBMITIT_EXECUTOR" in os.environ
+
+
+def value_of(history: History, run_config: RunConfig) -> float:
+    """The best score, as a number that every search can take: the worst one where there is none."""
+    best = history.best()
+    if best is not None:
+        return best[2]
+    higher = history.header is None or history.header.selects[1]
+    return -sys.float_info.max if higher else sys.float_info.max

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dacapo.errors import InputError
+from dacapo.experiments import TrainingIterationStats, ValidationIterationScores
+from dacapo.experiments.starts.start import Source
+from dacapo.runs import Header, RunFolder, find_run_folders
+
+HEADER = Header(
+    ["a"], [{"label": "bias=0.5", "bias": 0.5}], [{"name": "voi", "higher_is_better": 0}], "voi"
+)
+STATE = {"model.w": torch.ones(2), "optimizer.0.step": torch.tensor(1.0)}
+
+
+def document(**identity: Any) -> dict[str, Any]:
+    return {"config": {"name": "n"}, "identity": {"trainer": identity}, "choices": {}}
+
+
+def folder(tmp_path: Path, repetition: int = 0) -> RunFolder:
+    return RunFolder(tmp_path / "n" / str(repetition))
+
+
+def score(iteration: int, value: float = 1.0) -> ValidationIterationScores:
+    return ValidationIterationScores(iteration, [[[value]]])
+
+
+def step(iteration: int, loss: float = 0.5) -> TrainingIterationStats:
+    return TrainingIterationStats(iteration, loss, 0.1, 0.01)
+
+
+def test_history_round_trip(tmp_path: Path) -> None:
+    with folder(tmp_path).writing(document()) as writer:
+        writer.begin(0, HEADER)
+        writer.add_step(step(0))
+        writer.add_step(step(1))
+        writer.add_scores(score(2))
+        writer.finish("done", num_parameters=5)
+    history = folder(tmp_path).read_history()
+    assert history.header == HEADER
+    assert history.training_stats.iteration_stats == [step(0), step(1)]
+    assert history.scores == [score(2)]
+    assert history.is_done
+    assert history.outcome["num_parameters"] == 5
+    assert folder(tmp_path).read_document() == document()
+
+
+def test_going_on_voids_what_lies_beyond(tmp_path: Path) -> None:
+    with folder(tmp_path).writing(document()) as writer:
+        writer.begin(0, HEADER)
+        for i in range(5):
+            writer.add_step(step(i))
+        writer.add_scores(score(2))
+        writer.add_scores(score(4))
+    with folder(tmp_path).writing(document()) as writer:
+        writer.begin(3, HEADER)
+        writer.add_step(step(3, loss=9.0))
+    history = folder(tmp_path).read_history()
+    assert [s.loss for s in history.training_stats.iteration_stats] == [0.5, 0.5, 0.5, 9.0]
+    assert history.scores == [score(2)]
+    assert history.outcome == {"status": "interrupted"}
+
+
+def test_checkpoints_kept_are_the_latest_two_and_the_best(tmp_path: Path) -> None:
+    run = folder(tmp_path)
+    with run.writing(document()) as writer:
+        for i in (1, 2, 3, 4, 5):
+            writer.add_checkpoint(i, STATE, keep={2})
+    assert run.checkpoints() == [2, 4, 5]
+    assert torch.equal(run.read_checkpoint(5)["model.w"], STATE["model.w"])
+
+
+def test_how_a_writer_ended(tmp_path: Path) -> None:
+    run = folder(tmp_path)
+    with pytest.raises(RuntimeError), run.writing(document()):
+        raise RuntimeError("broken")
+    outcome = run.read_history().outcome
+    assert outcome["status"] == "failed"
+    assert outcome["error"] == "RuntimeError: broken"
+    assert "Traceback" in outcome["traceback"]
+    with pytest.raises(SystemExit), run.writing(document()):
+        raise SystemExit(143)
+    assert run.read_history().outcome["status"] == "interrupted"
+
+
+def test_another_config_under_one_name(tmp_path: Path) -> None:
+    for _ in range(2):
+        with folder(tmp_path).writing(document(rate=1)) as writer:
+            writer.begin(0, HEADER)
+            writer.add_step(step(0))
+    for repetition in (0, 1):
+        other = folder(tmp_path, repetition)
+        with (
+            pytest.raises(InputError, match=r"n/0 holds .* trainer.rate is 1 there and 2 here"),
+            other.writing(document(rate=2)),
+        ):
+            pass
+    assert not folder(tmp_path, 1).path.exists()
+
+
+def test_a_longer_schedule_says_how_to_train_further(tmp_path: Path) -> None:
+    with folder(tmp_path).writing(document(schedule_iterations=10)) as writer:
+        writer.begin(0, HEADER)
+        writer.add_step(step(0))
+    with (
+        pytest.raises(InputError, match=r"give trainer.schedule_iterations=10"),
+        folder(tmp_path).writing(document(schedule_iterations=20)),
+    ):
+        pass
+
+
+def test_a_run_without_a_step_gives_way_to_another_config(tmp_path: Path) -> None:
+    with pytest.raises(InputError), folder(tmp_path).writing(document(rate=1)):
+        raise InputError("no such file")
+    assert folder(tmp_path).read_history().outcome["status"] == "failed"
+    with folder(tmp_path).writing(document(rate=2)):
+        pass
+    assert folder(tmp_path).read_document() == document(rate=2)
+
+
+def test_a_gap_in_the_steps_ends_what_counts(tmp_path: Path) -> None:
+    for steps in ((0, 1), (4, 5)):  # the log between them was damaged
+        with folder(tmp_path).writing(document()) as writer:
+            writer.begin(steps[0], HEADER)
+            for i in steps:
+                writer.add_step(step(i))
+    assert folder(tmp_path).read_history().training_stats.trained_until() == 2
+
+
+def test_going_on_removes_later_checkpoints(tmp_path: Path) -> None:
+    with folder(tmp_path).writing(document()) as writer:
+        for i in (1, 2, 3):
+            writer.add_checkpoint(i, STATE, keep={1})
+        writer.begin(2, HEADER)
+    assert folder(tmp_path).checkpoints() == [1, 2]
+
+
+def test_leftovers_of_a_killed_writer_are_removed(tmp_path: Path) -> None:
+    run = folder(tmp_path)
+    with run.writing(document()) as writer:
+        writer.add_checkpoint(1, STATE, set())
+    (run.checkpoints_dir / ".00000002.safetensors.99.tmp").write_bytes(b"half")
+    with run.writing(document()):
+        pass
+    assert [p.name for p in run.checkpoints_dir.iterdir()] == ["00000001.safetensors"]
+
+
+def test_a_read_only_runs_folder(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")  # root may write anywhere, but nobody makes a folder in a file
+    with (
+        pytest.raises(InputError, match="runs_dir: cannot write"),
+        RunFolder(blocked / "n" / "0").writing(document()),
+    ):
+        pass
+
+
+def test_finding_runs(tmp_path: Path) -> None:
+    for repetition in (10, 2):
+        with folder(tmp_path, repetition).writing(document()):
+            pass
+    (tmp_path / ".hydra").mkdir()
+    assert [f.path.name for f in find_run_folders(tmp_path)] == ["2", "10"]
+
+
+def test_weights_of_another_run(tmp_path: Path) -> None:
+    other = RunFolder(tmp_path / "other" / "1")
+    with other.writing(document()) as writer:
+        writer.begin(0, HEADER)
+        for i, value in ((2, 3.0), (4, 1.0), (6, 2.0)):
+            writer.add_checkpoint(i, {"model.w": torch.full((1,), float(i))}, keep={4})
+            writer.add_scores(score(i, value))
+    ours = folder(tmp_path)
+    assert ours.read_weights_of(Source("other/1")).tensors["w"].item() == 4
+    assert ours.read_weights_of(Source("other/1", 6)).tensors["w"].item() == 6
+    with pytest.raises(InputError, match=r"no checkpoint of iteration 3; it has (2, )?4, 6"):
+        ours.read_weights_of(Source("other/1", 3))
