@@ -19,7 +19,7 @@ from dacapo.config import conf_dir
 from dacapo.experiments import TrainingIterationStats, ValidationIterationScores
 from dacapo.experiments.run_config import RunConfig
 from dacapo.runs import Header, RunFolder
-from dacapo.sweeps.plan import Asked
+from dacapo.sweeps.plan import RunRequest
 
 VALIDATIONS, INTERVAL = 100, 100
 DATASETS, PARAMETERS, CRITERIA = 5, 20, 12
@@ -58,7 +58,7 @@ def make(runs_dir: Path, count: int) -> None:
     first = RunFolder(runs_dir / "n0" / "0")
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         run_config = RunConfig.from_hydra(compose("train", overrides=SETTINGS))
-    write_run(first, np.random.default_rng(0), Asked(overrides=SETTINGS).document(run_config))
+    write_run(first, np.random.default_rng(0), RunRequest(overrides=SETTINGS).document(run_config))
     text = (first.path / "config.yaml").read_text()
     for index in range(1, count):
         name, repetition = f"n{index // 10}", index % 10

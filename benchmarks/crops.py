@@ -29,7 +29,7 @@ import torch
 import zarr
 from funlib.geometry import Coordinate
 
-from dacapo.arrays import Reading, open_array
+from dacapo.arrays import ReadOptions, open_array
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.tasks.predictors import AffinitiesPredictor
 from dacapo.experiments.trainers.augments.elastic import Elastic
@@ -75,7 +75,7 @@ def make_volume(folder: Path, labels: str) -> Path:
 
 
 def open_dataset(path: Path, cache_mib: int = 512) -> Dataset:
-    reading = Reading(cache_mib=cache_mib)
+    reading = ReadOptions(cache_mib=cache_mib)
     raw, gt = (open_array(f"{path}/{n}", reading=reading) for n in ("raw", "labels"))
     return Dataset("volume", raw, gt, intensity_range=(0.0, 255.0))
 

@@ -30,7 +30,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from skimage.metrics import adapted_rand_error, variation_of_information
 from skimage.segmentation import watershed
 
-from dacapo.experiments.tasks.evaluators import InstanceEvaluator, Truth
+from dacapo.experiments.tasks.evaluators import GroundTruth, InstanceEvaluator
 from dacapo.experiments.tasks.post_processors import AgglomerationPostProcessor
 from dacapo.experiments.tasks.predictors import AffinitiesPredictor
 from dacapo.ops.affinities import affinities
@@ -225,14 +225,14 @@ def bench_voi(edge: int, peers: Peers | None) -> None:
         adapted_rand_error(cells, other)
 
     compare("VOI and adapted Rand; scikit-image", ours, timed(theirs), 8 * cells.size)
-    score = InstanceEvaluator().against(Truth(cells))
+    score = InstanceEvaluator().against(GroundTruth(cells))
     compare("18 instance scores; the same", lambda: score(other), timed(theirs), 8 * cells.size)
 
 
 def bench_thresholds(edge: int, peers: Peers | None) -> None:
     steps = np.eye(3, dtype=int).tolist()
     cells, prediction = noisy_affinities(edge, steps)
-    score = InstanceEvaluator().against(Truth(cells))
+    score = InstanceEvaluator().against(GroundTruth(cells))
 
     def family(thresholds: list[float]) -> Callable[[], None]:
         post = AgglomerationPostProcessor(steps, thresholds)

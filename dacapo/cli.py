@@ -1,4 +1,4 @@
-"""`--help`: every group with its options, every key with its value and its meaning."""
+"""`--help`: every group with its options, every key with its value and its kind."""
 
 from __future__ import annotations
 

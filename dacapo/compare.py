@@ -58,16 +58,16 @@ def compare(runs_dir: Path, output: Path | None = None, test: bool = False) -> l
 
     runs = read_runs(runs_dir)
     dataset = collect(runs)
-    held_out: dict[str, Scores] = {}
+    test_scores: dict[str, Scores] = {}
     if test:
-        from dacapo.comparison.test_scores import add_held_out, score_all
+        from dacapo.comparison.test_scores import add_test_scores, score_test_runs
 
-        held_out = score_all(runs, runs_dir)
-        dataset = add_held_out(dataset, held_out)
+        test_scores = score_test_runs(runs, runs_dir)
+        dataset = add_test_scores(dataset, test_scores)
     path = write_dataset(dataset, output or runs_dir / "comparison.nc")
     _print_tables(runs)
-    if held_out:
-        _print_held_out(held_out)
+    if test_scores:
+        _print_test_scores(test_scores)
     failed = [run for run in runs if run.status in FAILURES]
     for run in failed:
         log = f" (log: {run.state.log})" if run.state.log else ""
@@ -115,13 +115,13 @@ def _print_tables(runs: Sequence[RunRecord]) -> None:
     table("Configs", ["name", "criterion", "runs", "mean", "sd", "min", "max"], rows)
 
 
-def _print_held_out(held_out: Mapping[str, Scores]) -> None:
+def _print_test_scores(test_scores: Mapping[str, Scores]) -> None:
     """Each run with its mean over the test volumes."""
     from dacapo.training.terminal import table
 
-    criteria = list(dict.fromkeys(c for s in held_out.values() for v in s.values() for c in v))
+    criteria = list(dict.fromkeys(c for s in test_scores.values() for v in s.values() for c in v))
     rows = []
-    for label, scores in held_out.items():
+    for label, scores in test_scores.items():
         means = [np.mean([v.get(c, np.nan) for v in scores.values()]) for c in criteria]
         rows.append([label, *(f"{m:.3f}" for m in means)])
     table(

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dacapo.processes.ranks import started
+from dacapo.processes.ranks import current_ranks
 
 
 class InputError(ValueError):
@@ -42,7 +42,7 @@ def one_line_errors() -> Iterator[None]:
 
 
 def _exit(message: str) -> None:
-    if started().is_first:
+    if current_ranks().is_first:
         sys.stderr.write(f"error: {message}\n")
     raise SystemExit(1)
 

@@ -150,7 +150,7 @@ def look_at(dataset: Dataset, classes: Mapping[str, Sequence[int]]) -> Findings:
         objects = mask & (labels != 0)
         labelled += int(objects.sum())
         isolated += int((objects & _alone(labels)).sum())
-        raw = dataset.raw.read(block, beyond="mirror")
+        raw = dataset.raw.read(block, out_of_bounds="mirror")
         low, high = min(low, float(raw.min())), max(high, float(raw.max()))
     findings = Findings(step == 1, sizes, known / seen, isolated / max(1, labelled), low, high)
     findings.warnings = [*_odd_labels(dataset, findings, bool(classes)), *_shift(dataset)]

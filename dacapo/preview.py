@@ -85,7 +85,7 @@ def _row(run: Run, raw: Tensor, gt: Tensor, target: Tensor, weight: Tensor) -> s
     from dacapo.figures.pictures import overlay
 
     shape = tuple(target.shape[1:])
-    grey = raw.numpy() / 2 + 0.5  # as files are read, before `centred`
+    grey = raw.numpy() / 2 + 0.5  # as files are read, before `to_signed_range`
     figures = [figure(_grey(_middle(c)), f"raw {i}, all of it") for i, c in enumerate(grey)]
     labels = _middle(_centre(gt.numpy(), shape))
     size = zip(shape, run.sample_shape.output_voxel_size, strict=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from funlib.geometry import Roi
 
     from dacapo.arrays import Array
-    from dacapo.experiments.tasks.evaluators import Scores, Truth
+    from dacapo.experiments.tasks.evaluators import GroundTruth, Scores
 
 
 class Kind(Enum):
@@ -38,7 +38,7 @@ class ScoreConfig(ObjectScoring, ClassScoring):
     segmentation: str
     """file.h5:dataset, store.zarr/array or image.ome.zarr."""
     gt: str
-    """Truth, on the same grid; all of it is scored."""
+    """GroundTruth, on the same grid; all of it is scored."""
     kind: Kind
     """instance: labels are ids of objects; semantic: of classes, or 0 and anything else."""
     mask: str | None = None
@@ -46,7 +46,7 @@ class ScoreConfig(ObjectScoring, ClassScoring):
     classes: dict[str, list[int]] = field(default_factory=dict)
     """For kind=semantic: class -> ids, in both files (default: all that is not 0 is one class)."""
     ignore_label: int | None = None
-    """Truth of this id is not annotated."""
+    """Ground truth of this id is not annotated."""
     skeletons: str | None = None
     """An .swc file or a folder of them, in the unit of truth: also score the run length."""
     overlap_only: bool = False
@@ -174,7 +174,7 @@ def _common_region(segmentation: Array, gt: Array, mask: Array | None, overlap_o
     return roi
 
 
-def _truth(asked: ScoreConfig, gt: Array, mask: Array | None, roi: Roi) -> Truth:
+def _truth(asked: ScoreConfig, gt: Array, mask: Array | None, roi: Roi) -> GroundTruth:
     import numpy as np
 
     from dacapo.arrays.formats.swc import read_swc

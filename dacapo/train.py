@@ -21,9 +21,9 @@ from omegaconf import DictConfig
 from dacapo.config import conf_dir
 from dacapo.errors import InputError, one_line_errors
 from dacapo.processes.memory import peak_memory_mib, reset_peak_memory
-from dacapo.processes.ranks import Ranks, joined, started
+from dacapo.processes.ranks import Ranks, current_ranks, process_group
 from dacapo.sweeps import sweep
-from dacapo.sweeps.plan import Asked, folder_of, judge, refuse
+from dacapo.sweeps.plan import RunRequest, folder_of, plan_run, refuse
 
 if TYPE_CHECKING:
     from dacapo.experiments.run import Run
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from dacapo.experiments.training_iteration_stats import TrainingIterationStats
     from dacapo.experiments.validation_scores import ValidationScores
     from dacapo.runs import NoWriter, RunFolder, RunWriter
-    from dacapo.training.loggers import Watchers
+    from dacapo.training.loggers import Loggers
     from dacapo.training.terminal import TrainingProgress
 
     Writer = RunWriter | NoWriter
@@ -72,7 +72,7 @@ def job(cfg: DictConfig) -> float:
                 raise InputError("hydra/launcher: launchers start the jobs of a sweep, so add -m")
             return _job(cfg, hydra_config, alone=True)
     try:
-        if started().world > 1 and not sweep.is_launched():
+        if current_ranks().world > 1 and not sweep.is_launched():
             raise InputError(
                 "-m: torchrun trains one run; sweep over several processes a run with "
                 "hydra/launcher=slurm hydra.launcher.processes="
@@ -85,19 +85,19 @@ def job(cfg: DictConfig) -> float:
 
 
 def _job(cfg: DictConfig, hydra_config: Any, alone: bool) -> float:
-    run_config, asked = sweep.asked_for(cfg, hydra_config)
+    run_config, asked = sweep.read_request(cfg, hydra_config)
     from dacapo.runs import BusyError  # with numpy, which a mistake in the config can do without
 
     runs_dir = Path(str(cfg.runs_dir))
     folder = folder_of(run_config, runs_dir)
-    with joined() as ranks:
+    with process_group() as ranks:
         if not alone:
             sweep.add(folder)
-            verdict = ranks.from_first(lambda: judge(folder, run_config, asked))
+            plan = ranks.broadcast(lambda: plan_run(folder, run_config, asked))
             elsewhere = ("running",) if sweep.is_launched() else ("running", "waiting")
-            if verdict.todo in ("done", "stopped", *elsewhere):
-                print(verdict.text, flush=True)
-                return sweep.value_of(verdict.history, run_config)
+            if plan.action in ("done", "stopped", *elsewhere):
+                print(plan.text, flush=True)
+                return sweep.value_of(plan.history, run_config)
         try:
             train(run_config, runs_dir, asked)
         except BusyError as error:  # somebody was faster since
@@ -107,7 +107,9 @@ def _job(cfg: DictConfig, hydra_config: Any, alone: bool) -> float:
         return sweep.value_of(folder.read_history(), run_config)
 
 
-def train(run_config: RunConfig, runs_dir: Path, asked: Asked | None = None) -> ValidationScores:
+def train(
+    run_config: RunConfig, runs_dir: Path, asked: RunRequest | None = None
+) -> ValidationScores:
     """Train, validate and keep everything in `runs_dir/name/repetition`.
 
     The same call goes on where an earlier one stopped, to the same bits. A finished run returns
@@ -121,16 +123,16 @@ def train(run_config: RunConfig, runs_dir: Path, asked: Asked | None = None) -> 
     from dacapo.runs import NoWriter
     from dacapo.training.terminal import console
 
-    asked = asked or Asked()
+    asked = asked or RunRequest()
     folder = folder_of(run_config, runs_dir)
-    with joined() as ranks, ExitStack() as stack:
+    with process_group() as ranks, ExitStack() as stack:
         console.quiet = not ranks.is_first
-        verdict = ranks.from_first(lambda: judge(folder, run_config, asked))
-        if verdict.todo == "done":
+        plan = ranks.broadcast(lambda: plan_run(folder, run_config, asked))
+        if plan.action == "done":
             return _finished_scores(folder, run_config)
-        refuse(verdict, folder)
+        refuse(plan, folder)
         writers: list[RunWriter] = []
-        ranks.from_first(
+        ranks.broadcast(
             lambda: writers.append(stack.enter_context(folder.writing(asked.document(run_config))))
         )
         writer = writers[0] if writers else NoWriter()
@@ -138,34 +140,34 @@ def train(run_config: RunConfig, runs_dir: Path, asked: Asked | None = None) -> 
 
 
 def _train(
-    run_config: RunConfig, folder: RunFolder, writer: Writer, asked: Asked, ranks: Ranks
+    run_config: RunConfig, folder: RunFolder, writer: Writer, asked: RunRequest, ranks: Ranks
 ) -> ValidationScores:
     """Build, resume, loop, and draw; of several processes the first one writes."""
     from dacapo.runs import RunWriter
     from dacapo.training.checkpoints import resume
     from dacapo.training.diagnostics import remarks
-    from dacapo.training.loggers import watching
+    from dacapo.training.loggers import open_loggers
     from dacapo.training.terminal import console, data_line, show_scores
 
     reset_peak_memory()
-    run = ranks.together(lambda: _built(run_config, ranks))
+    run = ranks.on_all_ranks(lambda: _built(run_config, ranks))
     for line in run.datasplit.shared_context(run.sample_shape.context):
         console.print(line)
     for line in remarks(run) if ranks.is_first else ():
         console.print(line)
     resume(run, folder, writer)
-    with watching(run, folder) as watchers:
-        hopeless = _loop(run, folder, writer, watchers, lambda: _hopeless(run, asked, folder))
+    with open_loggers(run, folder) as loggers:
+        pruned = _loop(run, folder, writer, loggers, lambda: _reason_to_prune(run, asked, folder))
     show_scores(run.validation_scores, run.task.criterion)
     if line := data_line(run.training_stats):
         console.print(line)
     if isinstance(writer, RunWriter):
         _draw(run, folder, writer)
-    why = hopeless or run.reason_to_stop()
+    why = pruned or run.reason_to_stop()
     if why:
         console.print(f"{folder.path} is stopped: {why}")
     notes = {"why": why} if why else {}
-    writer.finish("stopped" if hopeless else "done", **notes, **_cost(run))
+    writer.finish("stopped" if pruned else "done", **notes, **_cost(run))
     return run.validation_scores
 
 
@@ -190,7 +192,7 @@ def _finished_scores(folder: RunFolder, run_config: RunConfig) -> ValidationScor
     return run.validation_scores
 
 
-def _hopeless(run: Run, asked: Asked, folder: RunFolder) -> str:
+def _reason_to_prune(run: Run, asked: RunRequest, folder: RunFolder) -> str:
     """Why other runs leave this one no hope; empty when it goes on."""
     if asked.halving is None:
         return ""
@@ -204,8 +206,8 @@ def _loop(
     run: Run,
     folder: RunFolder,
     writer: Writer,
-    watchers: Watchers,
-    hopeless: Callable[[], str],
+    loggers: Loggers,
+    pruned: Callable[[], str],
 ) -> str:
     """Step, checkpoint, validate, until all iterations are done or there is a reason to stop.
 
@@ -227,32 +229,32 @@ def _loop(
     ):
         while True:
             if run.validation_due(done):
-                _validate(run, writer, watchers, progress)
-                if done < run.num_iterations and (why := ranks.from_first(hopeless)):
+                _validate(run, writer, loggers, progress)
+                if done < run.num_iterations and (why := ranks.broadcast(pruned)):
                     return why
             if done == run.num_iterations or run.reason_to_stop():
                 if interrupts.signal is not None:  # it came during the last validation
-                    interrupts.hand_on()
+                    interrupts.call_previous_handler()
                 return ""
-            stats = _step(run, batches, writer, watchers)
+            stats = _step(run, batches, writer, loggers)
             progress.step(stats)
             profiler.step()
 
             done += 1
-            stop = ranks.sums([interrupts.signal is not None])[0] > 0
+            stop = ranks.all_reduce([interrupts.signal is not None])[0] > 0
             if stop or run.validation_due(done) or done % run.trainer.checkpoint_interval == 0:
-                watchers.flush()
+                loggers.flush()
                 save(run, folder, writer, done)
             if stop:
                 interrupts.wait()
                 progress.say(f"saved at iteration {done}; the same command goes on from there")
                 writer.finish(interrupts.outcome)
                 ranks.wait_for_first()  # it has its job requeued, and must not be hurried
-                interrupts.hand_on()
+                interrupts.call_previous_handler()
 
 
 def _step(
-    run: Run, batches: Iterator[Batch], writer: Writer, watchers: Watchers
+    run: Run, batches: Iterator[Batch], writer: Writer, loggers: Loggers
 ) -> TrainingIterationStats:
     """One step, noted; a batch that gives no number is kept for people to look at."""
     from safetensors.torch import save as encoded
@@ -271,20 +273,20 @@ def _step(
     stats.time, stats.waited = time.perf_counter() - begin, waited
     run.training_stats.add_iteration_stats(stats)
     writer.add_step(stats)
-    watchers.step(stats)
-    watchers.snapshot(batch)
+    loggers.step(stats)
+    loggers.snapshot(batch)
     return stats
 
 
-def _validate(run: Run, writer: Writer, watchers: Watchers, progress: TrainingProgress) -> None:
+def _validate(run: Run, writer: Writer, loggers: Loggers, progress: TrainingProgress) -> None:
     from dacapo.inference.scoring import validate
     from dacapo.training.terminal import elapsed, score_line
 
     begin = time.perf_counter()
-    scores = run.ranks.from_first(lambda: validate(run))
+    scores = run.ranks.broadcast(lambda: validate(run))
     run.validation_scores.add_iteration_scores(scores)
     writer.add_scores(scores)
-    watchers.validated(run.validation_scores)
+    loggers.validated(run.validation_scores)
     line = score_line(run.training_stats, run.validation_scores, run.task.criterion)
     progress.say(f"{line}  (validated in {elapsed(begin)})")
 

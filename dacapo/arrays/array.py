@@ -81,7 +81,7 @@ class Array:
         return int(np.prod(self.source.shape)) * self.dtype.itemsize
 
     def read(
-        self, roi: Roi, beyond: Literal["refuse", "mirror", "zero"] = "refuse"
+        self, roi: Roi, out_of_bounds: Literal["raise", "mirror", "zero"] = "raise"
     ) -> np.ndarray[Any, Any]:
         """The voxels of a region: (channels..., *spatial).
 
@@ -92,7 +92,7 @@ class Array:
         """
         begin, shape = self.to_voxels(roi)
         wanted = [(b, b + s) for b, s in zip(begin, shape, strict=True)]
-        if beyond == "mirror":
+        if out_of_bounds == "mirror":
             index = [_mirrored(b, e, n) for (b, e), n in zip(wanted, self.shape, strict=True)]
             block = [slice(int(i.min()), int(i.max()) + 1) for i in index]
             data = self._voxels(block)
@@ -105,7 +105,7 @@ class Array:
             (min(max(b, 0), n), max(min(e, n), 0))
             for (b, e), n in zip(wanted, self.shape, strict=True)
         ]
-        if beyond == "refuse" and inner != wanted:
+        if out_of_bounds == "raise" and inner != wanted:
             raise InputError(f"{self.name}: region {roi} leaves the array's {self.roi}")
         inside = all(b < e for b, e in inner)
         if inside and inner == wanted:

@@ -28,7 +28,7 @@ Opened = tuple[Source, Metadata]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class ReadOptions:
     """How voxels are fetched, which changes none of them.
 
     Attributes:
@@ -52,7 +52,7 @@ def open_array(
     time: int | None = None,
     key: str = "path",
     pixels_if_silent: bool = False,
-    reading: Reading | None = None,
+    reading: ReadOptions | None = None,
 ) -> Array:
     """Open an array without reading voxels; its spatial axes come in the order z, y, x.
 
@@ -75,7 +75,7 @@ def open_array(
     name = f"{key}={where}"
     choice = _Choice(level, unit, name)
     try:
-        source, found = _open(where, name, choice, reading or Reading())
+        source, found = _open(where, name, choice, reading or ReadOptions())
     except InputError:
         raise
     except (*BAD_METADATA, OSError) as error:
@@ -129,7 +129,9 @@ class _Choice:
         )
 
 
-def _open(where: str, name: str, pick: Callable[[list[Level]], Level], reading: Reading) -> Opened:
+def _open(
+    where: str, name: str, pick: Callable[[list[Level]], Level], reading: ReadOptions
+) -> Opened:
     for prefix in _NEUROGLANCER:
         where = where.removeprefix(prefix)
     lower = where.lower()

@@ -126,7 +126,7 @@ def binarize(array: Array, ids: Sequence[int] | None = None) -> Array:
     return each(array, lambda v: _is_in(v, wanted), np.uint8)
 
 
-def known(array: Array, unknown: Sequence[int]) -> Array:
+def valid_mask(array: Array, unknown: Sequence[int]) -> Array:
     """The mask of annotation: 0 for the given ids, else 1."""
     ids = np.array(sorted(unknown))
     return each(array, lambda v: ~_is_in(v, ids), np.uint8)
@@ -189,7 +189,7 @@ def pad(array: Array, size: Coordinate, value: float = 0) -> Array:
 
     def read(wanted: Roi) -> Voxels:
         if value == 0:
-            return array.read(wanted, beyond="zero")
+            return array.read(wanted, out_of_bounds="zero")
         out = np.full((*array.channel_shape, *(wanted.shape / array.voxel_size)), value,
                       array.dtype)  # fmt: skip
         inner = wanted.intersect(array.roi)
@@ -242,7 +242,7 @@ def add(arrays: Sequence[Array]) -> Array:
     )  # fmt: skip
 
 
-def any_of(arrays: Sequence[Array]) -> Array:
+def union(arrays: Sequence[Array]) -> Array:
     """1 where one of them is not 0, where all have voxels."""
     roi = _common(arrays)
     channels = _same_channels(arrays)

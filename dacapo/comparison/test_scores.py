@@ -23,7 +23,7 @@ Scores = dict[str, dict[str, float]]
 """Dataset -> criterion -> score."""
 
 
-def score_held_out(folder: RunFolder) -> Scores:
+def score_test_volumes(folder: RunFolder) -> Scores:
     """Score the test volumes of a run with what its validation chose.
 
     Iteration and parameters are those with the best validation score; nothing is chosen here.
@@ -58,12 +58,12 @@ def score_held_out(folder: RunFolder) -> Scores:
     return scores
 
 
-def score_all(runs: Sequence[RunRecord], runs_dir: Path) -> dict[str, Scores]:
+def score_test_runs(runs: Sequence[RunRecord], runs_dir: Path) -> dict[str, Scores]:
     """Run -> scores of its test volumes, for all runs that are done and have some."""
     found = {}
     for run in runs:
         if run.status == "done":
-            scores = score_held_out(RunFolder(runs_dir / run.label))
+            scores = score_test_volumes(RunFolder(runs_dir / run.label))
             if scores:
                 found[run.label] = scores
     if not found:
@@ -71,7 +71,7 @@ def score_all(runs: Sequence[RunRecord], runs_dir: Path) -> dict[str, Scores]:
     return found
 
 
-def add_held_out(dataset: xr.Dataset, found: Mapping[str, Scores]) -> xr.Dataset:
+def add_test_scores(dataset: xr.Dataset, found: Mapping[str, Scores]) -> xr.Dataset:
     """The same with a variable `test_CRITERION(runs, test_datasets)` for each criterion."""
     labels = [str(label) for label in dataset["runs"].values]
     names = list(dict.fromkeys(name for scores in found.values() for name in scores))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Course:
+class CriterionHistory:
     """The best score of each validation so far, over all parameters of the post-processor.
 
     Attributes:
@@ -19,25 +19,25 @@ class Course:
     values: Sequence[float] = ()
     higher_is_better: bool = False
 
-    def improvements(self, least: float = 0.0) -> list[bool]:
-        """For each validation whether it is better than all before it, by more than `least`.
+    def improvements(self, min_delta: float = 0.0) -> list[bool]:
+        """For each validation whether it is better than all before it, by more than `min_delta`.
 
-        >>> Course([3.0, 2.0, math.nan, 2.5, 1.0]).improvements()
+        >>> CriterionHistory([3.0, 2.0, math.nan, 2.5, 1.0]).improvements()
         [True, True, False, False, True]
         """
         best, found = -math.inf, []
         for value in self.values:
             height = value if self.higher_is_better else -value
-            is_better = height > best + least or (best == -math.inf and not math.isnan(height))
+            is_better = height > best + min_delta or (best == -math.inf and not math.isnan(height))
             found.append(is_better)
             best = height if is_better else best
         return found
 
-    def waits(self, least: float = 0.0) -> int:
+    def num_bad_validations(self, min_delta: float = 0.0) -> int:
         """Validations since the last improvement.
 
-        >>> Course([3.0, 2.0, math.nan, 2.5]).waits()
+        >>> CriterionHistory([3.0, 2.0, math.nan, 2.5]).num_bad_validations()
         2
         """
-        improvements = self.improvements(least)
+        improvements = self.improvements(min_delta)
         return improvements[::-1].index(True) if any(improvements) else len(improvements)

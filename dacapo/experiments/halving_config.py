@@ -22,9 +22,9 @@ class HalvingConfig:
     min_iterations: int | None = None
     """The first rung; never within the learning rate's warm-up (default: num_iterations divided by
     factor squared)."""
-    control: list[str] = field(default_factory=list)
+    never_stop: list[str] = field(default_factory=list)
     """Runs that are never stopped: names, or overrides, as in
-    'halving.control=["trainer.learning_rate=1e-3"]'."""
+    'halving.never_stop=["trainer.learning_rate=1e-3"]'."""
 
     def __post_init__(self) -> None:
         if self.factor < 2:

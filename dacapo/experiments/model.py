@@ -47,12 +47,12 @@ class Model(torch.nn.Module):
             y = self.eval_activation(y.to(torch.promote_types(y.dtype, torch.float32)))
         return y
 
-    def forward_deep(self, x: Tensor) -> list[Tensor]:
+    def forward_with_aux(self, x: Tensor) -> list[Tensor]:
         """What is trained: the output, and those of coarser levels under deep supervision.
 
         All pass through the same head.
         """
-        return [self.prediction_head(maps) for maps in self.architecture.forward_deep(x)]
+        return [self.prediction_head(maps) for maps in self.architecture.forward_with_aux(x)]
 
     def compute_output_shape(self, input_shape: Coordinate) -> tuple[int, Coordinate]:
         """Channels and spatial shape of the output for an input of this spatial shape.

@@ -13,17 +13,17 @@ from torch import Tensor
 
 from dacapo.arrays.units import from_world
 from dacapo.errors import InputError
-from dacapo.experiments.criterion_history import Course
+from dacapo.experiments.criterion_history import CriterionHistory
 from dacapo.experiments.model import Model
 from dacapo.experiments.run_config import RunConfig
 from dacapo.experiments.starts.start import ReadRun
-from dacapo.experiments.train_state import Learner, Step
+from dacapo.experiments.train_state import Step, TrainState
 from dacapo.experiments.trainers.trainer import Batch, SampleShape
 from dacapo.experiments.training_iteration_stats import TrainingIterationStats
 from dacapo.experiments.training_stats import TrainingStats
 from dacapo.experiments.validation_scores import ValidationScores
 from dacapo.ops.draws import seed
-from dacapo.processes.ranks import ALONE, Ranks
+from dacapo.processes.ranks import SINGLE_PROCESS, Ranks
 
 
 class NotFiniteError(InputError):
@@ -48,11 +48,11 @@ class Run:
         name, repetition, num_iterations, validation_interval: as configured.
         task, architecture, trainer, datasplit, start: what the configs build.
         ranks: the processes that train it.
-        learner: the model, its optimizer and all else that a checkpoint holds.
+        train_state: the model, its optimizer and all else that a checkpoint holds.
         training_stats, validation_scores: the history so far.
     """
 
-    def __init__(self, run_config: RunConfig, ranks: Ranks = ALONE) -> None:
+    def __init__(self, run_config: RunConfig, ranks: Ranks = SINGLE_PROCESS) -> None:
         self.config, self.ranks = run_config, ranks
         self.name = run_config.name
         self.repetition = run_config.repetition
@@ -74,12 +74,12 @@ class Run:
             if self.start is not None:
                 self.start.freeze(model)
             loss = self.task.loss
-            self.learner = Learner(model, loss, self.trainer, self.repetition, ranks)
+            self.train_state = TrainState(model, loss, self.trainer, self.repetition, ranks)
         self.datasplit = datasplit.result()
         self.sample_shape = self._sample_shape()
         self.datasplit.check_apart(self._reach())
 
-        self._course = Course()
+        self._criterion_history = CriterionHistory()
         self.training_stats = TrainingStats()
         self.validation_scores = ValidationScores(
             self.task.post_processor.enumerate_parameters(),
@@ -90,7 +90,7 @@ class Run:
 
     @property
     def model(self) -> Model:
-        model: Model = self.learner.model
+        model: Model = self.train_state.model
         return model
 
     def begin(self, read_run: ReadRun) -> str:
@@ -103,7 +103,7 @@ class Run:
             return ""
         names = self.task.predictor.channel_names
         told = self.start.initialize_weights(self.model, names, read_run)
-        self.learner.begin_average()
+        self.train_state.reset_ema()
         return told
 
     def batches(self, begin: int) -> Iterator[Batch]:
@@ -125,8 +125,8 @@ class Run:
             NotFiniteError: loss or gradient is not finite; the weights have not changed.
         """
         begin = time.perf_counter()
-        rate = self.trainer.learning_rate(batch.iteration, self.course)
-        step = self.learner.step(batch, rate)
+        rate = self.trainer.learning_rate(batch.iteration, self.criterion_history)
+        step = self.train_state.step(batch, rate)
         if not step.is_finite:
             raise self._not_finite(step, batch)
         return TrainingIterationStats(
@@ -144,11 +144,11 @@ class Run:
         if odd or math.isfinite(step.loss):
             part = (odd or parts)[0]
             with torch.no_grad():
-                prediction = self.learner.forward(part.raw)
+                prediction = self.train_state.forward(part.raw)
             tensors = {"raw": part.raw, "target": part.target, "weight": part.weight}
             tensors["prediction"] = prediction
             here = list(part.places), {k: v.cpu() for k, v in tensors.items()}
-        places, tensors = next(found for found in self.ranks.gathered(here) if found is not None)
+        places, tensors = next(found for found in self.ranks.all_gather(here) if found is not None)
         what = "gradient" if math.isfinite(step.loss) else "loss"
         value = step.gradient_norm if math.isfinite(step.loss) else step.loss
         return NotFiniteError(
@@ -159,28 +159,28 @@ class Run:
         )
 
     @property
-    def course(self) -> Course:
+    def criterion_history(self) -> CriterionHistory:
         """How `task.criterion` went so far."""
         scores = self.validation_scores.scores
-        if len(self._course.values) != len(scores):
-            self._course = self.validation_scores.course(self.task.criterion)
-        return self._course
+        if len(self._criterion_history.values) != len(scores):
+            self._criterion_history = self.validation_scores.criterion_history(self.task.criterion)
+        return self._criterion_history
 
     def reason_to_stop(self) -> str:
         """Why the run ends early by its own validations; empty when it goes on."""
-        return self.trainer.reason_to_stop(self.course)
+        return self.trainer.reason_to_stop(self.criterion_history)
 
     def forward(self, raw: Tensor) -> Tensor:
-        """See `Learner.forward`."""
-        return self.learner.forward(raw)
+        """See `TrainState.forward`."""
+        return self.train_state.forward(raw)
 
     def state(self) -> dict[str, Tensor]:
-        """See `Learner.state`."""
-        return self.learner.state()
+        """See `TrainState.state`."""
+        return self.train_state.state()
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
-        """See `Learner.load_state`."""
-        self.learner.load_state(tensors)
+        """See `TrainState.load_state`."""
+        self.train_state.load_state(tensors)
 
     def validation_due(self, iteration: int) -> bool:
         """Whether weights trained until `iteration` are to be validated and have not been."""

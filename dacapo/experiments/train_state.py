@@ -37,7 +37,7 @@ class Step:
     is_finite: bool
 
 
-class Learner:
+class TrainState:
     """Model, optimizer, loss scale and average of the weights; all that a checkpoint holds.
 
     Attributes:
@@ -62,17 +62,17 @@ class Learner:
         self._scaler = torch.amp.GradScaler(
             trainer.device.type, enabled=trainer.precision == torch.float16
         )
-        self.average: dict[str, Tensor] = {}
-        self.begin_average()
+        self.ema_weights: dict[str, Tensor] = {}
+        self.reset_ema()
         objective = _Objective(self, loss)
         if trainer.compile:
             objective.compile()
-        self._objective = ranks.averaging(objective)
+        self._objective = ranks.wrap_ddp(objective)
 
-    def begin_average(self) -> None:
+    def reset_ema(self) -> None:
         """Begin the average with the present weights."""
         if self._trainer.ema_decay is not None:
-            self.average = {k: p.detach().clone() for k, p in self.model.named_parameters()}
+            self.ema_weights = {k: p.detach().clone() for k, p in self.model.named_parameters()}
 
     def forward(self, raw: Tensor) -> Tensor:
         """The model's float32 output for an input (B, C, *spatial), in the trainer's precision."""
@@ -81,11 +81,11 @@ class Learner:
             output: Tensor = self.model(raw)
         return output.float()
 
-    def forward_deep(self, raw: Tensor) -> list[Tensor]:
-        """The same of `Model.forward_deep`."""
+    def forward_with_aux(self, raw: Tensor) -> list[Tensor]:
+        """The same of `Model.forward_with_aux`."""
         raw = raw.to(memory_format=self._memory_format)
         with self._precision(raw.device.type):
-            outputs = self.model.forward_deep(raw)
+            outputs = self.model.forward_with_aux(raw)
         return [output.float() for output in outputs]
 
     def _precision(self, device: str) -> torch.autocast:
@@ -105,13 +105,13 @@ class Learner:
         self._scaler.unscale_(self.optimizer)
         most = self._trainer.gradient_clip or math.inf
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), most).item()
-        loss = self._ranks.sums([sum(values)])[0] / self._trainer.micro_batches
+        loss = self._ranks.all_reduce([sum(values)])[0] / self._trainer.micro_batches
         overflow = self._scaler.is_enabled() and self._scaler.get_scale() > _SMALLEST_SCALE
         if not math.isfinite(loss) or not (math.isfinite(norm) or overflow):
             return Step(values, loss, norm, is_finite=False)
         self._scaler.step(self.optimizer)
         self._scaler.update()
-        self._follow(batch.iteration)
+        self._update_ema(batch.iteration)
         return Step(values, loss, norm, is_finite=True)
 
     def _backward(self, parts: Sequence[Batch], number: int) -> Tensor:
@@ -126,25 +126,25 @@ class Learner:
             self._scaler.scale(loss / len(parts)).backward()
         return loss.detach()
 
-    def _follow(self, iteration: int) -> None:
+    def _update_ema(self, iteration: int) -> None:
         """The average comes after; from the start on it forgets faster, as little is known then."""
-        if not self.average:
+        if not self.ema_weights:
             return
         assert self._trainer.ema_decay is not None
         decay = min(self._trainer.ema_decay, (1 + iteration) / (10 + iteration))
         with torch.no_grad():
             for key, parameter in self.model.named_parameters():
-                self.average[key].lerp_(parameter, 1 - decay)
+                self.ema_weights[key].lerp_(parameter, 1 - decay)
 
     @contextmanager
-    def averaged(self) -> Iterator[None]:
+    def using_ema(self) -> Iterator[None]:
         """Inside, the model's weights are their average, where there is one."""
-        if not self.average:
+        if not self.ema_weights:
             yield
             return
         own = {k: p.data for k, p in self.model.named_parameters()}
         try:
-            self._point_at(self.average)
+            self._point_at(self.ema_weights)
             yield
         finally:
             self._point_at(own)
@@ -156,7 +156,7 @@ class Learner:
     def state(self) -> dict[str, Tensor]:
         """Weights, their average, optimizer and loss scale, by name."""
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in self.average.items()}
+        tensors |= {f"ema.{k}": v for k, v in self.ema_weights.items()}
         for index, entries in self.optimizer.state_dict()["state"].items():
             values = {k: v for k, v in entries.items() if v is not None}
             tensors |= {f"optimizer.{index}.{k}": v for k, v in values.items()}
@@ -168,8 +168,8 @@ class Learner:
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """The inverse of `state`."""
         self.model.load_state_dict(_below("model.", tensors))
-        for key, value in _below("average.", tensors).items():
-            self.average[key].copy_(value)
+        for key, value in _below("ema.", tensors).items():
+            self.ema_weights[key].copy_(value)
         entries: dict[int, dict[str, Tensor]] = {}
         for key, value in _below("optimizer.", tensors).items():
             index, name = key.split(".", 1)
@@ -185,10 +185,10 @@ class Learner:
 class _Objective(nn.Module):
     """From a batch to its loss: what is compiled, and what several processes share."""
 
-    def __init__(self, learner: Learner, loss: Loss) -> None:
+    def __init__(self, train_state: TrainState, loss: Loss) -> None:
         super().__init__()
-        self.model = learner.model
-        self._forward = learner.forward_deep
+        self.model = train_state.model
+        self._forward = train_state.forward_with_aux
         self._loss = loss
 
     def forward(self, raw: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -204,7 +204,7 @@ class _Objective(nn.Module):
 
 def weights_in(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights to use of a checkpoint: their average where it has one."""
-    return {**_below("model.", tensors), **_below("average.", tensors)}
+    return {**_below("model.", tensors), **_below("ema.", tensors)}
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from dacapo.experiments.criterion_history import Course
+from dacapo.experiments.criterion_history import CriterionHistory
 from dacapo.experiments.validation_iteration_scores import ValidationIterationScores
 
 if TYPE_CHECKING:
@@ -165,11 +165,11 @@ class ValidationScores:
             f"{criterion} {value:.3f} with {label}",
         )
 
-    def course(self, criterion: str) -> Course:
+    def criterion_history(self, criterion: str) -> CriterionHistory:
         """The best mean over the datasets of each validation, in their order; NaN where none is."""
         higher = bool(self.evaluation_scores.higher_is_better(criterion))
         best = (self.subscores([one]).best(criterion) for one in self.scores)
-        return Course([math.nan if b is None else b.value for b in best], higher)
+        return CriterionHistory([math.nan if b is None else b.value for b in best], higher)
 
     def get_best(self, data: xr.DataArray, dim: str) -> tuple[xr.DataArray, xr.DataArray]:
         """The best score along `dim`, each criterion in its own direction.

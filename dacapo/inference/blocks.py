@@ -15,7 +15,7 @@ from funlib.geometry import Coordinate, Roi
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.run import Run
-from dacapo.ops.intensity import centred
+from dacapo.ops.intensity import to_signed_range
 
 Volume = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -35,10 +35,10 @@ def predict(run: Run, dataset: Dataset, roi: Roi | None = None) -> Volume:
     out = np.empty((run.model.num_out_channels, *(roi.shape / voxel_size)), np.float32)
     halo = run.architecture.halo * run.sample_shape.input_voxel_size
     run.model.eval()
-    with run.learner.averaged(), torch.inference_mode():
+    with run.train_state.using_ema(), torch.inference_mode():
         for block in _blocks(run, roi):
             raw = torch.from_numpy(np.ascontiguousarray(dataset.read_raw(block.raw)))
-            prediction = run.forward(centred(raw[None].to(run.trainer.device)))[0]
+            prediction = run.forward(to_signed_range(raw[None].to(run.trainer.device)))[0]
             place = [
                 slice(b // v, e // v)
                 for b, e, v in zip(block.begin, block.end, voxel_size, strict=True)
@@ -61,8 +61,8 @@ def predict_block(run: Run, dataset: Dataset, input_shape: Coordinate) -> Volume
     )
     raw = torch.from_numpy(np.ascontiguousarray(dataset.read_raw(Roi(begin, size))))
     run.model.eval()
-    with run.learner.averaged(), torch.inference_mode():
-        prediction = run.forward(centred(raw[None].to(run.trainer.device)))[0]
+    with run.train_state.using_ema(), torch.inference_mode():
+        prediction = run.forward(to_signed_range(raw[None].to(run.trainer.device)))[0]
     return prediction.cpu().numpy()
 
 

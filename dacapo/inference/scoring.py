@@ -13,7 +13,7 @@ from dacapo.arrays.units import in_nm
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.run import Run
-from dacapo.experiments.tasks.evaluators import Truth
+from dacapo.experiments.tasks.evaluators import GroundTruth
 from dacapo.experiments.tasks.post_processors import Merged
 from dacapo.experiments.validation_iteration_scores import ValidationIterationScores
 from dacapo.inference.blocks import largest_block, predict
@@ -58,7 +58,7 @@ def check_scorable(run: Run) -> None:
             )
 
 
-def truth(dataset: Dataset, classes: Sequence[str] = ()) -> Truth:
+def truth(dataset: Dataset, classes: Sequence[str] = ()) -> GroundTruth:
     """All that a dataset says of its labelled region.
 
     Args:
@@ -72,7 +72,7 @@ def truth(dataset: Dataset, classes: Sequence[str] = ()) -> Truth:
     if skeletons is not None:
         at = (skeletons.position - np.array(roi.begin)) / np.array(dataset.gt.voxel_size)
         skeletons = replace(skeletons, position=at)
-    return Truth(dataset.read_gt(roi), mask, in_nm(dataset.gt.voxel_size), skeletons)
+    return GroundTruth(dataset.read_gt(roi), mask, in_nm(dataset.gt.voxel_size), skeletons)
 
 
 def segment(run: Run, dataset: Dataset, parameters: int) -> np.ndarray[Any, Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from dacapo.errors import InputError
 from dacapo.sweeps.launch import Job, Pool, minutes, note
-from dacapo.sweeps.plan import judge
+from dacapo.sweeps.plan import plan_run
 
 if TYPE_CHECKING:
     from hydra_plugins.dacapo_launcher import LocalLauncher
@@ -107,11 +107,11 @@ class LocalPool(Pool):
         while self._waiting and self._free:
             job = self._waiting.pop(0)
             try:
-                verdict = judge(job.folder, job.run_config, job.asked)
-                if verdict.todo not in ("train", "waiting"):  # another sweep was faster
-                    over.append((job, verdict.text))
+                plan = plan_run(job.folder, job.run_config, job.request)
+                if plan.action not in ("train", "waiting"):  # another sweep was faster
+                    over.append((job, plan.text))
                     continue
-                job = replace(job, writers=len(verdict.history.outcomes))
+                job = replace(job, writers=len(plan.history.outcomes))
                 process = _Process(job, self._folder, self._free[0])
                 note(job, log=process.log)
             except InputError as error:

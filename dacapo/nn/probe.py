@@ -22,7 +22,7 @@ def output_shape(
 
     A copy of the network without weights runs on the meta device.
     """
-    return _shape(_hollow(network).train(training), input_shape)
+    return _shape(_meta_copy(network).train(training), input_shape)
 
 
 def steps(network: nn.Module, input_shape: Sequence[int]) -> list[tuple[int, int]]:
@@ -33,8 +33,8 @@ def steps(network: nn.Module, input_shape: Sequence[int]) -> list[tuple[int, int
     Args:
         input_shape: (B, C, *spatial), which fits.
     """
-    hollow = _hollow(network)
-    known = _shape(hollow, input_shape)
+    meta_copy = _meta_copy(network)
+    known = _shape(meta_copy, input_shape)
     found = []
     for axis in range(2, len(input_shape)):
         growth = (0, 0)
@@ -42,7 +42,7 @@ def steps(network: nn.Module, input_shape: Sequence[int]) -> list[tuple[int, int
             larger = list(input_shape)
             larger[axis] += step
             try:
-                out = _shape(hollow, larger)
+                out = _shape(meta_copy, larger)
             except DOES_NOT_FIT:
                 continue
             grown = out[axis] - known[axis]
@@ -53,20 +53,20 @@ def steps(network: nn.Module, input_shape: Sequence[int]) -> list[tuple[int, int
     return found
 
 
-def _hollow(network: nn.Module) -> nn.Module:
+def _meta_copy(network: nn.Module) -> nn.Module:
     """A copy in eval mode whose weights and buffers are on the meta device."""
-    hollow: dict[int, object] = {}
+    meta_copy: dict[int, object] = {}
     for parameter in network.parameters():
         empty = torch.empty_like(parameter, device="meta")
-        hollow[id(parameter)] = nn.Parameter(empty, requires_grad=False)
+        meta_copy[id(parameter)] = nn.Parameter(empty, requires_grad=False)
     for buffer in network.buffers():
-        hollow[id(buffer)] = torch.empty_like(buffer, device="meta")
-    return copy.deepcopy(network, hollow).eval()
+        meta_copy[id(buffer)] = torch.empty_like(buffer, device="meta")
+    return copy.deepcopy(network, meta_copy).eval()
 
 
-def _shape(hollow: nn.Module, input_shape: Sequence[int]) -> tuple[int, ...]:
+def _shape(meta_copy: nn.Module, input_shape: Sequence[int]) -> tuple[int, ...]:
     with torch.no_grad():
-        out = hollow(torch.empty(tuple(input_shape), device="meta"))
+        out = meta_copy(torch.empty(tuple(input_shape), device="meta"))
     if not isinstance(out, torch.Tensor):
         raise TypeError(f"the network gives a {type(out).__name__}, not one tensor")
     return tuple(out.shape)

@@ -40,7 +40,7 @@ class UNet(nn.Module):
         norm: what follows each convolution: `batch`, `instance`, `group` or None.
         residual: the convolutions of a level add to what they are given (He et al. 2016).
         attention: skip connections pass through gates (Oktay et al. 2018).
-        deep_supervision: `forward_deep` also gives the maps of coarser levels.
+        deep_supervision: `forward_with_aux` also gives the maps of coarser levels.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class UNet(nn.Module):
         """(B, in_channels, *spatial) -> (B, out_channels, *smaller)."""
         return self.out(self._levels(x)[-1])  # type: ignore[no-any-return]
 
-    def forward_deep(self, x: Tensor) -> list[Tensor]:
+    def forward_with_aux(self, x: Tensor) -> list[Tensor]:
         """The output, and that of each coarser level but the coarsest at the output's size."""
         levels = self._levels(x)
         output: Tensor = self.out(levels[-1])

@@ -39,7 +39,7 @@ class Weights:
     @classmethod
     def of_checkpoint(cls, tensors: Mapping[str, Tensor], notes: Mapping[str, str]) -> Weights:
         """The weights to use of a run's checkpoint: their average where it has one."""
-        found = {**_below("model.", tensors), **_below("average.", tensors)}
+        found = {**_below("model.", tensors), **_below("ema.", tensors)}
         return cls(found, json.loads(notes.get("channels", "[]")))
 
 

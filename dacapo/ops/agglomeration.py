@@ -22,24 +22,24 @@ _QUANTILE = "OneMinus<HistogramQuantileAffinity<RegionGraphType, {}, ScoreValue,
 
 
 def fragments(
-    affinities: Array, lowest: float = 0.1, surest: float = 0.999, flat: bool = False
+    affinities: Array, low: float = 0.1, high: float = 0.999, per_section: bool = False
 ) -> Array:
     """Watershed on an affinity graph. Zlateski and Seung 2015.
 
     Args:
         affinities: (dims, *spatial) in [0, 1], each to the next voxel along its axis.
-        lowest: affinities below it are not followed; a voxel with no other is background.
-        surest: voxels with an affinity above it belong together at once.
-        flat: no fragment reaches from one section to the next.
+        low: affinities below it are not followed; a voxel with no other is background.
+        high: voxels with an affinity above it belong together at once.
+        per_section: no fragment reaches from one section to the next.
 
     Returns:
         (*spatial) uint64, from 1; 0 in the background.
     """
     channels = _to_previous(affinities)
-    if flat:
+    if per_section:
         channels[0] = 0
     (parts,) = _run(
-        channels, [0.0], aff_threshold_low=lowest, aff_threshold_high=surest, scoring_function=_MEAN
+        channels, [0.0], aff_threshold_low=low, aff_threshold_high=high, scoring_function=_MEAN
     )
     return np.array(parts).reshape(affinities.shape[1:])
 

@@ -38,8 +38,8 @@ class Detection:
     def of(cls, table: Overlap, ignore_smaller: int = 0) -> Detection:
         """From the table of all annotated voxels, where truth 0 is background.
 
-        Truth objects of fewer voxels than `ignore_smaller` are left out with all their voxels, and
-        with them the segments that lie there by more than half.
+        Ground-truth objects of fewer voxels than `ignore_smaller` are left out with all their
+        voxels, and with them the segments that lie there by more than half.
         """
         kept = table.select((table.truth_ids == 0) | (table.truth >= ignore_smaller))
         segments = (kept.prediction_ids != 0) & (kept.prediction > 0)

@@ -142,8 +142,8 @@ def _smooth(shape: Sequence[int], step: Volume, width: float, rng: np.random.Gen
     splines = []
     for size, edge in zip(shape, step, strict=True):
         place = np.arange(size) * edge / width + 1
-        knots = np.arange(int(place[-1]) + 3)
-        splines.append(_cubic_b_spline(place[:, None] - knots).astype(np.float32))
+        control_points = np.arange(int(place[-1]) + 3)
+        splines.append(_cubic_b_spline(place[:, None] - control_points).astype(np.float32))
     field = rng.normal(size=[s.shape[1] for s in splines]).astype(np.float32)
     for axis, spline in enumerate(splines):
         field = np.moveaxis(np.tensordot(spline, field, (1, axis)), 0, axis)

@@ -24,8 +24,8 @@ def warped_positions(
     shape: Sequence[int],
     voxel_size: Sequence[float],
     matrix: Tensor,
-    knots: Tensor | None,
-    spacing: float,
+    control_points: Tensor | None,
+    control_point_spacing: float,
 ) -> Tensor:
     """Where the voxels of a volume come from: turned by a matrix and moved by a random field.
 
@@ -33,9 +33,10 @@ def warped_positions(
         shape: in voxels.
         voxel_size: in world units.
         matrix: (dims, dims).
-        knots: (dims, *grid), displacements in world units, linear in between; None: no field.
-        spacing: distance between knots, which lie around the volume's centre, an odd number along
-            each axis.
+        control_points: (dims, *grid), displacements in world units, interpolated linearly; None: no
+            displacement field.
+        control_point_spacing: distance between control points, which are centred on the volume, an
+            odd number along each axis.
 
     Returns:
         (dims, *shape), world positions relative to the centre.
@@ -45,14 +46,16 @@ def warped_positions(
         (torch.arange(n, dtype=torch.float32, device=matrix.device) + 0.5 - n / 2) * size
         for n, size in zip(shape, voxel_size, strict=True)
     ]
-    if knots is None:
+    if control_points is None:
         at = torch.zeros((dims, *shape), device=matrix.device)
     else:
-        at = knots
+        at = control_points
         for axis, positions in enumerate(axes, start=1):
-            num = knots.shape[axis]
-            knot = torch.arange(num, device=knots.device) - (num - 1) / 2
-            share = (1 - (positions[:, None] / spacing - knot).abs()).clamp_min(0)  # (n, num)
+            num = control_points.shape[axis]
+            knot = torch.arange(num, device=control_points.device) - (num - 1) / 2
+            share = (1 - (positions[:, None] / control_point_spacing - knot).abs()).clamp_min(
+                0
+            )  # (n, num)
             at = torch.tensordot(share, at, ([1], [axis])).movedim(0, axis)
         at = at.contiguous()
     for axis, positions in enumerate(axes):
@@ -79,9 +82,9 @@ def resample(volume: Tensor, at: Tensor, size: Sequence[float], interpolate: boo
     return grid_sample(volume[None], grid[None], mode, padding, align_corners=False)[0]
 
 
-def knots_for(size: Sequence[float], spacing: float) -> list[int]:
-    """How many knots along each axis cover a volume of this size, an odd number."""
-    return [2 * math.ceil(s / 2 / spacing) + 1 for s in size]
+def control_grid_shape(size: Sequence[float], control_point_spacing: float) -> list[int]:
+    """How many control_points along each axis cover a volume of this size, an odd number."""
+    return [2 * math.ceil(s / 2 / control_point_spacing) + 1 for s in size]
 
 
 def planes(voxel_size: Sequence[int]) -> list[tuple[int, int]]:

@@ -37,16 +37,16 @@ class Ranks:
     def is_first(self) -> bool:
         return self.rank == 0
 
-    def share_of(self, num: int) -> range:
+    def shard(self, num: int) -> range:
         """This process' part of so many things in a row.
 
-        >>> Ranks(1, 2).share_of(6)
+        >>> Ranks(1, 2).shard(6)
         range(3, 6)
         """
         size = num // self.world
         return range(self.rank * size, (self.rank + 1) * size)
 
-    def gathered(self, value: T) -> list[T]:
+    def all_gather(self, value: T) -> list[T]:
         """The values of all processes, in their order."""
         if self.world == 1:
             return [value]
@@ -56,7 +56,7 @@ class Ranks:
         distributed.all_gather_object(values, value)
         return values
 
-    def from_first(self, make: Callable[[], T]) -> T:
+    def broadcast(self, make: Callable[[], T]) -> T:
         """What the first process makes; where it fails there, the others end without a word."""
         if self.world == 1:
             return make()
@@ -85,7 +85,7 @@ class Ranks:
         except RuntimeError:  # it is gone
             return
 
-    def together(self, make: Callable[[], T]) -> T:
+    def on_all_ranks(self, make: Callable[[], T]) -> T:
         """What each process makes for itself; a person's mistake that one finds ends all of them.
 
         Raises:
@@ -101,13 +101,13 @@ class Ranks:
             value = make()
         except InputError as error:
             mistake = str(error)
-        found = [text for text in self.gathered(mistake) if text]
+        found = [text for text in self.all_gather(mistake) if text]
         if found:
             raise InputError(found[0])
         assert value is not None
         return value
 
-    def sums(self, values: Sequence[float]) -> list[float]:
+    def all_reduce(self, values: Sequence[float]) -> list[float]:
         """The sums over all processes."""
         if self.world == 1:
             return list(values)
@@ -118,7 +118,7 @@ class Ranks:
         distributed.all_reduce(total)
         return total.tolist()
 
-    def averaging(self, module: nn.Module) -> nn.Module:
+    def wrap_ddp(self, module: nn.Module) -> nn.Module:
         """A module whose gradients are averaged over all processes."""
         if self.world == 1:
             return module
@@ -131,13 +131,13 @@ class Ranks:
         return DistributedDataParallel(module, devices, find_unused_parameters=True)
 
 
-ALONE = Ranks()
+SINGLE_PROCESS = Ranks()
 
 
 @contextmanager
-def joined() -> Iterator[Ranks]:
+def process_group() -> Iterator[Ranks]:
     """The processes that torchrun or submitit has started for one run; without them, this one."""
-    ranks = started()
+    ranks = current_ranks()
     if ranks.world == 1:
         yield ranks
         return
@@ -168,7 +168,7 @@ def joined() -> Iterator[Ranks]:
     yield ranks
 
 
-def started() -> Ranks:
+def current_ranks() -> Ranks:
     """What the environment says: of torchrun, or of SLURM below submitit."""
     if "LOCAL_RANK" in os.environ and "WORLD_SIZE" in os.environ:
         keys = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
@@ -179,7 +179,7 @@ def started() -> Ranks:
         if ranks.world > 1:
             _meet_through_slurm()
         return ranks
-    return ALONE
+    return SINGLE_PROCESS
 
 
 def _meet_through_slurm() -> None:

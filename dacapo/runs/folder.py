@@ -139,7 +139,7 @@ class RunFolder:
             self._write_document(document)
         write_atomically(self.path / "job.json", submission.encode())
 
-    def lose(self, submission: Submission, reason: str) -> None:
+    def mark_lost(self, submission: Submission, reason: str) -> None:
         """Note that what was given away has ended, and the run does not know how."""
         write_atomically(self.path / "job.json", replace(submission, lost=reason).encode())
 
@@ -148,7 +148,7 @@ class RunFolder:
         for other in self.path.parent.glob("*/config.yaml"):
             theirs = _read_yaml(other)["identity"]
             differ = list(_differences(theirs, document["identity"]))
-            # A run that failed before its first step holds nothing that a new one could spoil.
+            # A run that failed before its first step holds nothing that a new one could corrupt.
             if differ and RunFolder(other.parent).read_history().trained_until:
                 key, old, new = differ[0]
                 hint = (

@@ -43,7 +43,7 @@ class RunWriter:
         self._steps: list[TrainingIterationStats] = []
         self._lock = threading.Lock()  # the log is written by two threads
         self._stop = threading.Event()
-        self._trouble: InputError | None = None
+        self._error: InputError | None = None
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def describe(self, document: Mapping[str, Any]) -> None:
@@ -67,8 +67,8 @@ class RunWriter:
         """Note one step; it need not survive a kill: a checkpoint's are made sure of."""
         with self._lock:
             self._steps.append(stats)
-        if self._trouble is not None:
-            raise self._trouble
+        if self._error is not None:
+            raise self._error
         if not self._has_stepped:
             self._has_stepped = True
             self._flush()  # the first one is waited for
@@ -163,7 +163,7 @@ class RunWriter:
             try:
                 self._flush()
             except BusyError as error:
-                self._trouble = error  # the next step raises it
+                self._error = error  # the next step raises it
                 return
             except InputError:
                 continue  # the disk may come back; what must be written raises it itself

@@ -1,4 +1,4 @@
-"""Stop hopeless runs of a sweep: asynchronous successive halving (Li et al., 2020).
+"""Stop pruned runs of a sweep: asynchronous successive halving (Li et al., 2020).
 
 Each worker decides for its own run, at a few iterations (rungs), by the scores that the folders of
 the other runs hold at that moment. No server is needed, and no run waits for another.
@@ -35,11 +35,13 @@ def rungs(halving: HalvingConfig, run_config: RunConfig) -> list[int]:
     return found
 
 
-def is_control(halving: HalvingConfig, run_config: RunConfig, overrides: Sequence[str]) -> bool:
+def is_never_stopped(
+    halving: HalvingConfig, run_config: RunConfig, overrides: Sequence[str]
+) -> bool:
     """Whether a run is one of those that are never stopped."""
     return any(
         marked == run_config.name or any(_same(marked, override) for override in overrides)
-        for marked in halving.control
+        for marked in halving.never_stop
     )
 
 
@@ -68,7 +70,7 @@ def reason_to_stop(
     runs_dir: Path,
 ) -> str:
     """Why a run is to be stopped at its latest validation; empty when it goes on."""
-    if is_control(halving, run_config, overrides):
+    if is_never_stopped(halving, run_config, overrides):
         return ""
     own = folder.read_history()
     if not _at_rung(own, rungs(halving, run_config)) or own.header is None:

@@ -28,7 +28,7 @@ from dacapo.experiments.datasplits import DataSplitConfig
 from dacapo.experiments.run_config import RunConfig
 from dacapo.runs import RunFolder, Submission, read_state
 from dacapo.sweeps import sweep
-from dacapo.sweeps.plan import Asked, folder_of, judge
+from dacapo.sweeps.plan import RunRequest, folder_of, plan_run
 
 if TYPE_CHECKING:
     from hydra_plugins.dacapo_launcher import _Launcher
@@ -48,14 +48,14 @@ class Job:
     Attributes:
         number: in the sweep.
         overrides: as Hydra gives them to the job.
-        run_config, asked, folder: the run that it trains.
+        run_config, request, folder: the run that it trains.
         writers: how many had worked on it when it was found that there is something to do.
     """
 
     number: int
     overrides: Sequence[str]
     run_config: RunConfig
-    asked: Asked
+    request: RunRequest
     folder: RunFolder
     writers: int = 0
 
@@ -97,12 +97,12 @@ def launch(
     to_run = []
     for job in jobs:
         sweep.add(job.folder)
-        verdict = judge(job.folder, job.run_config, job.asked)
-        if verdict.todo == "train":
-            to_run.append(replace(job, writers=len(verdict.history.outcomes)))
+        plan = plan_run(job.folder, job.run_config, job.request)
+        if plan.action == "train":
+            to_run.append(replace(job, writers=len(plan.history.outcomes)))
             continue
-        print(verdict.text, flush=True)
-        returns[job.number] = _return(job, verdict.text if verdict.todo == "failed" else "")
+        print(plan.text, flush=True)
+        returns[job.number] = _return(job, plan.text if plan.action == "failed" else "")
     print(f"{len(jobs)} jobs, {len(to_run)} to run", flush=True)
     if launcher.params["check_data"]:
         _open_data(to_run)
@@ -161,10 +161,10 @@ def _compose(launcher: _Launcher, number: int, overrides: Sequence[str]) -> Job:
     plain = cfg.copy()
     plain._set_flag("struct", False)
     del plain["hydra"]
-    run_config, asked = sweep.asked_for(plain, hydra_config)
+    run_config, request = sweep.read_request(plain, hydra_config)
     folder = folder_of(run_config, Path(str(plain.runs_dir)))
-    folder.check_identity(asked.document(run_config))
-    return Job(number, overrides, run_config, asked, folder)
+    folder.check_identity(request.document(run_config))
+    return Job(number, overrides, run_config, request, folder)
 
 
 def _open_data(jobs: Sequence[Job]) -> None:
@@ -223,7 +223,7 @@ def _outcome(job: Job, how: str) -> str:
     submission = job.folder.read_submission()
     # Another sweep may have taken the run over since.
     if submission is not None and submission.launcher.pid == os.getpid():
-        job.folder.lose(submission, how)
+        job.folder.mark_lost(submission, how)
     return f"killed: {how}"
 
 
@@ -239,7 +239,7 @@ def _return(job: Job, failure: str) -> JobReturn:
 
 def note(job: Job, job_id: str = "", log: Path | str = "") -> None:
     """Write into the folder of a run that it waits for a job."""
-    document = job.asked.document(job.run_config)
+    document = job.request.document(job.run_config)
     job.folder.submit(document, Submission(job.writers, job_id, str(log)))
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # numpy would come along, which composing a config does not n
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunRequest:
     """How a run was asked for: group -> option, and the overrides as typed.
 
     Attributes:
@@ -42,17 +42,17 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RunPlan:
     """What is to be done with a run.
 
     Attributes:
-        todo: `train`, or why there is nothing to do: `done`, `running`, `waiting`, `stopped`,
+        action: `train`, or why there is nothing to do: `done`, `running`, `waiting`, `stopped`,
             `failed` (twice in the same way).
         text: one line about it.
         history: of the run.
     """
 
-    todo: str
+    action: str
     text: str
     history: History
 
@@ -64,7 +64,7 @@ def folder_of(run_config: RunConfig, runs_dir: Path) -> RunFolder:
     return RunFolder(runs_dir / run_config.name / str(run_config.repetition))
 
 
-def judge(folder: RunFolder, run_config: RunConfig, asked: Asked) -> Verdict:
+def plan_run(folder: RunFolder, run_config: RunConfig, asked: RunRequest) -> RunPlan:
     """What is to be done with a run; looking changes nothing.
 
     Raises:
@@ -83,7 +83,7 @@ def judge(folder: RunFolder, run_config: RunConfig, asked: Asked) -> Verdict:
         score = f", {criterion} {best[2]:.4g}" if best is not None else ""
         hint = ended_early or "a larger num_iterations trains it further"
         text = f"{folder.path} is finished{score}; {hint}"
-        return Verdict("done", text, history)
+        return RunPlan("done", text, history)
     beyond = max(folder.checkpoints(), default=0)
     if beyond > run_config.num_iterations:
         raise InputError(
@@ -91,29 +91,29 @@ def judge(folder: RunFolder, run_config: RunConfig, asked: Asked) -> Verdict:
             f"num_iterations={run_config.num_iterations}"
         )
     if state.name == "running":
-        return Verdict("running", f"{folder.path} is being trained by {state.who}", history)
+        return RunPlan("running", f"{folder.path} is being trained by {state.who}", history)
     if state.queued:
-        return Verdict("waiting", f"{folder.path} waits for {state.who}", history)
+        return RunPlan("waiting", f"{folder.path} waits for {state.who}", history)
     if state.name == "stopped" and _stays_stopped(run_config, asked):
-        return Verdict("stopped", f"{folder.path} is stopped: {history.outcome['why']}", history)
+        return RunPlan("stopped", f"{folder.path} is stopped: {history.outcome['why']}", history)
     if alike and not asked.retry:
-        return Verdict("failed", f"{folder.path}: failed twice in the same way: {alike}", history)
-    return Verdict("train", "", history)
+        return RunPlan("failed", f"{folder.path}: failed twice in the same way: {alike}", history)
+    return RunPlan("train", "", history)
 
 
-def _stays_stopped(run_config: RunConfig, asked: Asked) -> bool:
-    from dacapo.sweeps.asha import is_control
+def _stays_stopped(run_config: RunConfig, asked: RunRequest) -> bool:
+    from dacapo.sweeps.asha import is_never_stopped
 
     halving = asked.halving
-    return halving is not None and not is_control(halving, run_config, asked.overrides)
+    return halving is not None and not is_never_stopped(halving, run_config, asked.overrides)
 
 
-def refuse(verdict: Verdict, folder: RunFolder) -> None:
+def refuse(plan: RunPlan, folder: RunFolder) -> None:
     """Raise the error of a run that is left as it is."""
     from dacapo.runs import read_state
 
-    if verdict.todo == "failed":
+    if plan.action == "failed":
         raise InputError(
-            f"{verdict.text} (traceback: {read_state(folder).log}); once its cause is gone, "
+            f"{plan.text} (traceback: {read_state(folder).log}); once its cause is gone, "
             f"retry=true tries again"
         )

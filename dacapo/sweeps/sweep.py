@@ -15,8 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from dacapo.errors import InputError
 from dacapo.experiments.halving_config import HalvingConfig
 from dacapo.experiments.run_config import RunConfig
-from dacapo.processes.ranks import started
-from dacapo.sweeps.plan import Asked
+from dacapo.processes.ranks import current_ranks
+from dacapo.sweeps.plan import RunRequest
 
 if TYPE_CHECKING:
     from dacapo.runs import History, RunFolder
@@ -71,7 +71,7 @@ def ends_compared() -> Iterator[None]:
 
 def _compare() -> int:
     """Compare, if a job came so far as to have a folder; the number of the sweep's failures."""
-    if Sweep.runs_dir is None or Sweep.is_left or not started().is_first:
+    if Sweep.runs_dir is None or Sweep.is_left or not current_ranks().is_first:
         return 0
     from dacapo.compare import compare
     from dacapo.runs import find_run_folders
@@ -82,7 +82,7 @@ def _compare() -> int:
     return len([label for label in failed if not Sweep.labels or label in Sweep.labels])
 
 
-def asked_for(cfg: DictConfig, hydra_config: Any) -> tuple[RunConfig, Asked]:
+def read_request(cfg: DictConfig, hydra_config: Any) -> tuple[RunConfig, RunRequest]:
     """The run that a job's config describes, and how it was asked for."""
     chosen = {str(k): v for k, v in hydra_config.runtime.choices.items() if v is not None}
     choices = {k: str(v) for k, v in chosen.items() if not k.startswith("hydra")}
@@ -90,7 +90,7 @@ def asked_for(cfg: DictConfig, hydra_config: Any) -> tuple[RunConfig, Asked]:
     overrides = [str(o) for o in hydra_config.overrides.task]
     halving = None if cfg.halving is None else OmegaConf.to_object(cfg.halving)
     assert halving is None or isinstance(halving, HalvingConfig)
-    return run_config, Asked(choices, overrides, bool(cfg.retry), halving)
+    return run_config, RunRequest(choices, overrides, bool(cfg.retry), halving)
 
 
 def is_launched() -> bool:

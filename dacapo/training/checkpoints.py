@@ -13,10 +13,10 @@ from dacapo.training.terminal import console
 def resume(run: Run, folder: RunFolder, writer: RunWriter | NoWriter) -> None:
     """Load the latest checkpoint that is whole, or begin."""
     ranks = run.ranks
-    begin, state, history = ranks.from_first(lambda: _latest(folder))
+    begin, state, history = ranks.broadcast(lambda: _latest(folder))
     if state is not None:
         run.load_state(state)
-    elif told := run.begin(lambda source: ranks.from_first(lambda: folder.read_weights_of(source))):
+    elif told := run.begin(lambda source: ranks.broadcast(lambda: folder.read_weights_of(source))):
         console.print(told)
     run.training_stats = history.training_stats
     run.training_stats.delete_after(begin)

@@ -13,7 +13,7 @@ from dacapo.experiments.run import Run
 from dacapo.inference.blocks import predict_block
 
 _WORTH_IT = 1.3
-_BLACK_IS_0 = {"gamma", "poisson", "salt", "missing_sections", "dark_sections"}
+_BLACK_IS_0 = {"gamma", "poisson", "salt_and_pepper", "missing_sections", "dark_sections"}
 
 
 def remarks(run: Run) -> list[str]:

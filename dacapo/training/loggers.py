@@ -28,26 +28,26 @@ if TYPE_CHECKING:
 _STEP = ("loss", "time", "waited", "learning_rate", "gradient_norm")
 
 
-class Watcher(Protocol):
+class Logger(Protocol):
     """Is told numbers by name, such as `training/loss`, after so many steps."""
 
-    def tell(self, iteration: int, values: dict[str, float]) -> None: ...
+    def log_metrics(self, iteration: int, values: dict[str, float]) -> None: ...
     def flush(self) -> None: ...
     def close(self) -> None: ...
 
 
-class Watchers:
+class Loggers:
     """All that watch one run; nobody, in processes that do not write."""
 
     def __init__(self, run: Run, folder: RunFolder) -> None:
         self._run, self._folder = run, folder
-        self._watchers: list[Watcher] = []
+        self._loggers: list[Logger] = []
         self._tables: list[Table] = []
         if not run.ranks.is_first:
             return
         begin = run.training_stats.trained_until()
-        for name in run.trainer.watch:
-            self._watchers.append(_WATCHERS[name](run, folder.path, begin))
+        for name in run.trainer.loggers:
+            self._loggers.append(_LOGGERS[name](run, folder.path, begin))
         criteria = run.validation_scores.criteria
         columns = ("iteration", "dataset", "parameters", *criteria)
         self._tables = [
@@ -62,8 +62,8 @@ class Watchers:
         values = {name: float(getattr(stats, name)) for name in _STEP}
         for table in self._tables[:1]:
             table.add(stats.iteration, *(f"{v:.6g}" for v in values.values()))
-        for watcher in self._watchers:
-            watcher.tell(stats.iteration + 1, {f"training/{k}": v for k, v in values.items()})
+        for logger in self._loggers:
+            logger.log_metrics(stats.iteration + 1, {f"training/{k}": v for k, v in values.items()})
 
     def validated(self, scores: ValidationScores) -> None:
         """After a validation; programs are told the scores with the parameters that are best."""
@@ -76,8 +76,8 @@ class Watchers:
                 for dataset, rows in zip(scores.datasets, latest.scores, strict=True)
                 for criterion, value in zip(scores.criteria, rows[best.parameters], strict=True)
             }
-            for watcher in self._watchers:
-                watcher.tell(latest.iteration, values)
+            for logger in self._loggers:
+                logger.log_metrics(latest.iteration, values)
         self.flush()
 
     def _tabulate(self, scores: ValidationScores) -> None:
@@ -103,24 +103,24 @@ class Watchers:
         """Write what has gathered."""
         for table in self._tables:
             table.flush()
-        for watcher in self._watchers:
-            watcher.flush()
+        for logger in self._loggers:
+            logger.flush()
 
     def close(self) -> None:
         """Nothing more comes."""
         self.flush()
-        for watcher in self._watchers:
-            watcher.close()
+        for logger in self._loggers:
+            logger.close()
 
 
 @contextmanager
-def watching(run: Run, folder: RunFolder) -> Iterator[Watchers]:
-    """The watchers that `trainer.watch` names; they go on where an earlier process stopped."""
-    watchers = Watchers(run, folder)
+def open_loggers(run: Run, folder: RunFolder) -> Iterator[Loggers]:
+    """The loggers that `trainer.loggers` names; they go on where an earlier process stopped."""
+    loggers = Loggers(run, folder)
     try:
-        yield watchers
+        yield loggers
     finally:
-        watchers.close()
+        loggers.close()
 
 
 def write_snapshot(path: Path, volumes: dict[str, np.ndarray[Any, Any]], run: Run) -> None:
@@ -148,7 +148,7 @@ class _TensorBoard:
 
         self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=begin + 1)
 
-    def tell(self, iteration: int, values: dict[str, float]) -> None:
+    def log_metrics(self, iteration: int, values: dict[str, float]) -> None:
         for name, value in values.items():
             self._writer.add_scalar(name, value, iteration)
 
@@ -191,7 +191,7 @@ class _MLflow:
                     raise
         return str(found.experiment_id)
 
-    def tell(self, iteration: int, values: dict[str, float]) -> None:
+    def log_metrics(self, iteration: int, values: dict[str, float]) -> None:
         now = int(1000 * time.time())
         for name, value in values.items():
             self._gathered.append(self._metric(name, value, now, iteration))
@@ -224,7 +224,7 @@ class _WandB:
             settings=wandb.Settings(silent=True, console="off"),
         )
 
-    def tell(self, iteration: int, values: dict[str, float]) -> None:
+    def log_metrics(self, iteration: int, values: dict[str, float]) -> None:
         self._run.log({"iteration": iteration, **values})
 
     def flush(self) -> None:
@@ -234,7 +234,7 @@ class _WandB:
         self._run.finish()
 
 
-_WATCHERS: dict[str, type[_TensorBoard | _MLflow | _WandB]] = {
+_LOGGERS: dict[str, type[_TensorBoard | _MLflow | _WandB]] = {
     "tensorboard": _TensorBoard,
     "mlflow": _MLflow,
     "wandb": _WandB,
@@ -248,7 +248,7 @@ def _module(name: str, extra: str) -> Any:
         if error.name != name:
             raise
         raise InputError(
-            f"trainer.watch={name}: not installed; pip install 'dacapo[{extra}]'"
+            f"trainer.loggers={name}: not installed; pip install 'dacapo[{extra}]'"
         ) from error
 
 

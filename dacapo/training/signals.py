@@ -24,8 +24,8 @@ class Interrupts:
     """While active, SIGTERM and SIGINT are noted and end the process only the second time.
 
     A handler of SIGUSR2 that is there already is submitit's: it saves its job and requeues it, and
-    it wants SIGTERM for itself. Then SIGUSR2 is noted in its place, and `hand_on` calls that
-    handler once the work is saved.
+    it wants SIGTERM for itself. Then SIGUSR2 is noted in its place, and `call_previous_handler`
+    calls that handler once the work is saved.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Interrupts:
         while self.signal is None and time.monotonic() < deadline:
             time.sleep(0.05)
 
-    def hand_on(self) -> None:
+    def call_previous_handler(self) -> None:
         """Let the handler that was there before act; ends the process with 128 + the signal."""
         if self.signal is None:  # only another process was told to end
             raise SystemExit(1)
@@ -78,7 +78,7 @@ class Interrupts:
             raise SystemExit(128 + number)
 
 
-def _forget_handlers() -> None:
+def _reset_handlers() -> None:
     """A forked process, such as a worker of a data loader, is no job of its own.
 
     With submitit's handlers it would requeue the job, and outlive a SIGTERM.
@@ -89,4 +89,4 @@ def _forget_handlers() -> None:
         signal.signal(signal.SIGCONT, signal.SIG_DFL)
 
 
-os.register_at_fork(after_in_child=_forget_handlers)
+os.register_at_fork(after_in_child=_reset_handlers)

@@ -31,21 +31,21 @@ def test_beyond_the_edge() -> None:
     roi = Roi((80, 200), (30, 5))
     with pytest.raises(InputError, match="leaves the array"):
         volume().read(roi)
-    assert volume().read(roi, beyond="zero")[:, 0].tolist() == [0, 0, 0]
-    assert volume().read(roi, beyond="mirror")[:, 0].tolist() == [8, 4, 0]
-    assert volume().read(Roi((500, 500), (10, 5)), beyond="zero").tolist() == [[0]]
+    assert volume().read(roi, out_of_bounds="zero")[:, 0].tolist() == [0, 0, 0]
+    assert volume().read(roi, out_of_bounds="mirror")[:, 0].tolist() == [8, 4, 0]
+    assert volume().read(Roi((500, 500), (10, 5)), out_of_bounds="zero").tolist() == [[0]]
 
 
 def test_mirror_agrees_with_numpy_far_beyond() -> None:
     padded = np.pad(volume().in_memory().source, ((7, 9), (11, 2)), mode="reflect")
     roi = Roi((100 - 70, 200 - 55), (190, 85))
-    assert np.array_equal(volume().read(roi, beyond="mirror"), padded)
+    assert np.array_equal(volume().read(roi, out_of_bounds="mirror"), padded)
 
 
 def test_mirror_within_one_side_only_reads_a_run_backwards() -> None:
     data = np.arange(5)[None].repeat(2, 0)
     array = Array(data, Coordinate(1, 1), Coordinate(0, 0), axis_names=("y", "x"))
-    assert array.read(Roi((0, -4), (1, 3)), beyond="mirror").tolist() == [[4, 3, 2]]
+    assert array.read(Roi((0, -4), (1, 3)), out_of_bounds="mirror").tolist() == [[4, 3, 2]]
 
 
 def test_off_the_grid() -> None:
@@ -69,4 +69,4 @@ def test_ids_up_to_2_63_survive() -> None:
     big = np.array([[0, 2**63 - 1, 2**63]], np.uint64)
     array = Array(big, Coordinate(1, 1), Coordinate(0, 0), axis_names=("y", "x"))
     assert np.array_equal(array.read(array.roi), big)
-    assert array.read(Roi((0, -1), (1, 3)), beyond="zero").tolist() == [[0, 0, 2**63 - 1]]
+    assert array.read(Roi((0, -1), (1, 3)), out_of_bounds="zero").tolist() == [[0, 0, 2**63 - 1]]

@@ -55,7 +55,7 @@ def test_voxelwise() -> None:
     assert np.allclose(whole(views.rescale(array(RAW), 10, 20)), (RAW - 10.0) / 10)
     assert np.array_equal(whole(views.binarize(array(IDS), [2, 4])), np.isin(IDS, [2, 4]))
     assert np.array_equal(whole(views.binarize(array(IDS))), IDS != 0)
-    assert np.array_equal(whole(views.known(array(IDS), [3])), IDS != 3)
+    assert np.array_equal(whole(views.valid_mask(array(IDS), [3])), IDS != 3)
 
 
 def test_relabel_and_group() -> None:
@@ -99,7 +99,7 @@ def test_ids_too_large_to_merge() -> None:
 
 def test_joins_lie_where_all_have_voxels() -> None:
     shifted = array(IDS, offset=(40, 0, 20))
-    both = views.any_of([array(IDS), shifted])
+    both = views.union([array(IDS), shifted])
     assert both.roi == Roi((40, 0, 20), (120, 60, 60))
     assert np.array_equal(whole(both), (IDS[1:, :, 2:] != 0) | (IDS[:-1, :, :-2] != 0))
     total = views.add([array(RAW), array(RAW)])

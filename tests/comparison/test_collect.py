@@ -13,13 +13,13 @@ from dacapo.comparison.collect import collect, read_runs, write_dataset
 from dacapo.errors import InputError
 from dacapo.experiments.run_config import RunConfig
 from dacapo.experiments.validation_scores import ValidationScores
-from dacapo.train import Asked, train
+from dacapo.train import RunRequest, train
 from tests.conftest import SMALL_AFFINITIES, composed, small_run_config
 
 
 def trained(runs_dir: Path, *overrides: str) -> ValidationScores:
     config = RunConfig.from_hydra(composed(*SMALL_AFFINITIES, *overrides))
-    return train(config, runs_dir, Asked({"task": "affinities"}, [*overrides]))
+    return train(config, runs_dir, RunRequest({"task": "affinities"}, [*overrides]))
 
 
 @pytest.fixture(scope="module")

@@ -48,8 +48,10 @@ def test_scores_of_what_validation_chose(tmp_path: Path, config: RunConfig) -> N
     assert best is not None
     run = Run(config)
     run.load_state(RunFolder(runs_dir / "a" / "0").read_checkpoint(best.iteration))
-    held_out = run.datasplit.test[0]
-    expected = run.task.evaluator.against(truth(held_out))(segment(run, held_out, best.parameters))
+    test_scores = run.datasplit.test[0]
+    expected = run.task.evaluator.against(truth(test_scores))(
+        segment(run, test_scores, best.parameters)
+    )
     with xr.open_dataset(runs_dir / "comparison.nc", engine="h5netcdf") as dataset:
         found = dataset.test_voi.sel(runs="a/0", test_datasets="test").item()
         assert found == pytest.approx(expected.voi)

@@ -33,7 +33,7 @@ def test_a_file_and_frozen_layers(tmp_path: Path) -> None:
     run.begin(nobody)
     begun = {k: v.clone() for k, v in run.model.state_dict().items()}
     assert all(torch.equal(v, trained.model.state_dict()[k]) for k, v in begun.items())
-    assert all(torch.equal(v, begun[k]) for k, v in run.learner.average.items())
+    assert all(torch.equal(v, begun[k]) for k, v in run.train_state.ema_weights.items())
     run.train_step(next(run.batches(0)))
     for name, value in run.model.state_dict().items():
         is_frozen = name.startswith("architecture.unet.down.")
@@ -70,7 +70,7 @@ def test_the_best_of_another_run_by_a_criterion(tmp_path: Path) -> None:
     weights = folder.read_weights_of(Source("a/0", criterion="voi_merge"))
     stored = RunFolder(tmp_path / "a" / "0").read_checkpoint(best.iteration)
     key = "prediction_head.weight"
-    assert torch.equal(weights.tensors[key], stored[f"average.{key}"])
+    assert torch.equal(weights.tensors[key], stored[f"ema.{key}"])
     assert weights.channels[0] == "affinity 1,0,0"
     with pytest.raises(InputError, match=r"criterion=dice: the run has voi"):
         folder.read_weights_of(Source("a/0", criterion="dice"))

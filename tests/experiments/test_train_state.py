@@ -37,9 +37,9 @@ def test_micro_batches_are_one_batch_whose_losses_are_averaged() -> None:
     ]
     (sum(losses) / 2).backward()
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-    for group in by_hand.learner.optimizer.param_groups:
+    for group in by_hand.train_state.optimizer.param_groups:
         group["lr"] = by_hand.trainer.learning_rate(0)
-    by_hand.learner.optimizer.step()
+    by_hand.train_state.optimizer.step()
     assert stats.loss == pytest.approx(float(sum(losses)) / 2)
     assert stats.gradient_norm == pytest.approx(float(norm), rel=1e-5)
     for key, value in model.state_dict().items():
@@ -60,14 +60,14 @@ def test_the_average_follows_the_weights_and_is_what_predicts() -> None:
         for key, p in run.model.named_parameters():
             by_hand[key] = decay * by_hand[key] + (1 - decay) * p.detach()
     own = {k: p.detach().clone() for k, p in run.model.named_parameters()}
-    for key, value in run.learner.average.items():
+    for key, value in run.train_state.ema_weights.items():
         torch.testing.assert_close(value, by_hand[key])
         assert not torch.equal(value, own[key])
     raw = next(run.batches(0)).raw
     run.model.eval()
     with torch.no_grad():
         plain = run.forward(raw)
-        with run.learner.averaged():
+        with run.train_state.using_ema():
             assert not torch.equal(run.forward(raw), plain)
         assert torch.equal(run.forward(raw), plain)
 
@@ -95,8 +95,8 @@ def test_what_is_loaded_goes_on_to_the_same_bits(more: list[str]) -> None:
 def test_an_overflow_in_fp16_leaves_the_step_out_and_lowers_the_scale() -> None:
     run = Run(small_run_config("trainer.precision=fp16"))
     batch = next(run.batches(0))
-    run.learner._scaler.scale(torch.zeros(()))  # begins lazily
-    scaler = run.learner._scaler
+    run.train_state._scaler.scale(torch.zeros(()))  # begins lazily
+    scaler = run.train_state._scaler
     scaler.load_state_dict({**scaler.state_dict(), "scale": 2.0**60})
     before = {k: v.clone() for k, v in run.model.state_dict().items()}
     stats = run.train_step(batch)

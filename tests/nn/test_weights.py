@@ -61,7 +61,7 @@ def test_what_does_not_fit_is_listed_and_stays() -> None:
 def test_a_checkpoint_gives_the_average_and_its_channels(tmp_path: Path) -> None:
     path = tmp_path / "00000004.safetensors"
     tensors = {
-        "model.w": torch.zeros(1), "model.buffer": torch.ones(1), "average.w": torch.ones(1),
+        "model.w": torch.zeros(1), "model.buffer": torch.ones(1), "ema.w": torch.ones(1),
         "optimizer.0.step": torch.ones(1),
     }  # fmt: skip
     save_file(tensors, path, {"channels": json.dumps(["a"])})

@@ -55,7 +55,7 @@ def test_thresholds_come_from_one_agglomeration_and_are_nested() -> None:
 
 def test_flat_fragments_end_at_each_section() -> None:
     _, affinities = of_cells((6, 40, 40))
-    parts = fragments(affinities, flat=True)
+    parts = fragments(affinities, per_section=True)
     for above, below in itertools.pairwise(parts):
         assert not set(np.unique(above)) & set(np.unique(below)) - {0}
 

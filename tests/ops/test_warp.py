@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy.ndimage import map_coordinates
 
-from dacapo.ops.warp import knots_for, planes, resample, rotation, warped_positions
+from dacapo.ops.warp import control_grid_shape, planes, resample, rotation, warped_positions
 
 
 def test_no_change_is_no_change() -> None:
@@ -27,14 +27,18 @@ def test_displacement_and_interpolation_agree_with_scipy() -> None:
     rng = np.random.default_rng(0)
     shape, voxel_size, spacing = (6, 9, 8), (4.0, 2.0, 2.0), 7.0
     size = [n * v for n, v in zip(shape, voxel_size, strict=True)]
-    knots = rng.normal(size=(3, *knots_for(size, spacing)))
+    control_points = rng.normal(size=(3, *control_grid_shape(size, spacing)))
     matrix = rotation(3, (1, 2), 0.4)
-    at = warped_positions(shape, voxel_size, matrix, torch.from_numpy(knots).float(), spacing)
+    at = warped_positions(
+        shape, voxel_size, matrix, torch.from_numpy(control_points).float(), spacing
+    )
 
     axes = [(np.arange(n) + 0.5 - n / 2) * v for n, v in zip(shape, voxel_size, strict=True)]
     plain = np.stack(np.meshgrid(*axes, indexing="ij"))
-    index = [p / spacing + (n - 1) / 2 for p, n in zip(plain, knots.shape[1:], strict=True)]
-    field = np.stack([map_coordinates(k, index, order=1) for k in knots])
+    index = [
+        p / spacing + (n - 1) / 2 for p, n in zip(plain, control_points.shape[1:], strict=True)
+    ]
+    field = np.stack([map_coordinates(k, index, order=1) for k in control_points])
     expected = np.einsum("ij,j...->i...", matrix.numpy(), plain) + field
     assert np.abs(at.numpy() - expected).max() < 1e-4
 
@@ -55,7 +59,7 @@ def test_labels_keep_their_values_up_to_2_24() -> None:
 
 def test_knots_cover_the_volume() -> None:
     for size in (1.0, 20.0, 21.0, 100.0):
-        (num,) = knots_for((size,), 10.0)
+        (num,) = control_grid_shape((size,), 10.0)
         assert num % 2 == 1
         assert (num - 1) / 2 * 10 >= size / 2
 

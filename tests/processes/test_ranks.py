@@ -93,5 +93,5 @@ def test_a_mistake_is_told_once_and_nothing_hangs(tmp_path: Path) -> None:
 
 
 def test_shares_cover_a_batch() -> None:
-    shares = [Ranks(rank, 3).share_of(12) for rank in range(3)]
+    shares = [Ranks(rank, 3).shard(12) for rank in range(3)]
     assert [i for share in shares for i in share] == list(range(12))

@@ -12,7 +12,7 @@ from dacapo.experiments import TrainingIterationStats, ValidationIterationScores
 from dacapo.experiments.halving_config import HalvingConfig
 from dacapo.experiments.run_config import RunConfig
 from dacapo.runs import Header, History, RunFolder
-from dacapo.sweeps.asha import is_control, reason_to_stop, rungs, savings, score_at
+from dacapo.sweeps.asha import is_never_stopped, reason_to_stop, rungs, savings, score_at
 from tests.conftest import small_run_config
 
 
@@ -97,9 +97,9 @@ def test_a_control_is_never_stopped(tmp_path: Path) -> None:
     write(tmp_path, "other/0", {100: 1.0})
     own = write(tmp_path, "own/0", {100: 5.0})
     for control in ("own", "a=1"):
-        halving = HalvingConfig(factor=2, min_iterations=100, control=[control])
+        halving = HalvingConfig(factor=2, min_iterations=100, never_stop=[control])
         assert reason(tmp_path, own, halving) == ""
-    assert not is_control(HalvingConfig(control=["b=1"]), run_config(), ["a=1"])
+    assert not is_never_stopped(HalvingConfig(never_stop=["b=1"]), run_config(), ["a=1"])
 
 
 def test_a_run_without_a_score_is_worse_than_any(tmp_path: Path) -> None:
@@ -126,12 +126,12 @@ def test_what_was_saved_and_what_it_may_have_cost(tmp_path: Path) -> None:
         folders.append(write(runs_dir, "s/0", {100: stopped_at}, "stopped"))
         return [(f.read_history(), 900) for f in folders]
 
-    hopeless, close = savings(histories(9.0)), savings(histories(4.1))
-    assert hopeless is not None
+    pruned, close = savings(histories(9.0)), savings(histories(4.1))
+    assert pruned is not None
     assert close is not None
-    assert (hopeless.stopped, hopeless.saved, hopeless.wanted) == (1, 800, 3600)
-    assert hopeless.risk < 0.01 < 0.1 < close.risk < 0.5
-    assert "800 of 3600 iterations saved (22%)" in str(hopeless)
+    assert (pruned.stopped, pruned.saved, pruned.wanted) == (1, 800, 3600)
+    assert pruned.risk < 0.01 < 0.1 < close.risk < 0.5
+    assert "800 of 3600 iterations saved (22%)" in str(pruned)
     # By hand: it gains 2.0, 2.1 or 1.8, 1.967 in the mean; 4.1 would end at 2.133, behind 2.0.
     gains = np.array([2.0, 2.1, 1.8])
     lead = 2.0 - (4.1 - gains.mean())

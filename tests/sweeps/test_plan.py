@@ -10,11 +10,11 @@ from dacapo.experiments import TrainingIterationStats
 from dacapo.experiments.halving_config import HalvingConfig
 from dacapo.runs import Header, RunFolder, Submission, failed_alike, read_state
 from dacapo.runs.owner import Owner
-from dacapo.sweeps.plan import Asked, judge
+from dacapo.sweeps.plan import RunRequest, plan_run
 from tests.conftest import small_run_config
 
 CONFIG = small_run_config("name=a")
-DOCUMENT = Asked().document(CONFIG)
+DOCUMENT = RunRequest().document(CONFIG)
 HEADER = Header(["a"], [{"label": "x"}], [{"name": "voi", "higher_is_better": 0}], "voi")
 
 
@@ -38,7 +38,7 @@ def fail(folder: RunFolder, error: str) -> None:
 
 
 def todo(folder: RunFolder, **asked: Any) -> str:
-    return judge(folder, CONFIG, Asked(**asked)).todo
+    return plan_run(folder, CONFIG, RunRequest(**asked)).action
 
 
 def submit(folder: RunFolder, job: str = "", **changes: Any) -> Submission:
@@ -61,9 +61,9 @@ def test_what_each_end_asks_for(folder: RunFolder) -> None:
     assert todo(folder) == "done"
     end(folder, "stopped", 3, why="others are better")
     assert todo(folder) == "train"
-    verdict = judge(folder, CONFIG, Asked(halving=HalvingConfig()))
-    assert verdict.todo == "stopped"
-    assert "others are better" in verdict.text
+    plan = plan_run(folder, CONFIG, RunRequest(halving=HalvingConfig()))
+    assert plan.action == "stopped"
+    assert "others are better" in plan.text
 
 
 def test_a_run_that_works_is_left_alone(folder: RunFolder) -> None:
@@ -102,11 +102,11 @@ def test_a_failure_after_a_kill_is_tried_again(folder: RunFolder) -> None:
 
 def test_a_run_that_waits_in_a_queue(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     submit(folder, "12_3")
-    for answer, name, verdict in ((True, "waiting", "waiting"), (None, "waiting", "waiting"),
+    for answer, name, plan in ((True, "waiting", "waiting"), (None, "waiting", "waiting"),
                                   (False, "killed", "train")):  # fmt: skip
         queue(monkeypatch, answer)
         state = read_state(folder)
-        assert (state.name, todo(folder)) == (name, verdict)
+        assert (state.name, todo(folder)) == (name, plan)
     assert state.error == "job 12_3 has ended and has not begun with it"
     assert state.log == "job.err"
     queue(monkeypatch, True)
@@ -143,7 +143,7 @@ def test_preempted_and_queued_again(folder: RunFolder, monkeypatch: pytest.Monke
     queue(monkeypatch, False)
     assert (read_state(folder).name, todo(folder)) == ("killed", "train")
     assert read_state(folder).error == "job 12_3 was preempted and is not started again"
-    folder.lose(submission, "the cluster has forgotten it")
+    folder.mark_lost(submission, "the cluster has forgotten it")
     assert read_state(folder).name == "killed"
     assert read_state(folder).error == "the cluster has forgotten it"
 
@@ -165,7 +165,7 @@ def test_a_job_that_slurm_starts_again_after_its_node_has_failed(
 def test_a_control_that_was_stopped_goes_on(folder: RunFolder) -> None:
     end(folder, "stopped", 3, why="others are better")
     assert todo(folder, halving=HalvingConfig()) == "stopped"
-    assert todo(folder, halving=HalvingConfig(control=["a"])) == "train"
+    assert todo(folder, halving=HalvingConfig(never_stop=["a"])) == "train"
 
 
 def test_a_launcher_that_is_dead_starts_nothing(

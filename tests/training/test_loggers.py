@@ -44,7 +44,7 @@ def test_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorboard", reason="needs tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    folder = interrupted_and_finished(tmp_path, monkeypatch, "trainer.watch=[tensorboard]")
+    folder = interrupted_and_finished(tmp_path, monkeypatch, "trainer.loggers=[tensorboard]")
     events = EventAccumulator(str(folder / "tensorboard")).Reload()
     told = events.Scalars("training/loss")
     dataset = Run(small_run_config()).datasplit.validate[0].name
@@ -55,7 +55,7 @@ def test_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mlflow", reason="needs mlflow")
-    folder = interrupted_and_finished(tmp_path, monkeypatch, "trainer.watch=[mlflow]")
+    folder = interrupted_and_finished(tmp_path, monkeypatch, "trainer.loggers=[mlflow]")
     with sqlite3.connect(tmp_path / "mlflow.db") as file:
         assert file.execute("select name, status from runs").fetchall() == [("a/0", "FINISHED")]
         told = dict(
@@ -70,7 +70,7 @@ def test_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_wandb_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb", reason="needs wandb")
-    train(small_run_config("name=a", "num_iterations=2", "trainer.watch=[wandb]"), tmp_path)
+    train(small_run_config("name=a", "num_iterations=2", "trainer.loggers=[wandb]"), tmp_path)
     written = list((tmp_path / "a" / "0" / "wandb").glob("offline-run-*/*.wandb"))
     assert len(written) == 1
     assert written[0].stat().st_size > 1000
@@ -78,8 +78,10 @@ def test_wandb_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_program_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "wandb", None)
-    with pytest.raises(InputError, match=r"watch=wandb: not installed; pip install 'dacapo\[wandb"):
-        train(small_run_config("name=a", "trainer.watch=[wandb]"), tmp_path)
+    with pytest.raises(
+        InputError, match=r"loggers=wandb: not installed; pip install 'dacapo\[wandb"
+    ):
+        train(small_run_config("name=a", "trainer.loggers=[wandb]"), tmp_path)
 
 
 def test_snapshots_lie_over_each_other_and_open(tmp_path: Path) -> None:

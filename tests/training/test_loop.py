@@ -266,7 +266,7 @@ def test_a_run_that_no_longer_improves_ends_early_and_stays_so(tmp_path: Path, c
     """Nothing is ever an improvement here, so it ends after the first and one more validation."""
     config = small_run_config(
         "name=a", "num_iterations=20", "validation_interval=2", "trainer.stop_patience=2",
-        "trainer.stop_improvement=1000",
+        "trainer.min_delta=1000",
     )  # fmt: skip
     scores = train(config, tmp_path)
     assert [s.iteration for s in scores.scores] == [2, 4, 6]
@@ -284,7 +284,7 @@ def test_a_run_killed_before_it_notes_that_it_ended_early_ends_there(
 ) -> None:
     config = small_run_config(
         "name=a", "num_iterations=20", "validation_interval=2", "trainer.stop_patience=1",
-        "trainer.stop_improvement=1000",
+        "trainer.min_delta=1000",
     )  # fmt: skip
     stop_after(monkeypatch, 4, AssertionError("one step too many"))
     monkeypatch.setattr("dacapo.train._draw", stop)

@@ -55,7 +55,7 @@ class Architecture(torch.nn.Module, ABC):
         """Whether the prediction of a voxel depends on the whole block, not on its surroundings."""
         return False
 
-    def forward_deep(self, x: Tensor) -> list[Tensor]:
+    def forward_with_aux(self, x: Tensor) -> list[Tensor]:
         """The feature maps, and maps of coarser levels that are to be trained as well, coarsest
         last; all of one size and as many channels.
         """

@@ -117,8 +117,8 @@ class UNetArchitecture(Architecture):
     def window_dependent(self) -> bool:
         return self._norm in ("instance", "group")
 
-    def forward_deep(self, x: Tensor) -> list[Tensor]:
-        return self.unet.forward_deep(x)
+    def forward_with_aux(self, x: Tensor) -> list[Tensor]:
+        return self.unet.forward_with_aux(x)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, fmaps_in, *spatial) -> (B, fmaps_out, *smaller)."""

@@ -8,25 +8,25 @@ from typing import Any
 
 from funlib.geometry import Coordinate, Roi
 
-from dacapo.arrays import Array, Reading, open_array, views
+from dacapo.arrays import Array, ReadOptions, open_array, views
 from dacapo.arrays.units import from_world, scale_of, to_world
 from dacapo.errors import InputError
 from dacapo.experiments import arraytypes
-from dacapo.experiments.datasplits.volume_config import ArrayConfig, Meaning, RegionConfig
+from dacapo.experiments.datasplits.volume_config import ArrayConfig, ArrayKind, RegionConfig
 
-_TYPES: dict[Meaning, type[arraytypes.ArrayType]] = {
-    Meaning.intensities: arraytypes.IntensitiesArray,
-    Meaning.annotations: arraytypes.AnnotationArray,
-    Meaning.binary: arraytypes.BinaryArray,
-    Meaning.mask: arraytypes.MaskArray,
-    Meaning.distances: arraytypes.DistanceArray,
-    Meaning.embedding: arraytypes.EmbeddingArray,
-    Meaning.probabilities: arraytypes.ProbabilityArray,
+_TYPES: dict[ArrayKind, type[arraytypes.ArrayType]] = {
+    ArrayKind.intensities: arraytypes.IntensitiesArray,
+    ArrayKind.annotations: arraytypes.AnnotationArray,
+    ArrayKind.binary: arraytypes.BinaryArray,
+    ArrayKind.mask: arraytypes.MaskArray,
+    ArrayKind.distances: arraytypes.DistanceArray,
+    ArrayKind.embedding: arraytypes.EmbeddingArray,
+    ArrayKind.probabilities: arraytypes.ProbabilityArray,
 }
 _JOINS: dict[str, Callable[[Sequence[Array]], Array]] = {
     "concat": views.concat,
     "sum": views.add,
-    "any_of": views.any_of,
+    "union": views.union,
     "merge": views.merge_instances,
 }
 
@@ -41,36 +41,40 @@ class ArrayOpener:
     """
 
     def __init__(
-        self, arrays: Mapping[str, ArrayConfig], grid: Mapping[str, Any], reading: Reading, key: str
+        self,
+        arrays: Mapping[str, ArrayConfig],
+        grid: Mapping[str, Any],
+        reading: ReadOptions,
+        key: str,
     ) -> None:
         self._arrays, self._grid, self._reading, self._key = arrays, dict(grid), reading, key
-        self._opened: dict[tuple[str, Meaning], Array] = {}
+        self._opened: dict[tuple[str, ArrayKind], Array] = {}
         for name, array in arrays.items():
             array.check(f"{key}.{name}")
 
-    def open(self, what: str, key: str, meaning: Meaning, within: tuple[str, ...] = ()) -> Array:
+    def open(self, what: str, key: str, kind: ArrayKind, within: tuple[str, ...] = ()) -> Array:
         """An array by its name or by its path.
 
         Args:
             key: that holds `what`, for messages.
-            meaning: from where it is used.
+            kind: from where it is used.
             within: the names that are being built.
         """
-        found = self._opened.get((what, meaning))
+        found = self._opened.get((what, kind))
         if found is None:
             if what in within:
                 raise InputError(f"{key}={what}: {' -> '.join([*within, what])} is a circle")
             if what in self._arrays:
-                found = self._build(what, meaning, (*within, what))
+                found = self._build(what, kind, (*within, what))
             else:
                 found = open_array(what, key=key, reading=self._reading, **self._grid)
-            self._opened[what, meaning] = found
+            self._opened[what, kind] = found
         return found
 
-    def _build(self, name: str, meaning: Meaning, within: tuple[str, ...]) -> Array:
+    def _build(self, name: str, kind: ArrayKind, within: tuple[str, ...]) -> Array:
         config, key = self._arrays[name], f"{self._key}.{name}"
-        meaning = config.meaning or meaning
-        array = self._origin(config, key, meaning, within)
+        kind = config.kind or kind
+        array = self._origin(config, key, kind, within)
         unit = array.unit
         if config.channels is not None:
             array = views.select(array, config.channels)
@@ -79,7 +83,7 @@ class ArrayOpener:
         if config.resample is not None:
             size = to_world(config.resample, unit, config.resample, f"{key}.resample")
             _check_axes(size, array, f"{key}.resample")
-            array = views.resample(array, size, _TYPES[meaning].interpolatable)
+            array = views.resample(array, size, _TYPES[kind].interpolatable)
         if config.clip is not None:
             array = views.clip(array, config.clip[0], config.clip[1])
         if config.relabel:
@@ -88,8 +92,8 @@ class ArrayOpener:
             array = views.group(array, config.groups)
         if config.ids is not None:
             array = views.binarize(array, config.ids or None)
-        if config.unknown_ids is not None:
-            array = views.known(array, config.unknown_ids)
+        if config.ignore_ids is not None:
+            array = views.valid_mask(array, config.ignore_ids)
         if config.pad is not None:
             size = to_world(config.pad, unit, from_world(array.voxel_size, unit), f"{key}.pad")
             _check_axes(size, array, f"{key}.pad")
@@ -97,20 +101,20 @@ class ArrayOpener:
         return replace(array, name=f"{key} ({array.name})")
 
     def _origin(
-        self, config: ArrayConfig, key: str, meaning: Meaning, within: tuple[str, ...]
+        self, config: ArrayConfig, key: str, kind: ArrayKind, within: tuple[str, ...]
     ) -> Array:
         if config.constant is not None and config.like is not None:
-            like = self.open(config.like, f"{key}.like", meaning, within)
+            like = self.open(config.like, f"{key}.like", kind, within)
             return views.constant(like, config.constant)
         for name, join in _JOINS.items():
             parts = getattr(config, name)
             if parts is not None:
                 if len(parts) < 1:
                     raise InputError(f"{key}.{name} is empty: give at least one array or file")
-                return join([self.open(p, f"{key}.{name}", meaning, within) for p in parts])
+                return join([self.open(p, f"{key}.{name}", kind, within) for p in parts])
         assert config.open is not None
         if config.open in self._arrays:
-            return self.open(config.open, f"{key}.open", meaning, within)
+            return self.open(config.open, f"{key}.open", kind, within)
         own = {k: getattr(config, k) for k in ("voxel_size", "offset", "unit", "level")}
         grid = {**self._grid, **{k: v for k, v in own.items() if v is not None}}
         return open_array(

@@ -12,7 +12,7 @@ from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasplit_config import DataSplitConfig
 from dacapo.experiments.datasplits.volume_config import (
     ArrayConfig,
-    Meaning,
+    ArrayKind,
     Normalize,
     VolumeConfig,
 )
@@ -95,12 +95,12 @@ class FilesDataSplitConfig(DataSplitConfig):
         """train, validate and test -> name -> volume."""
 
     def build(self) -> DataSplit:
-        from dacapo.arrays import Reading
+        from dacapo.arrays import ReadOptions
         from dacapo.experiments.datasplits.array_opener import ArrayOpener
         from dacapo.experiments.datasplits.datasplit import DataSplit
 
         grid = {k: getattr(self, k) for k in ("voxel_size", "offset", "unit", "level")}
-        reading = Reading(timeout=self.timeout, cache_mib=self.cache_mib)
+        reading = ReadOptions(timeout=self.timeout, cache_mib=self.cache_mib)
         opener = ArrayOpener(self.arrays, grid, reading, "datasplit.arrays")
         memory = _Memory(self.in_memory_mib * 2**20)
         parts = {
@@ -129,19 +129,19 @@ class FilesDataSplitConfig(DataSplitConfig):
         from dacapo.experiments.datasplits.array_opener import in_region
         from dacapo.experiments.datasplits.datasets import Dataset
 
-        meanings = {
-            "raw": Meaning.intensities,
-            "gt": Meaning.annotations,
-            "mask": Meaning.mask,
-            "weight": Meaning.probabilities,
+        kinds = {
+            "raw": ArrayKind.intensities,
+            "gt": ArrayKind.annotations,
+            "mask": ArrayKind.mask,
+            "weight": ArrayKind.probabilities,
         }
         arrays: dict[str, Array] = {}
-        for what, meaning in meanings.items():
+        for what, kind in kinds.items():
             path = getattr(volume, what) or getattr(self, what)
             if path is None and what in ("raw", "gt"):
                 raise InputError(f"{key}.{what} is missing (and datasplit.{what} too)")
             if path is not None:
-                arrays[what] = opener.open(path, f"{key}.{what}", meaning)
+                arrays[what] = opener.open(path, f"{key}.{what}", kind)
         if volume.region is not None:
             arrays["gt"] = in_region(arrays["gt"], volume.region, f"{key}.region")
         arrays = {what: memory.keep(array, may_read) for what, array in arrays.items()}

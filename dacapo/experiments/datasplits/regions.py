@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dacapo.config import config
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.files import PARTS, FilesDataSplitConfig, Volumes
-from dacapo.experiments.datasplits.volume_config import Meaning, RegionConfig, VolumeConfig
+from dacapo.experiments.datasplits.volume_config import ArrayKind, RegionConfig, VolumeConfig
 
 if TYPE_CHECKING:
     from dacapo.experiments.datasplits.array_opener import ArrayOpener
@@ -48,7 +48,7 @@ class RegionsDataSplitConfig(FilesDataSplitConfig):
         from dacapo.arrays.units import scale_of
 
         assert self.gt is not None, "checked at once"
-        gt = opener.open(self.gt, "datasplit.gt", Meaning.annotations)
+        gt = opener.open(self.gt, "datasplit.gt", ArrayKind.annotations)
         at = "zyx".index(self.axis) - 3
         if -at > gt.dims:
             raise InputError(f"datasplit.axis={self.axis}: {gt.name} has {gt.dims} axes")

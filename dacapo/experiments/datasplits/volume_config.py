@@ -9,7 +9,7 @@ from dacapo.config import config
 from dacapo.errors import InputError
 
 
-class Meaning(Enum):
+class ArrayKind(Enum):
     """What a voxel's value means: whether it may be interpolated."""
 
     intensities = "intensities"
@@ -42,7 +42,7 @@ class RegionConfig:
     """Along the last axis."""
 
 
-_ORIGINS = ("open", "concat", "sum", "any_of", "merge", "constant")
+_ORIGINS = ("open", "concat", "sum", "union", "merge", "constant")
 
 
 @config(None)
@@ -59,7 +59,7 @@ class ArrayConfig:
     """Arrays or files whose channels follow each other."""
     sum: list[str] | None = None
     """Arrays or files to add up."""
-    any_of: list[str] | None = None
+    union: list[str] | None = None
     """1 where one of these arrays or files is not 0."""
     merge: list[str] | None = None
     """Objects of several arrays or files; ids never collide, the first array wins where objects
@@ -80,7 +80,7 @@ class ArrayConfig:
     """For open: the voxel size of the level of a pyramid (default: the finest)."""
     time: int | None = None
     """For open: the time point."""
-    meaning: Meaning | None = None
+    kind: ArrayKind | None = None
     """Decides how voxels are resampled (default: from where the array is used)."""
     channels: list[int] | None = None
     """Keep these channels."""
@@ -96,7 +96,7 @@ class ArrayConfig:
     """Class -> ids: ids become 1, 2... in the order of the classes, all others 0."""
     ids: list[int] | None = None
     """1 where the id is one of these, else 0; [] for all ids but 0."""
-    unknown_ids: list[int] | None = None
+    ignore_ids: list[int] | None = None
     """A mask of annotation: 0 where the id is one of these, else 1."""
     pad: list[float] | None = None
     """Voxels around it on each side, in the volume's unit."""
@@ -123,7 +123,7 @@ class ArrayConfig:
     def sources(self) -> list[str]:
         """The arrays or files that it is made of."""
         single = [s for s in (self.open, self.like) if s is not None]
-        return single or self.concat or self.sum or self.any_of or self.merge or []
+        return single or self.concat or self.sum or self.union or self.merge or []
 
 
 @config(None)

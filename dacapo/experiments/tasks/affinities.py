@@ -45,7 +45,7 @@ class AffinitiesTaskConfig(TaskConfig, ObjectScoring):
     """Weight of the descriptors in the loss."""
     lsd_loss: RegressionLossConfig = field(default_factory=RegressionLossConfig)
     """What the descriptors minimise."""
-    balance_most: float = 20.0
+    max_class_weight: float = 20.0
     """The rarer class of an affinity is weighed up at most this many times (1: no balancing)."""
 
     def __post_init__(self) -> None:
@@ -65,16 +65,16 @@ class AffinitiesTaskConfig(TaskConfig, ObjectScoring):
 
     def build(self) -> Task:
         from dacapo.experiments.tasks.predictors import AffinitiesPredictor, DescriptorsPredictor
-        from dacapo.experiments.tasks.task import Part, Task
+        from dacapo.experiments.tasks.task import Head, Task
 
         assert self.post_processor is not None
-        affinities = AffinitiesPredictor(self.neighborhood, self.balance_most)
-        parts = {"affinities": Part(affinities, self.loss.build())}
+        affinities = AffinitiesPredictor(self.neighborhood, self.max_class_weight)
+        parts = {"affinities": Head(affinities, self.loss.build())}
         if self.lsds:
             lsds = DescriptorsPredictor(affinities.num_axes, self.lsd_sigma)
             loss = self.lsd_loss.build(lsds.activation)
-            parts["lsds"] = Part(lsds, loss, self.lsd_weight)
-        return Task.of_parts(
+            parts["lsds"] = Head(lsds, loss, self.lsd_weight)
+        return Task.from_heads(
             parts,
             self.post_processor.build(self.neighborhood),
             self.object_evaluator(),

@@ -34,7 +34,7 @@ class BoundaryTaskConfig(TaskConfig, ObjectScoring):
     """What foreground and boundary minimise."""
     boundary_weight: float = 1.0
     """Weight of the boundary in the loss."""
-    balance_most: float = 10.0
+    max_class_weight: float = 10.0
     """Inside or outside, the rarer of the two, is weighed up at most this many times."""
 
     def __post_init__(self) -> None:
@@ -45,24 +45,26 @@ class BoundaryTaskConfig(TaskConfig, ObjectScoring):
         import numpy as np
 
         from dacapo.experiments.tasks.label_groups import LabelGroups
-        from dacapo.experiments.tasks.post_processors import Maps
+        from dacapo.experiments.tasks.post_processors import PredictionReader
         from dacapo.experiments.tasks.predictors import BoundaryPredictor, ClassPredictor
-        from dacapo.experiments.tasks.task import Part, Task
+        from dacapo.experiments.tasks.task import Head, Task
 
         groups = LabelGroups()
         assert self.post_processor is not None
         check_makes(self.post_processor, groups, "watershed", "threshold")
-        maps = Maps(
+        maps = PredictionReader(
             groups.names,
             classes=lambda p: p[:1],
             interior=lambda p: np.minimum(p[0], 1 - p[1]),
             thresholds=(0.4, 0.5, 0.6),
         )
-        boundary = BoundaryPredictor(self.width, self.balance_most)
-        return Task.of_parts(
+        boundary = BoundaryPredictor(self.width, self.max_class_weight)
+        return Task.from_heads(
             {
-                "foreground": Part(ClassPredictor(groups, self.balance_most), self.loss.build()),
-                "boundary": Part(boundary, self.loss.build(), self.boundary_weight),
+                "foreground": Head(
+                    ClassPredictor(groups, self.max_class_weight), self.loss.build()
+                ),
+                "boundary": Head(boundary, self.loss.build(), self.boundary_weight),
             },
             self.post_processor.build(maps),
             self.object_evaluator(),

@@ -35,11 +35,11 @@ class _Distances(ClassesOrObjects):
     threshold for classes."""
     scale: float = 10.0
     """In voxels of the finest axis: a distance d becomes tanh(d / scale), up to two scales."""
-    flat: bool = False
+    per_section: bool = False
     """Measure within each section alone: for few sections, or thick ones."""
     loss: RegressionLossConfig = field(default_factory=RegressionLossConfig)
     """What the distances minimise."""
-    balance_most: float = 10.0
+    max_class_weight: float = 10.0
     """Inside or outside, the rarer of the two, is weighed up at most this many times."""
 
     def __post_init__(self) -> None:
@@ -57,15 +57,17 @@ class DistanceTaskConfig(_Distances):
     inner = False
 
     def build(self) -> Task:
-        from dacapo.experiments.tasks.post_processors import Maps
+        from dacapo.experiments.tasks.post_processors import PredictionReader
         from dacapo.experiments.tasks.predictors import DistancePredictor
-        from dacapo.experiments.tasks.task import Part, Task
+        from dacapo.experiments.tasks.task import Head, Task
 
         groups = self.label_groups()
         assert self.post_processor is not None
         check_makes(self.post_processor, groups, "watershed", "threshold")
-        predictor = DistancePredictor(groups, self.scale, self.balance_most, self.inner, self.flat)
-        maps = Maps(
+        predictor = DistancePredictor(
+            groups, self.scale, self.max_class_weight, self.inner, self.per_section
+        )
+        maps = PredictionReader(
             groups.names,
             classes=lambda p: p,
             interior=lambda p: p[0],
@@ -73,8 +75,8 @@ class DistanceTaskConfig(_Distances):
             seed_thresholds=(0.2, 0.35, 0.5),
             low=0 if self.inner else -1,
         )
-        return Task.of_parts(
-            {"distance": Part(predictor, self.loss.build(predictor.activation))},
+        return Task.from_heads(
+            {"distance": Head(predictor, self.loss.build(predictor.activation))},
             self.post_processor.build(maps),
             self.evaluator(groups),
             self.criterion,
@@ -104,26 +106,28 @@ class HotDistanceTaskConfig(_Distances):
         check_positive(self, "distance_weight")
 
     def build(self) -> Task:
-        from dacapo.experiments.tasks.post_processors import Maps
+        from dacapo.experiments.tasks.post_processors import PredictionReader
         from dacapo.experiments.tasks.predictors import ClassPredictor, DistancePredictor
-        from dacapo.experiments.tasks.task import Part, Task
+        from dacapo.experiments.tasks.task import Head, Task
 
         groups = self.label_groups()
         assert self.post_processor is not None
         check_makes(self.post_processor, groups, "watershed", "threshold")
-        hot = ClassPredictor(groups, self.balance_most)
-        distance = DistancePredictor(groups, self.scale, self.balance_most, flat=self.flat)
+        hot = ClassPredictor(groups, self.max_class_weight)
+        distance = DistancePredictor(
+            groups, self.scale, self.max_class_weight, per_section=self.per_section
+        )
         num = len(groups.names)
-        maps = Maps(
+        maps = PredictionReader(
             groups.names,
             classes=lambda p: (p[:num] + (p[num:] + 1) / 2) / 2,  # both are 0.5 at a border
             interior=lambda p: (p[num] + 1) / 2,
             thresholds=(0.4, 0.5, 0.6),
         )
-        return Task.of_parts(
+        return Task.from_heads(
             {
-                "hot": Part(hot, self.class_loss.build()),
-                "distance": Part(
+                "hot": Head(hot, self.class_loss.build()),
+                "distance": Head(
                     distance, self.loss.build(distance.activation), self.distance_weight
                 ),
             },

@@ -34,7 +34,7 @@ class OneHotTaskConfig(TaskConfig, ClassScoring):
     """How classes are chosen: task/post_processor=argmax (default) or threshold."""
     loss: ProbabilityLossConfig = field(default_factory=ProbabilityLossConfig)
     """What training minimises."""
-    balance_most: float = 10.0
+    max_class_weight: float = 10.0
     """Voxels of a rare class are weighed up at most this many times (1: no balancing)."""
 
     def __post_init__(self) -> None:
@@ -53,17 +53,19 @@ class OneHotTaskConfig(TaskConfig, ClassScoring):
 
     def build(self) -> Task:
         from dacapo.experiments.tasks.label_groups import LabelGroups
-        from dacapo.experiments.tasks.post_processors import Maps
+        from dacapo.experiments.tasks.post_processors import PredictionReader
         from dacapo.experiments.tasks.predictors import OneHotPredictor
-        from dacapo.experiments.tasks.task import Part, Task
+        from dacapo.experiments.tasks.task import Head, Task
 
         groups = LabelGroups(self.classes)
         assert self.post_processor is not None
         check_makes(self.post_processor, groups, "watershed", "argmax")
-        maps = Maps(groups.names, classes=lambda p: p[1:], interior=lambda p: p[1], exclusive=True)
-        predictor = OneHotPredictor(groups, self.balance_most)
-        return Task.of_parts(
-            {"classes": Part(predictor, self.loss.build(exclusive=True))},
+        maps = PredictionReader(
+            groups.names, classes=lambda p: p[1:], interior=lambda p: p[1], exclusive=True
+        )
+        predictor = OneHotPredictor(groups, self.max_class_weight)
+        return Task.from_heads(
+            {"classes": Head(predictor, self.loss.build(exclusive=True))},
             self.post_processor.build(maps),
             self.class_evaluator(groups),
             self.criterion,

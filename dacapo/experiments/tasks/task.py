@@ -15,7 +15,7 @@ from dacapo.experiments.tasks.predictors.predictor import Predictor
 
 
 @dataclass(frozen=True)
-class Part:
+class Head:
     """One head of a network: what it predicts, how that is trained, and how much it counts."""
 
     predictor: Predictor
@@ -43,9 +43,9 @@ class Task:
             raise InputError(f"task.criterion={self.criterion}: choose one of {', '.join(known)}")
 
     @classmethod
-    def of_parts(
+    def from_heads(
         cls,
-        parts: Mapping[str, Part],
+        parts: Mapping[str, Head],
         post_processor: PostProcessor[Any],
         evaluator: Evaluator,
         criterion: str,

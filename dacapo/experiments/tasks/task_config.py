@@ -93,7 +93,7 @@ class ObjectScoring:
     prefix = "task."  # of keys in messages
 
     ignore_smaller: int = 0
-    """Truth objects with fewer voxels in the scored region do not count."""
+    """Ground truth objects with fewer voxels in the scored region do not count."""
     iou_thresholds: list[float] = field(default_factory=lambda: [0.5, 0.75])
     """Objects match above this intersection over union: F1, precision, recall, panoptic quality."""
 
@@ -198,9 +198,9 @@ def check_positive(config: object, *keys: str) -> None:
     for key in keys:
         if not 0 < getattr(config, key) < inf:
             raise InputError(f"task.{key}={getattr(config, key)} must be positive")
-    most = getattr(config, "balance_most", 1)
+    most = getattr(config, "max_class_weight", 1)
     if not most >= 1:
-        raise InputError(f"task.balance_most={most} must be at least 1, which balances nothing")
+        raise InputError(f"task.max_class_weight={most} must be at least 1, which balances nothing")
 
 
 def _check_weights(config: object, keys: tuple[str, ...]) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _POSITIVE = ("batch_size", "micro_batches", "learning_rate", "checkpoint_interval", "keep_latest")
 _NOT_NEGATIVE = (
     "num_workers", "warmup_iterations", "weight_decay", "final_rate", "plateau_patience",
-    "stop_improvement",
+    "min_delta",
 )  # fmt: skip
 _POSITIVE_OR_NULL = (
     "num_threads", "gradient_clip", "num_batches", "stop_patience", "keep_every",
@@ -97,7 +97,7 @@ class DefaultTrainerConfig(TrainerConfig):
     stop_patience: int | None = None
     """End the run once task.criterion has not improved for this many validations (default: train
     until num_iterations)."""
-    stop_improvement: float = 0.0
+    min_delta: float = 0.0
     """What counts as an improvement there, in units of the criterion: anything above this."""
     ema_decay: float | None = None
     """Validate and keep an exponential moving average of the weights, which forgets with this
@@ -166,5 +166,5 @@ class DefaultTrainerConfig(TrainerConfig):
         values = {f.name: getattr(self, f.name) for f in fields(DefaultTrainerConfig)}
         plain = {k: v.value if isinstance(v, Enum) else v for k, v in values.items()}
         augments = {name: augment.build() for name, augment in self.augments.items()}
-        watch = [program.value for program in self.watch]
-        return DefaultTrainer(**{**plain, "augments": augments, "watch": watch})
+        loggers = [program.value for program in self.loggers]
+        return DefaultTrainer(**{**plain, "augments": augments, "loggers": loggers})

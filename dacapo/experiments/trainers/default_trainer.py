@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from dacapo.errors import InputError
-from dacapo.experiments.criterion_history import Course
+from dacapo.experiments.criterion_history import CriterionHistory
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.model import Model
 from dacapo.experiments.tasks.predictors import Predictor
@@ -18,7 +18,7 @@ from dacapo.experiments.trainers.samples import BatchMaker
 from dacapo.experiments.trainers.schedules import Schedule
 from dacapo.experiments.trainers.trainer import Batch, SampleShape, Trainer
 from dacapo.processes.prefetch import prefetch
-from dacapo.processes.ranks import ALONE, Ranks
+from dacapo.processes.ranks import SINGLE_PROCESS, Ranks
 
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -43,7 +43,7 @@ class DefaultTrainer(Trainer):
         plateau_factor: float,
         plateau_patience: int,
         stop_patience: int | None,
-        stop_improvement: float,
+        min_delta: float,
         ema_decay: float | None,
         gradient_clip: float | None,
         precision: str,
@@ -59,14 +59,14 @@ class DefaultTrainer(Trainer):
         keep_best: Sequence[str],
         keep_every: int | None,
         snapshot_interval: int | None,
-        watch: Sequence[str],
+        loggers: Sequence[str],
         profile_steps: int,
     ) -> None:
         self.batch_size, self.micro_batches = batch_size, micro_batches
         self._sampling, self._min_annotated = sampling, min_annotated
         self.checkpoint_interval = checkpoint_interval
         self.keep_latest, self.keep_best, self.keep_every = keep_latest, keep_best, keep_every
-        self.snapshot_interval, self.watch = snapshot_interval, watch
+        self.snapshot_interval, self.loggers = snapshot_interval, loggers
         self.profile_steps = profile_steps
         self._num_batches = num_batches
         self.gradient_clip, self.ema_decay = gradient_clip, ema_decay
@@ -83,7 +83,7 @@ class DefaultTrainer(Trainer):
             factor=plateau_factor,
             patience=plateau_patience,
         )
-        self._stop = stop_patience, stop_improvement
+        self._stop = stop_patience, min_delta
         self._optimizer, self._weight_decay = optimizer, weight_decay
         self._device = device
         self._num_workers = num_workers
@@ -111,7 +111,7 @@ class DefaultTrainer(Trainer):
         seed: int,
         begin: int,
         end: int,
-        ranks: Ranks = ALONE,
+        ranks: Ranks = SINGLE_PROCESS,
     ) -> Iterator[Batch]:
         maker = self.maker(datasets, predictor, shape, ranks)
         every = self._num_batches or end
@@ -127,7 +127,7 @@ class DefaultTrainer(Trainer):
         datasets: Sequence[Dataset],
         predictor: Predictor,
         shape: SampleShape,
-        ranks: Ranks = ALONE,
+        ranks: Ranks = SINGLE_PROCESS,
     ) -> BatchMaker:
         """What makes the batches."""
         if self._sampling == "classes" and not predictor.classes:
@@ -140,7 +140,7 @@ class DefaultTrainer(Trainer):
             predictor.classes,
             self._min_annotated,
         )
-        share = ranks.share_of(self.batch_size)
+        share = ranks.shard(self.batch_size)
         return BatchMaker(sampler, predictor, shape, self.augments, self.device, share)
 
     def create_optimizer(self, model: Model) -> torch.optim.Optimizer:
@@ -157,12 +157,14 @@ class DefaultTrainer(Trainer):
         kind = torch.optim.AdamW if self._optimizer == "adamw" else torch.optim.RAdam
         return kind(parameters, lr=rate, weight_decay=self._weight_decay)
 
-    def learning_rate(self, iteration: int, course: Course = Course()) -> float:  # noqa: B008
-        return self._schedule.learning_rate(iteration, course)
+    def learning_rate(
+        self, iteration: int, history: CriterionHistory = CriterionHistory()
+    ) -> float:
+        return self._schedule.learning_rate(iteration, history)
 
-    def reason_to_stop(self, course: Course) -> str:
+    def reason_to_stop(self, history: CriterionHistory) -> str:
         patience, least = self._stop
-        waits = course.waits(least)
+        waits = history.num_bad_validations(least)
         if patience is None or waits < patience:
             return ""
         return f"no improvement in {waits} validations (trainer.stop_patience={patience})"

@@ -15,11 +15,11 @@ from funlib.geometry import Coordinate
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.tasks.predictors import Predictor
 from dacapo.experiments.trainers.augments.augment import Augment, Sample, Stage
-from dacapo.experiments.trainers.augments.warp_augment import settled
+from dacapo.experiments.trainers.augments.warp_augment import apply_warp
 from dacapo.experiments.trainers.crops import Crop, CropSampler
 from dacapo.experiments.trainers.trainer import Batch, SampleShape
 from dacapo.ops.draws import generator
-from dacapo.ops.intensity import centred
+from dacapo.ops.intensity import to_signed_range
 
 
 class BatchMaker:
@@ -73,9 +73,9 @@ class BatchMaker:
         sample = self._read(crop)
         for name, augment in self._augments:
             if augment.stage is not Stage.warp:
-                sample = settled(sample)
+                sample = apply_warp(sample)
             sample = augment.apply(sample, generator(seed, iteration, number, name))
-        return settled(sample), crop
+        return apply_warp(sample), crop
 
     def _read(self, crop: Crop) -> Sample:
         """Raw and labels around a crop, with what targets and augmentations need beyond it."""
@@ -137,5 +137,5 @@ class BatchMaker:
             ones = torch.ones_like(weight[0, 0])
             each = [ones if f is None else f[region] for f in factors]
             weight = weight * torch.stack(each)[:, None]
-        raw = torch.stack([centred(s.raw) for s in samples])
+        raw = torch.stack([to_signed_range(s.raw) for s in samples])
         return raw, target[:, :, *region], weight

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from dacapo.experiments.criterion_history import Course
+from dacapo.experiments.criterion_history import CriterionHistory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,17 +29,17 @@ class Schedule:
     factor: float = 0.3
     patience: int = 3
 
-    def learning_rate(self, iteration: int, course: Course) -> float:
+    def learning_rate(self, iteration: int, history: CriterionHistory) -> float:
         """Of a step, by its index and by the validations of weights trained until then."""
         if iteration < self.warmup:
             return self.rate * (iteration + 1) / (self.warmup + 1)
-        return self.rate * self._share(iteration, course)
+        return self.rate * self._share(iteration, history)
 
-    def _share(self, iteration: int, course: Course) -> float:
+    def _share(self, iteration: int, history: CriterionHistory) -> float:
         if self.name == "constant":
             return 1.0
         if self.name == "plateau":
-            return max(self.final, self.factor ** self._falls(course))
+            return max(self.final, self.factor ** self._falls(history))
         through = min(1.0, (iteration - self.warmup) / max(1, self.length - 1 - self.warmup))
         shape = (
             0.5 * (1 + math.cos(math.pi * through))
@@ -48,10 +48,10 @@ class Schedule:
         )
         return self.final + (1 - self.final) * shape
 
-    def _falls(self, course: Course) -> int:
+    def _falls(self, history: CriterionHistory) -> int:
         """How often there was no improvement for longer than `patience`; each counts anew."""
         falls = waited = 0
-        for is_better in course.improvements():
+        for is_better in history.improvements():
             waited = 0 if is_better else waited + 1
             if waited > self.patience:
                 falls, waited = falls + 1, 0

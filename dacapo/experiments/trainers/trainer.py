@@ -10,11 +10,11 @@ import torch
 from funlib.geometry import Coordinate
 from torch import Tensor
 
-from dacapo.experiments.criterion_history import Course
+from dacapo.experiments.criterion_history import CriterionHistory
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.model import Model
 from dacapo.experiments.tasks.predictors import Predictor
-from dacapo.processes.ranks import ALONE, Ranks
+from dacapo.processes.ranks import SINGLE_PROCESS, Ranks
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Trainer(ABC):
         keep_latest, keep_best, keep_every: which of them are kept: so many of the newest, the best
             by each of these criteria, multiples of a number.
         snapshot_interval: iterations between snapshots of a batch; None: there are none.
-        watch: programs that curves are sent to.
+        loggers: programs that curves are sent to.
         precision: in which the network computes; weights and optimizer are float32.
         channels_last: whether values of one voxel lie together in memory.
         compile: whether the network is compiled.
@@ -102,7 +102,7 @@ class Trainer(ABC):
     keep_best: Sequence[str] = ()
     keep_every: int | None = None
     snapshot_interval: int | None = None
-    watch: Sequence[str] = ()
+    loggers: Sequence[str] = ()
     precision: torch.dtype = torch.float32
     channels_last: bool = False
     compile: bool = False
@@ -124,7 +124,7 @@ class Trainer(ABC):
         seed: int,
         begin: int,
         end: int,
-        ranks: Ranks = ALONE,
+        ranks: Ranks = SINGLE_PROCESS,
     ) -> Iterator[Batch]:
         """The batches of iterations begin to end; each a pure function of (seed, iteration).
 
@@ -136,9 +136,11 @@ class Trainer(ABC):
     def create_optimizer(self, model: Model) -> torch.optim.Optimizer: ...
 
     @abstractmethod
-    def learning_rate(self, iteration: int, course: Course = Course()) -> float:  # noqa: B008
+    def learning_rate(
+        self, iteration: int, history: CriterionHistory = CriterionHistory()
+    ) -> float:
         """Of a step; a pure function of its index and of the validations before it."""
 
-    def reason_to_stop(self, course: Course) -> str:
+    def reason_to_stop(self, history: CriterionHistory) -> str:
         """Why training ends early by the validations so far; empty when it goes on."""
         return ""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dacapo.experiments.trainers.trainer import Trainer
 
 
-class Watch(Enum):
+class LoggerName(Enum):
     """Programs that show curves."""
 
     tensorboard = "tensorboard"
@@ -39,7 +39,7 @@ class TrainerConfig(ABC):
     snapshot_interval: int | None = not_identity(None)
     """Iterations between snapshots of a batch with its prediction, for `python -m dacapo.view`
     (default: none)."""
-    watch: list[Watch] = field(default_factory=list, metadata={"identity": False})
+    loggers: list[LoggerName] = field(default_factory=list, metadata={"identity": False})
     """Where curves are sent beside the run's csv files: tensorboard, mlflow, wandb; each needs
     its package."""
     profile_steps: int = not_identity(0)

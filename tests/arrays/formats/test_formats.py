@@ -17,7 +17,7 @@ import tensorstore as ts
 import tifffile
 import zarr
 
-from dacapo.arrays import Reading, open_array
+from dacapo.arrays import ReadOptions, open_array
 from dacapo.errors import InputError
 
 DATA = np.random.default_rng(0).integers(0, 60000, (5, 6, 7)).astype(np.uint16)
@@ -337,7 +337,7 @@ def test_labels_up_to_2_to_the_63_stay_what_they_are(tmp_path: Path) -> None:
 
 def test_chunks_are_decoded_once_where_there_is_room(tmp_path: Path) -> None:
     where = write_sharded(tmp_path)
-    array = open_array(where, reading=Reading(cache_mib=64))
+    array = open_array(where, reading=ReadOptions(cache_mib=64))
     first = array.read(array.roi)
     for chunk in (tmp_path / "a.zarr" / "c").rglob("*"):
         if chunk.is_file():

@@ -49,13 +49,13 @@ def test_shapes_stay_as_computed_and_every_weight_is_trained(
         options = {**options, "upsample_factors": [[2, 2, 2]]}
     architecture = unet(dims, **options)
     raw = torch.rand(2, 1, *[44] * dims)
-    outputs = architecture.forward_deep(raw)
+    outputs = architecture.forward_with_aux(raw)
     expected = architecture.compute_output_shape(Coordinate([44] * dims))
     assert len(outputs) == (2 if options.get("deep_supervision") else 1)
     assert all(o.shape == (2, 4, *expected) for o in outputs)
     sum(o.square().mean() for o in outputs).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in architecture.parameters())
-    torch.testing.assert_close(architecture(raw), architecture.forward_deep(raw)[0])
+    torch.testing.assert_close(architecture(raw), architecture.forward_with_aux(raw)[0])
 
 
 def test_a_residual_block_by_hand() -> None:
@@ -82,7 +82,7 @@ def test_a_coarse_level_lies_where_the_output_does() -> None:
         nn.init.constant_(parameter, 0.0 if name.endswith("bias") else 1.0)
     raw = torch.zeros(1, 1, 92, 92, 92)
     raw[..., 45:47, 45:47, 45:47] = 1
-    for output in architecture.forward_deep(raw):
+    for output in architecture.forward_with_aux(raw):
         map_ = output.detach()[0, 0]
         grid = torch.arange(map_.shape[0]) - (map_.shape[0] - 1) / 2
         for axis in range(3):
@@ -97,7 +97,7 @@ def test_the_loss_counts_coarser_levels_half() -> None:
     ]  # fmt: skip
     run = Run(small_run_config(*more, "architecture.deep_supervision=true"))
     batch = next(run.batches(0))
-    fine, coarse = run.model.forward_deep(batch.raw)
+    fine, coarse = run.model.forward_with_aux(batch.raw)
     each = [run.task.loss.compute(o, batch.target, batch.weight) for o in (fine, coarse)]
     expected = (each[0] + each[1] / 2) / 1.5
     assert run.train_step(batch).loss == pytest.approx(expected.item(), rel=1e-5)

@@ -12,10 +12,10 @@ from dacapo.errors import InputError
 from dacapo.experiments.tasks import AffinitiesTaskConfig, BoundaryTaskConfig, OneHotTaskConfig
 from dacapo.experiments.tasks.evaluators import (
     Evaluator,
+    GroundTruth,
     InstanceEvaluator,
     Scores,
     SemanticEvaluator,
-    Truth,
 )
 from dacapo.experiments.tasks.label_groups import LabelGroups
 from dacapo.experiments.tasks.post_processors import Merged
@@ -31,7 +31,7 @@ def numbers(scores: Scores) -> dict[str, float]:
 
 
 def semantic(output: np.ndarray, gt: np.ndarray, **truth: object) -> Scores:
-    return SemanticEvaluator(GROUPS).against(Truth(gt, **truth))(output)  # type: ignore[arg-type, return-value]
+    return SemanticEvaluator(GROUPS).against(GroundTruth(gt, **truth))(output)  # type: ignore[arg-type, return-value]
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_true_bounds_and_reasons(
     evaluator: Evaluator, output: np.ndarray, gt: np.ndarray, mask: np.ndarray
 ) -> None:
     output = output if isinstance(evaluator, InstanceEvaluator) else output % 3
-    scores = evaluator.against(Truth(gt + (gt == 2) * 5, mask, (40.0, 4.6, 4.6)))(output)
+    scores = evaluator.against(GroundTruth(gt + (gt == 2) * 5, mask, (40.0, 4.6, 4.6)))(output)
     assert isinstance(scores, Scores)
     for name, value in numbers(scores).items():
         low, high = scores.bounds(name)
@@ -72,7 +72,7 @@ def test_what_is_not_annotated_changes_no_score(
 def test_against_one_truth_many_outputs_are_scored_as_each_alone(evaluator: Evaluator) -> None:
     rng = np.random.default_rng(0)
     gt = rng.choice([0, 3, 4, 7], (4, 6, 6))
-    score = evaluator.against(Truth(gt))
+    score = evaluator.against(GroundTruth(gt))
     for _ in range(3):
         output = rng.integers(0, 3, gt.shape)
         assert score(output) == evaluator.evaluate(output, gt)
@@ -84,7 +84,9 @@ def test_fragments_merged_are_scored_as_their_volume() -> None:
     mask = rng.random(gt.shape) < 0.9
     position = rng.uniform(0, 4, (5, 3))
     skeletons = Skeletons(np.zeros(5, int), position, np.array([[0, 1], [2, 3]]), np.ones(2))
-    score = InstanceEvaluator(2, run_length=True).against(Truth(gt, mask, skeletons=skeletons))
+    score = InstanceEvaluator(2, run_length=True).against(
+        GroundTruth(gt, mask, skeletons=skeletons)
+    )
     for _ in range(3):
         merged = Merged(fragments, np.concatenate([[0], rng.integers(1, 9, 29)]))
         ours, theirs = numbers(score(merged)), numbers(score(merged.volume()))
@@ -146,7 +148,7 @@ class TestInstances:
         position = np.array([[0.5, 0.5, x + 0.5] for x in (0, 2, 4, 6, 30)])
         edges = np.array([[0, 1], [1, 2], [2, 3], [3, 4]])
         skeletons = Skeletons(np.zeros(5, int), position, edges, np.full(4, 2.0))
-        score = InstanceEvaluator(run_length=True).against(Truth(gt, skeletons=skeletons))
+        score = InstanceEvaluator(run_length=True).against(GroundTruth(gt, skeletons=skeletons))
         assert score(gt).expected_run_length == 6
         assert score(gt).relative_run_length == 1
         split = score(output)  # the edge over the split is lost
@@ -183,7 +185,9 @@ class TestClasses:
         gt = np.where(rng.random((6, 9, 9)) < 0.4, 7, 0)
         output = np.where(rng.random((6, 9, 9)) < 0.4, 2, 0)
         size = (283.72, 126.79, 126.79)
-        scores = SemanticEvaluator(GROUPS, 150.0, 200.0).against(Truth(gt, None, size))(output)
+        scores = SemanticEvaluator(GROUPS, 150.0, 200.0).against(GroundTruth(gt, None, size))(
+            output
+        )
         everywhere = np.ones(gt.shape, bool)
         truth, prediction = (Shape(a != 0, everywhere, size) for a in (gt, output))
         surfaces = SurfaceDistances(truth, prediction)
@@ -199,7 +203,7 @@ class TestClasses:
         output = np.zeros((1, 12), int)
         gt[0, 2:6] = 7
         output[0, 3:9] = 2  # one voxel missing, three too many, of which one is next to truth
-        scores = SemanticEvaluator(GROUPS, tolerance=1.0).against(Truth(gt))(output)
+        scores = SemanticEvaluator(GROUPS, tolerance=1.0).against(GroundTruth(gt))(output)
         assert scores.er__precision == pytest.approx(3 / 6)
         assert scores.er__precision_tolerant == pytest.approx(4 / 6)
         assert scores.er__recall == pytest.approx(3 / 4)
@@ -219,7 +223,7 @@ class TestClasses:
     def test_all_within_the_tolerance_is_right(self) -> None:
         gt, output = np.zeros((2, 3, 9), int)
         gt[:, 4], output[:, 5] = 7, 2  # a sheet of one voxel, one voxel off
-        scores = SemanticEvaluator(GROUPS, tolerance=1.0).against(Truth(gt))(output)
+        scores = SemanticEvaluator(GROUPS, tolerance=1.0).against(GroundTruth(gt))(output)
         for name in ("dice", "jaccard", "precision", "recall", "f1"):
             assert getattr(scores, f"er__{name}_tolerant") == 1
             assert getattr(scores, f"er__{name}") == 0
@@ -229,7 +233,9 @@ class TestClasses:
         gt, output = np.zeros((2, 3, 20), int)
         gt[:, 4], output[:, 4 + steps] = 7, 2
         tolerance = round(size * steps, 6)
-        scores = SemanticEvaluator(GROUPS, tolerance).against(Truth(gt, None, (size, size)))(output)
+        scores = SemanticEvaluator(GROUPS, tolerance).against(GroundTruth(gt, None, (size, size)))(
+            output
+        )
         assert scores.er__surface_dice == scores.er__precision_tolerant == 1
 
     def test_settings_that_change_a_score_are_in_its_name(self) -> None:

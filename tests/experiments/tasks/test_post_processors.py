@@ -13,10 +13,10 @@ from dacapo.experiments.tasks.post_processors import (
     ArgmaxPostProcessor,
     ComponentsConfig,
     ComponentsPostProcessor,
-    Maps,
     Merged,
     MutexWatershedPostProcessor,
     PostProcessor,
+    PredictionReader,
     ThresholdPostProcessor,
     WatershedConfig,
     WatershedPostProcessor,
@@ -26,8 +26,8 @@ from dacapo.ops.distances import signed_distance
 from dacapo.ops.overlap import overlap, variation_of_information
 from dacapo.ops.synthetic import tissue
 
-OBJECT = Maps(["object"], classes=lambda p: p, interior=lambda p: p[0], low=-1)
-CLASSES = Maps(["a", "b"], classes=lambda p: p, interior=lambda p: p[0])
+OBJECT = PredictionReader(["object"], classes=lambda p: p, interior=lambda p: p[0], low=-1)
+CLASSES = PredictionReader(["a", "b"], classes=lambda p: p, interior=lambda p: p[0])
 
 
 def distances() -> tuple[np.ndarray, np.ndarray]:

@@ -159,13 +159,17 @@ class TestDistance:
 
     def test_flat_is_each_section_by_itself(self) -> None:
         labels, size = blocks(), Coordinate(2000, 1000, 1000)
-        whole = DistancePredictor(LabelGroups(), 3.0, flat=True).create_target(labels, size)[0, 0]
+        whole = DistancePredictor(LabelGroups(), 3.0, per_section=True).create_target(labels, size)[
+            0, 0
+        ]
         one = DistancePredictor(LabelGroups(), 3.0)
         for section, expected in zip(labels[0], whole, strict=True):
             alone = one.create_target(section[None], Coordinate(1000, 1000))[0, 0]
             assert torch.allclose(expected, alone)
         roi = Roi((0,) * 3, size * 10)
-        region = DistancePredictor(LabelGroups(), 3.0, flat=True).gt_region_for_roi(roi, size)
+        region = DistancePredictor(LabelGroups(), 3.0, per_section=True).gt_region_for_roi(
+            roi, size
+        )
         assert region == roi.grow(Coordinate(0, 6000, 6000), Coordinate(0, 6000, 6000))
 
     def test_a_volume_may_be_too_thin(self) -> None:
@@ -173,7 +177,7 @@ class TestDistance:
         thick = DistancePredictor(GROUPS, 15.0)
         assert thick.unknown_in(shape, size).startswith("task.scale=15.0: distances of more than")
         assert not thick.unknown_in(Coordinate(30, 30, 30), Coordinate(1, 1, 1))
-        assert not DistancePredictor(GROUPS, 15.0, flat=True).unknown_in(shape, size)
+        assert not DistancePredictor(GROUPS, 15.0, per_section=True).unknown_in(shape, size)
         near, far = (AffinitiesPredictor([[1, 0, 0], [n, 0, 0]]) for n in (9, 10))
         assert not near.unknown_in(shape, size)
         assert "[10, 0, 0] leads out of it" in far.unknown_in(shape, size)
@@ -193,7 +197,7 @@ class TestDistance:
 
 class TestClasses:
     def test_hot_channels_are_memberships(self) -> None:
-        predictor = ClassPredictor(GROUPS, balance_most=1)
+        predictor = ClassPredictor(GROUPS, max_class_weight=1)
         labels = torch.from_numpy(predictor.encode(np.array([[0, 3, 4, 7, 9]])))[None]
         assert predictor.create_target(labels)[0, :, 0].int().tolist() == [
             [0, 1, 1, 0, 0],
@@ -215,7 +219,7 @@ class TestClasses:
         assert torch.allclose(mass, mass[:1].expand(3))  # classes count alike
 
     def test_where_a_class_is_not_annotated_it_may_be_there(self) -> None:
-        predictor = OneHotPredictor(GROUPS, balance_most=1)
+        predictor = OneHotPredictor(GROUPS, max_class_weight=1)
         labels = torch.from_numpy(predictor.encode(np.array([[0, 3, 7]])))[None]
         mask = torch.tensor([[[[1, 1, 1]], [[0, 0, 0]]]])  # mito only
         weight = predictor.create_weight(labels, predictor.create_target(labels), mask)

@@ -21,7 +21,7 @@ from dacapo.experiments.trainers.augments import (
     TransposeConfig,
 )
 from dacapo.experiments.trainers.augments.augment import Augment, Sample, Stage
-from dacapo.experiments.trainers.augments.warp_augment import settled
+from dacapo.experiments.trainers.augments.warp_augment import apply_warp
 from dacapo.ops.draws import generator
 
 ALL = [getattr(augments, name) for name in augments.__all__ if name != "AugmentConfig"]
@@ -40,8 +40,8 @@ def eager(cls: type[AugmentConfig], **more: Any) -> AugmentConfig:
 def applied(augment: Augment, given: Sample, key: int) -> Sample:
     """As a trainer does it."""
     if augment.stage is not Stage.warp:
-        given = settled(given)
-    return settled(augment.apply(given, generator(key)))
+        given = apply_warp(given)
+    return apply_warp(augment.apply(given, generator(key)))
 
 
 def sample(
@@ -198,8 +198,8 @@ def test_several_warps_interpolate_once() -> None:
     back = augments.RotateConfig(angle=[-90, -90]).build()
     both = back.apply(there.apply(given, generator(0)), generator(0))
     inner = tuple(slice(m, m + 12) for m in MARGIN)
-    torch.testing.assert_close(settled(both).raw, given.raw[:, *inner], atol=1e-5, rtol=0)
-    assert torch.equal(settled(both).gt, given.gt[inner])
+    torch.testing.assert_close(apply_warp(both).raw, given.raw[:, *inner], atol=1e-5, rtol=0)
+    assert torch.equal(apply_warp(both).gt, given.gt[inner])
 
 
 def test_scale_by_hand() -> None:
@@ -256,7 +256,7 @@ def test_contrast_cutout_and_salt_by_hand() -> None:
     cut = applied(augments.CutoutConfig(num=[1, 1], size=[0.5, 0.5]).build(), given, 0)
     assert ((cut.raw != given.raw) & (cut.raw != mean)).sum() == 0
     assert (cut.raw == mean).sum() == 6**3
-    salted = applied(augments.SaltConfig(share=[0.5, 0.5]).build(), given, 0).raw
+    salted = applied(augments.SaltAndPepperConfig(share=[0.5, 0.5]).build(), given, 0).raw
     assert (salted == 1).float().mean() == pytest.approx(0.25, abs=0.05)
     counted = applied(augments.PoissonConfig(counts=[100, 100]).build(), given, 0).raw
     torch.testing.assert_close(counted * 100, (counted * 100).round())
@@ -266,7 +266,10 @@ def test_contrast_cutout_and_salt_by_hand() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: augments.SaltConfig(share=[0, 2]), r"augments.salt.share=\[0, 2\]: .* 0 to 1"),
+        (
+            lambda: augments.SaltAndPepperConfig(share=[0, 2]),
+            r"augments.salt_and_pepper.share=\[0, 2\]: .* 0 to 1",
+        ),
         (lambda: augments.LowResolutionConfig(factor=[0.5, 2]), "augments.low_resolution.factor"),
         (lambda: augments.DefocusConfig(share=1.5), "defocus.share=1.5 must lie between 0 and 1"),
         (lambda: augments.ShiftedSectionsConfig(distance=0), "shifted_sections.distance=0 must"),

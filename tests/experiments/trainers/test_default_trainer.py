@@ -78,7 +78,7 @@ def test_schedule() -> None:
 @pytest.mark.parametrize("name", ["adamw", "radam", "sgd"])
 def test_optimizers(name: str) -> None:
     run = Run(small_run_config(f"trainer.optimizer={name}"))
-    assert type(run.learner.optimizer).__name__.lower() == name
+    assert type(run.train_state.optimizer).__name__.lower() == name
 
 
 @pytest.mark.parametrize(

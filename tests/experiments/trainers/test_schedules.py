@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from dacapo.experiments.criterion_history import Course
+from dacapo.experiments.criterion_history import CriterionHistory
 from dacapo.experiments.trainers.schedules import Schedule
 
 
@@ -18,20 +18,22 @@ def schedule(name: str, **more: Any) -> Schedule:
 
 @pytest.mark.parametrize("name", ["cosine", "polynomial", "plateau", "constant"])
 def test_warm_up(name: str) -> None:
-    rates = [schedule(name).learning_rate(i, Course()) for i in range(11)]
+    rates = [schedule(name).learning_rate(i, CriterionHistory()) for i in range(11)]
     np.testing.assert_allclose(rates, np.arange(1, 12) / 11)
 
 
 @pytest.mark.parametrize("name", ["cosine", "polynomial"])
 def test_falls_to_the_final_rate_and_stays(name: str) -> None:
-    rates = [schedule(name).learning_rate(i, Course()) for i in range(10, 130)]
+    rates = [schedule(name).learning_rate(i, CriterionHistory()) for i in range(10, 130)]
     assert rates == sorted(rates, reverse=True)
     assert rates[99] == pytest.approx(0.1)
     assert set(rates[100:]) == {rates[100]}
 
 
 def test_polynomial_by_hand() -> None:
-    rate = schedule("polynomial", final=0.0, warmup=0, length=101).learning_rate(50, Course())
+    rate = schedule("polynomial", final=0.0, warmup=0, length=101).learning_rate(
+        50, CriterionHistory()
+    )
     assert rate == pytest.approx(0.5**0.9)
 
 
@@ -46,18 +48,23 @@ def test_a_plateau_agrees_with_torchs() -> None:
     ours = schedule("plateau", final=0.0, factor=0.5, patience=2)
     for number in range(1, 41):
         theirs.step(values[number - 1])
-        rate = ours.learning_rate(1000, Course(values[:number]))
+        rate = ours.learning_rate(1000, CriterionHistory(values[:number]))
         assert rate == pytest.approx(optimizer.param_groups[0]["lr"])
     assert rate < 0.1
 
 
 def test_a_plateau_goes_no_lower_than_the_final_rate() -> None:
-    assert schedule("plateau").learning_rate(99, Course([1.0] * 100)) == 0.1
+    assert schedule("plateau").learning_rate(99, CriterionHistory([1.0] * 100)) == 0.1
 
 
 def test_waiting_for_an_improvement() -> None:
-    assert Course([]).waits() == 0
-    assert Course([nan, nan]).waits() == 2
-    assert Course([0.1, 0.3, 0.2], higher_is_better=True).waits() == 1
-    assert Course([3.0, 2.95, 2.9, 2.0]).improvements(least=0.5) == [True, False, False, True]
-    assert Course([nan, 1.0]).improvements() == [False, True]
+    assert CriterionHistory([]).num_bad_validations() == 0
+    assert CriterionHistory([nan, nan]).num_bad_validations() == 2
+    assert CriterionHistory([0.1, 0.3, 0.2], higher_is_better=True).num_bad_validations() == 1
+    assert CriterionHistory([3.0, 2.95, 2.9, 2.0]).improvements(min_delta=0.5) == [
+        True,
+        False,
+        False,
+        True,
+    ]
+    assert CriterionHistory([nan, 1.0]).improvements() == [False, True]

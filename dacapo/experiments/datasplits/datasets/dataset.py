@@ -109,7 +109,7 @@ class Dataset:
 
     def read_raw(self, roi: Roi) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Normalised intensities (C, *spatial); beyond the volume's edge they are mirrored."""
-        raw = self.raw.read(roi, beyond="mirror")
+        raw = self.raw.read(roi, out_of_bounds="mirror")
         raw = raw.reshape(self.num_channels, *raw.shape[raw.ndim - roi.dims :])
         low, high = (np.asarray(level) for level in self.intensity_range)
         each = (-1, *(1,) * roi.dims) if low.ndim else ()
@@ -122,13 +122,13 @@ class Dataset:
 
     def read_gt(self, roi: Roi) -> np.ndarray[Any, Any]:
         """Labels (*spatial) as they stand in the file; 0 beyond."""
-        return as_labels(_spatial(self.gt.read(roi, beyond="zero"), roi.dims))
+        return as_labels(_spatial(self.gt.read(roi, out_of_bounds="zero"), roi.dims))
 
     def read_mask(self, roi: Roi) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """1 where annotated (*spatial); 0 beyond the labels."""
         known = self._inside(roi)
         if self.mask is not None:
-            known &= _spatial(self.mask.read(roi, beyond="zero"), roi.dims) != 0
+            known &= _spatial(self.mask.read(roi, out_of_bounds="zero"), roi.dims) != 0
         if self.ignore_label is not None:
             known &= self.read_gt(roi) != self.ignore_label
         return known.astype(np.uint8)
@@ -137,7 +137,7 @@ class Dataset:
         """Factor of the loss (*spatial), 0 beyond; None where there is none."""
         if self.weight is None:
             return None
-        weight = _spatial(self.weight.read(roi, beyond="zero"), roi.dims).astype(np.float32)
+        weight = _spatial(self.weight.read(roi, out_of_bounds="zero"), roi.dims).astype(np.float32)
         if not np.isfinite(weight).all() or weight.min() < 0:
             raise InputError(f"{self.weight.name}: weights must be finite and not negative")
         return weight

@@ -4,8 +4,8 @@ from dacapo.experiments.tasks.evaluators.evaluator import (
     Criterion,
     EvaluationScores,
     Evaluator,
+    GroundTruth,
     Scores,
-    Truth,
 )
 from dacapo.experiments.tasks.evaluators.instance_evaluator import InstanceEvaluator
 from dacapo.experiments.tasks.evaluators.semantic_evaluator import SemanticEvaluator
@@ -14,8 +14,8 @@ __all__ = [
     "Criterion",
     "EvaluationScores",
     "Evaluator",
+    "GroundTruth",
     "InstanceEvaluator",
     "Scores",
     "SemanticEvaluator",
-    "Truth",
 ]

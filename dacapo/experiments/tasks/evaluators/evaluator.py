@@ -125,7 +125,7 @@ class Scores(EvaluationScores):
 
 
 @dataclass(frozen=True)
-class Truth:
+class GroundTruth:
     """What a segmentation is compared with.
 
     Attributes:
@@ -158,7 +158,7 @@ class Evaluator(ABC):
     def evaluate(self, output: Volume, gt: Volume, mask: Volume | None = None) -> EvaluationScores:
         """Scores of an output against truth; voxels of mask 0 do not count."""
 
-    def against(self, truth: Truth) -> Callable[[Any], EvaluationScores]:
+    def against(self, truth: GroundTruth) -> Callable[[Any], EvaluationScores]:
         """A function that scores one output after the other; what they share is computed once."""
         return lambda output: self.evaluate(output, truth.gt, truth.mask)
 
@@ -167,5 +167,5 @@ class Evaluator(ABC):
         return None
 
     def shown(self, gt: Volume, output: Volume) -> tuple[Volume, Volume]:
-        """Truth and an output as labels (*spatial), as a picture shows them."""
+        """Ground truth and an output as labels (*spatial), as a picture shows them."""
         return gt, output

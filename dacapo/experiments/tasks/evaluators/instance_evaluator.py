@@ -11,8 +11,8 @@ import numpy as np
 from dacapo.experiments.tasks.evaluators.evaluator import (
     Criterion,
     Evaluator,
+    GroundTruth,
     Scores,
-    Truth,
     Volume,
 )
 from dacapo.experiments.tasks.post_processors.post_processor import Merged
@@ -96,13 +96,13 @@ class InstanceEvaluator(Evaluator):
         return Scores(self._table)
 
     def evaluate(self, output: Volume, gt: Volume, mask: Volume | None = None) -> Scores:
-        return self.against(Truth(gt, mask))(output)
+        return self.against(GroundTruth(gt, mask))(output)
 
-    def against(self, truth: Truth) -> Callable[[Volume | Merged], Scores]:
+    def against(self, truth: GroundTruth) -> Callable[[Volume | Merged], Scores]:
         annotated = np.ones(truth.gt.shape, bool) if truth.mask is None else truth.mask != 0
         return _Scorer(self, truth, annotated).score
 
-    def scores(self, table: Overlap, truth: Truth, segment: Volume | None) -> Scores:
+    def scores(self, table: Overlap, truth: GroundTruth, segment: Volume | None) -> Scores:
         """All scores.
 
         Args:
@@ -133,7 +133,7 @@ class InstanceEvaluator(Evaluator):
             values |= {c.name: v for c, v in zip(_RUN_LENGTH, lengths, strict=True)}
         return Scores(self._table, values, self._reasons(found, truth))
 
-    def _reasons(self, found: Detection, truth: Truth) -> dict[str, str]:
+    def _reasons(self, found: Detection, truth: GroundTruth) -> dict[str, str]:
         reasons = {c.name: "no counted truth object" for c in self._table}
         reasons |= dict.fromkeys((c.name for c in _RUN_LENGTH), "no skeletons")
         if truth.skeletons is not None:
@@ -152,7 +152,7 @@ class _Scorer:
     Fragments are looked at once: each way to merge them is a look-up in their table.
     """
 
-    def __init__(self, evaluator: InstanceEvaluator, truth: Truth, annotated: Volume) -> None:
+    def __init__(self, evaluator: InstanceEvaluator, truth: GroundTruth, annotated: Volume) -> None:
         self._evaluator = evaluator
         self._truth = truth
         self._annotated = annotated

@@ -13,8 +13,8 @@ import numpy as np
 from dacapo.experiments.tasks.evaluators.evaluator import (
     Criterion,
     Evaluator,
+    GroundTruth,
     Scores,
-    Truth,
     Volume,
 )
 from dacapo.experiments.tasks.label_groups import LabelGroups
@@ -178,9 +178,9 @@ class SemanticEvaluator(Evaluator):
         return Scores(self._table)
 
     def evaluate(self, output: Volume, gt: Volume, mask: Volume | None = None) -> Scores:
-        return self.against(Truth(gt, mask))(output)
+        return self.against(GroundTruth(gt, mask))(output)
 
-    def against(self, truth: Truth) -> Callable[[Volume], Scores]:
+    def against(self, truth: GroundTruth) -> Callable[[Volume], Scores]:
         voxel_size = truth.voxel_size or [1.0] * truth.gt.ndim
         tolerance = max(voxel_size) if self._tolerance is None else self._tolerance
         clip = 10 * max(voxel_size) if self._clip is None else self._clip
@@ -231,7 +231,7 @@ class SemanticEvaluator(Evaluator):
             )
         return Scores(self._table, values, reasons)
 
-    def _counted(self, truth: Truth) -> Sequence[Mask]:
+    def _counted(self, truth: GroundTruth) -> Sequence[Mask]:
         """For each class where it is annotated."""
         num = len(self.groups.names)
         if truth.mask is None:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
         AgglomerationParameters,
         AgglomerationPostProcessor,
     )
-    from dacapo.experiments.tasks.post_processors.maps import Maps
     from dacapo.experiments.tasks.post_processors.mutex_watershed import (
         MutexWatershedParameters,
         MutexWatershedPostProcessor,
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
         PostProcessor,
         PostProcessorParameters,
     )
+    from dacapo.experiments.tasks.post_processors.prediction_reader import PredictionReader
     from dacapo.experiments.tasks.post_processors.threshold import (
         ArgmaxParameters,
         ArgmaxPostProcessor,
@@ -52,7 +52,6 @@ __all__ = [
     "ArgmaxPostProcessor",
     "ComponentsConfig",
     "ComponentsPostProcessor",
-    "Maps",
     "MapsPostProcessorConfig",
     "Merged",
     "MutexWatershedConfig",
@@ -61,6 +60,7 @@ __all__ = [
     "PostProcessor",
     "PostProcessorConfig",
     "PostProcessorParameters",
+    "PredictionReader",
     "ThresholdConfig",
     "ThresholdParameters",
     "ThresholdPostProcessor",
@@ -77,7 +77,7 @@ __getattr__ = lazy_exports(
         "ArgmaxParameters": "threshold",
         "ArgmaxPostProcessor": "threshold",
         "ComponentsPostProcessor": "threshold",
-        "Maps": "maps",
+        "PredictionReader": "prediction_reader",
         "Merged": "post_processor",
         "MutexWatershedParameters": "mutex_watershed",
         "MutexWatershedPostProcessor": "mutex_watershed",

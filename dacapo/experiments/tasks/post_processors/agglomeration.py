@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dacapo.experiments.tasks.post_processors.maps import Volume
 from dacapo.experiments.tasks.post_processors.post_processor import (
     Merged,
     PostProcessor,
     PostProcessorParameters,
 )
+from dacapo.experiments.tasks.post_processors.prediction_reader import Volume
 from dacapo.ops.agglomeration import agglomerate, fragments
 from dacapo.ops.fragments import absorb_small
 
@@ -39,8 +39,8 @@ class AgglomerationPostProcessor(PostProcessor[AgglomerationParameters]):
         neighborhood: of the affinities, the first channels of a prediction; those one voxel along
             an axis are used.
         thresholds, quantiles, min_sizes: every combination is tried.
-        lowest_affinity, surest_affinity: of fragments; see `dacapo.ops.agglomeration.fragments`.
-        flat_fragments: no fragment reaches from one section to the next.
+        low_threshold, high_threshold: of fragments; see `dacapo.ops.agglomeration.fragments`.
+        per_section: no fragment reaches from one section to the next.
     """
 
     def __init__(
@@ -49,16 +49,16 @@ class AgglomerationPostProcessor(PostProcessor[AgglomerationParameters]):
         thresholds: Sequence[float],
         quantiles: Sequence[int | None] = (None,),
         min_sizes: Sequence[int] = (0,),
-        lowest_affinity: float = 0.1,
-        surest_affinity: float = 0.999,
-        flat_fragments: bool = False,
+        low_threshold: float = 0.1,
+        high_threshold: float = 0.999,
+        per_section: bool = False,
     ) -> None:
         self._steps = _unit_steps(neighborhood)
         self._thresholds = sorted(thresholds)
         self._quantiles = list(quantiles)
         self._min_sizes = list(min_sizes)
-        self._bounds = lowest_affinity, surest_affinity
-        self._flat = flat_fragments
+        self._bounds = low_threshold, high_threshold
+        self._per_section = per_section
 
     def enumerate_parameters(self) -> list[AgglomerationParameters]:
         return [
@@ -96,7 +96,7 @@ class AgglomerationPostProcessor(PostProcessor[AgglomerationParameters]):
         return out
 
     def _fragments(self, affinities: Volume) -> Volume:
-        return fragments(affinities, *self._bounds, flat=self._flat)
+        return fragments(affinities, *self._bounds, per_section=self._per_section)
 
 
 def _unit_steps(neighborhood: Sequence[Sequence[int]]) -> list[tuple[int, bool]]:

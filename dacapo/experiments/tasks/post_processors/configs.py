@@ -11,8 +11,8 @@ from dacapo.config import config
 from dacapo.errors import InputError
 
 if TYPE_CHECKING:
-    from dacapo.experiments.tasks.post_processors.maps import Maps
     from dacapo.experiments.tasks.post_processors.post_processor import PostProcessor
+    from dacapo.experiments.tasks.post_processors.prediction_reader import PredictionReader
 
 _KEY = "task.post_processor"
 
@@ -86,18 +86,18 @@ class AgglomerationConfig(AffinitiesPostProcessorConfig):
     """Fragments merge while the affinity between them is above 1 - threshold."""
     quantile: list[int | None] = field(default_factory=lambda: [None])
     """Of the affinities between two segments, in percent (null: their mean); all are tried."""
-    lowest_affinity: float = 0.1
+    low_threshold: float = 0.1
     """Affinities below it are not followed; a voxel with no other is background."""
-    surest_affinity: float = 0.999
+    high_threshold: float = 0.999
     """Voxels with an affinity above it belong together at once."""
-    flat_fragments: bool = False
+    per_section: bool = False
     """Fragments end at each section: for data whose sections are thick."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_between(self.threshold, "threshold", 0, 1)
-        _check_between([self.surest_affinity], "surest_affinity", self.lowest_affinity, 1)
-        _check_between([self.lowest_affinity], "lowest_affinity", 0, 1)
+        _check_between([self.high_threshold], "high_threshold", self.low_threshold, 1)
+        _check_between([self.low_threshold], "low_threshold", 0, 1)
         from dacapo.ops.agglomeration import QUANTILES
 
         for quantile in self.quantile:
@@ -121,9 +121,9 @@ class AgglomerationConfig(AffinitiesPostProcessorConfig):
             self.threshold,
             self.quantile,
             self.min_size,
-            self.lowest_affinity,
-            self.surest_affinity,
-            self.flat_fragments,
+            self.low_threshold,
+            self.high_threshold,
+            self.per_section,
         )
 
 
@@ -134,7 +134,7 @@ class MapsPostProcessorConfig(PostProcessorConfig, ABC):
     makes_objects = False
 
     @abstractmethod
-    def build(self, maps: Maps) -> PostProcessor[Any]:
+    def build(self, maps: PredictionReader) -> PostProcessor[Any]:
         """For a prediction that is read this way."""
 
 
@@ -146,12 +146,12 @@ class ThresholdConfig(MapsPostProcessorConfig):
     threshold: list[float] | None = None
     """What lies above it is inside; all values are tried (default: some that suit the task)."""
 
-    def build(self, maps: Maps) -> PostProcessor[Any]:
+    def build(self, maps: PredictionReader) -> PostProcessor[Any]:
         from dacapo.experiments.tasks.post_processors import ThresholdPostProcessor
 
         return ThresholdPostProcessor(maps, self._thresholds(maps), self.min_size)
 
-    def _thresholds(self, maps: Maps) -> Sequence[float]:
+    def _thresholds(self, maps: PredictionReader) -> Sequence[float]:
         thresholds = maps.thresholds if self.threshold is None else self.threshold
         _check_between(thresholds, "threshold", maps.low, maps.high)
         return thresholds
@@ -164,7 +164,7 @@ class ComponentsConfig(ThresholdConfig):
 
     makes_objects = True
 
-    def build(self, maps: Maps) -> PostProcessor[Any]:
+    def build(self, maps: PredictionReader) -> PostProcessor[Any]:
         from dacapo.experiments.tasks.post_processors import ComponentsPostProcessor
 
         return ComponentsPostProcessor(maps, self._thresholds(maps), self.min_size)
@@ -181,7 +181,7 @@ class WatershedConfig(ThresholdConfig):
 
     makes_objects = True
 
-    def build(self, maps: Maps) -> PostProcessor[Any]:
+    def build(self, maps: PredictionReader) -> PostProcessor[Any]:
         from dacapo.experiments.tasks.post_processors import WatershedPostProcessor
 
         seeds = maps.seed_thresholds if self.seed_threshold is None else self.seed_threshold
@@ -194,7 +194,7 @@ class WatershedConfig(ThresholdConfig):
 class ArgmaxConfig(MapsPostProcessorConfig):
     """The most probable class of those that exclude each other."""
 
-    def build(self, maps: Maps) -> PostProcessor[Any]:
+    def build(self, maps: PredictionReader) -> PostProcessor[Any]:
         from dacapo.experiments.tasks.post_processors import ArgmaxPostProcessor
 
         if not maps.exclusive:

@@ -8,11 +8,11 @@ from itertools import product
 
 import numpy as np
 
-from dacapo.experiments.tasks.post_processors.maps import Maps, Volume
 from dacapo.experiments.tasks.post_processors.post_processor import (
     PostProcessor,
     PostProcessorParameters,
 )
+from dacapo.experiments.tasks.post_processors.prediction_reader import PredictionReader, Volume
 from dacapo.ops.components import components, keep_large, without_small
 
 
@@ -38,7 +38,7 @@ class ThresholdPostProcessor(PostProcessor[ThresholdParameters]):
     """
 
     def __init__(
-        self, maps: Maps, thresholds: Sequence[float], min_sizes: Sequence[int] = (0,)
+        self, maps: PredictionReader, thresholds: Sequence[float], min_sizes: Sequence[int] = (0,)
     ) -> None:
         self._maps = maps
         self._thresholds = list(thresholds)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dacapo.experiments.tasks.post_processors.maps import Maps, Volume
 from dacapo.experiments.tasks.post_processors.post_processor import (
     PostProcessor,
     PostProcessorParameters,
 )
+from dacapo.experiments.tasks.post_processors.prediction_reader import PredictionReader, Volume
 from dacapo.ops.components import components, keep_large
 
 
@@ -38,7 +38,7 @@ class WatershedPostProcessor(PostProcessor[WatershedParameters]):
 
     def __init__(
         self,
-        maps: Maps,
+        maps: PredictionReader,
         thresholds: Sequence[float],
         seed_thresholds: Sequence[float],
         min_sizes: Sequence[int] = (0,),

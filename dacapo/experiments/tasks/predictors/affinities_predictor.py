@@ -18,12 +18,14 @@ class AffinitiesPredictor(Predictor):
 
     Args:
         neighborhood: offsets in voxels.
-        balance_most: a class is weighed up at most this many times.
+        max_class_weight: a class is weighed up at most this many times.
     """
 
-    def __init__(self, neighborhood: Sequence[Sequence[int]], balance_most: float = 20.0) -> None:
+    def __init__(
+        self, neighborhood: Sequence[Sequence[int]], max_class_weight: float = 20.0
+    ) -> None:
         self.neighborhood = [tuple(o) for o in neighborhood]
-        self.balance_most = balance_most
+        self.max_class_weight = max_class_weight
 
     @property
     def num_axes(self) -> int:
@@ -54,7 +56,7 @@ class AffinitiesPredictor(Predictor):
     ) -> Tensor:
         region = whole(gt, region)
         known = both_known(mask, self.neighborhood)[:, :, *region]
-        return balance(target[:, :, *region], known, self.balance_most)
+        return balance(target[:, :, *region], known, self.max_class_weight)
 
     def unknown_in(self, shape: Coordinate, voxel_size: Coordinate) -> str:
         for offset in self.neighborhood:

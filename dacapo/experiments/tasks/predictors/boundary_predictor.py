@@ -26,12 +26,12 @@ class BoundaryPredictor(Predictor):
 
     Args:
         width: in voxels of the finest axis.
-        balance_most: the rarer side is weighed up at most this many times.
+        max_class_weight: the rarer side is weighed up at most this many times.
     """
 
-    def __init__(self, width: float = 1.5, balance_most: float = 10.0) -> None:
+    def __init__(self, width: float = 1.5, max_class_weight: float = 10.0) -> None:
         self.width = width
-        self.balance_most = balance_most
+        self.max_class_weight = max_class_weight
 
     @property
     def num_channels(self) -> int:
@@ -63,7 +63,7 @@ class BoundaryPredictor(Predictor):
         unknown = by_channel(lambda c: distance_to_unknown(c, steps), known)
         reliable = known & ((unknown > self.width + _SLACK) | (gt == 0)[:, None])
         region = whole(gt, region)
-        return balance(target[:, :, *region], reliable[:, :, *region], self.balance_most)
+        return balance(target[:, :, *region], reliable[:, :, *region], self.max_class_weight)
 
     def unknown_in(self, shape: Coordinate, voxel_size: Coordinate) -> str:
         finest = min(voxel_size)

@@ -18,12 +18,12 @@ class ClassPredictor(Predictor):
 
     Args:
         groups: the classes; without any, one: being in an object.
-        balance_most: inside or outside are weighed up at most this many times.
+        max_class_weight: inside or outside are weighed up at most this many times.
     """
 
-    def __init__(self, groups: LabelGroups, balance_most: float = 10.0) -> None:
+    def __init__(self, groups: LabelGroups, max_class_weight: float = 10.0) -> None:
         self.groups = groups
-        self.balance_most = balance_most
+        self.max_class_weight = max_class_weight
 
     @property
     def classes(self) -> list[str]:
@@ -60,7 +60,7 @@ class ClassPredictor(Predictor):
     ) -> Tensor:
         region = whole(gt, region)
         known = per_class(mask, gt, self.num_channels)[:, :, *region]
-        return balance(self.groups.members(gt)[:, :, *region].float(), known, self.balance_most)
+        return balance(self.groups.members(gt)[:, :, *region].float(), known, self.max_class_weight)
 
 
 class OneHotPredictor(ClassPredictor):
@@ -108,7 +108,7 @@ class OneHotPredictor(ClassPredictor):
         sizes = (one_hot * sure).sum(spatial, keepdim=True).double()
         present = (sizes > 0).sum(1, keepdim=True)
         share = sizes.sum(1, keepdim=True) / (present * sizes.clamp_min(1)).clamp_min(1)
-        of_class = share.clamp(1 / self.balance_most, self.balance_most).float()
+        of_class = share.clamp(1 / self.max_class_weight, self.max_class_weight).float()
         voxel = (one_hot * of_class).sum(1, keepdim=True)
         voxel = torch.where(sure != 0, voxel, torch.ones_like(voxel))
         return voxel * certain

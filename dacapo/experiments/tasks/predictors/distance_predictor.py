@@ -35,24 +35,24 @@ class DistancePredictor(Predictor):
     Args:
         groups: the classes; without any, objects.
         scale: in voxels of the finest axis.
-        balance_most: inside or outside are weighed up at most this many times.
+        max_class_weight: inside or outside are weighed up at most this many times.
         inner: 0 outside.
-        flat: distances are measured within each section, along the last two of three axes.
+        per_section: distances are measured within each section, along the last two of three axes.
     """
 
     def __init__(
         self,
         groups: LabelGroups,
         scale: float = 10.0,
-        balance_most: float = 10.0,
+        max_class_weight: float = 10.0,
         inner: bool = False,
-        flat: bool = False,
+        per_section: bool = False,
     ) -> None:
         self.groups = groups
         self.scale = scale
-        self.balance_most = balance_most
+        self.max_class_weight = max_class_weight
         self.inner = inner
-        self.flat = flat
+        self.per_section = per_section
 
     @property
     def classes(self) -> list[str]:
@@ -98,7 +98,7 @@ class DistancePredictor(Predictor):
             reliable |= ~inside
         region = whole(gt, region)
         balanced = (reliable & known)[:, :, *region]
-        return balance(inside[:, :, *region].float(), balanced, self.balance_most)
+        return balance(inside[:, :, *region].float(), balanced, self.max_class_weight)
 
     def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
         return roi.grow(*[self._reach(voxel_size) * voxel_size] * 2)
@@ -108,7 +108,7 @@ class DistancePredictor(Predictor):
         if any(step * ((size + 1) // 2) < 1 for step, size in sides):
             return (
                 f"task.scale={self.scale}: distances of more than one scale are known nowhere; "
-                f"lower it, or measure within sections with task.flat=true"
+                f"lower it, or measure within sections with task.per_section=true"
             )
         return ""
 
@@ -117,7 +117,7 @@ class DistancePredictor(Predictor):
 
     def _steps(self, voxel_size: Coordinate) -> list[float]:
         """A voxel's edges in scales; a step to another section is too far where flat."""
-        across = self.flat and len(voxel_size) == 3
+        across = self.per_section and len(voxel_size) == 3
         finest = min(voxel_size[1:] if across else voxel_size)
         steps = [v / (self.scale * finest) for v in voxel_size]
         return [10 * _LIMIT, *steps[1:]] if across else steps

@@ -16,7 +16,7 @@ from dacapo.experiments.trainers.augments.missing_sections import MissingSection
 from dacapo.experiments.trainers.augments.noise import NoiseConfig
 from dacapo.experiments.trainers.augments.poisson import PoissonConfig
 from dacapo.experiments.trainers.augments.rotate import RotateConfig
-from dacapo.experiments.trainers.augments.salt import SaltConfig
+from dacapo.experiments.trainers.augments.salt_and_pepper import SaltAndPepperConfig
 from dacapo.experiments.trainers.augments.scale import ScaleConfig
 from dacapo.experiments.trainers.augments.shear import ShearConfig
 from dacapo.experiments.trainers.augments.shifted_sections import ShiftedSectionsConfig
@@ -39,7 +39,7 @@ __all__ = [
     "NoiseConfig",
     "PoissonConfig",
     "RotateConfig",
-    "SaltConfig",
+    "SaltAndPepperConfig",
     "ScaleConfig",
     "ShearConfig",
     "ShiftedSectionsConfig",

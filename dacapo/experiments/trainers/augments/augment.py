@@ -25,7 +25,7 @@ class Sample:
         weight: (*spatial) float32, factor of the loss; None: 1.
         raw_voxel_size, gt_voxel_size: in world units.
         margin: read on each side for the augmentations that need it, in world units.
-        warp: where voxels are to come from, once `settled` moves them all at a time.
+        warp: where voxels are to come from, once `apply_warp` moves them all at a time.
     """
 
     raw: Tensor
@@ -56,21 +56,21 @@ class Warp:
 
     Attributes:
         matrix: (dims, dims).
-        knots: (dims, *grid), displacements in world units; None: there is no field.
-        spacing: of the knots, in world units.
+        control_points: (dims, *grid), displacements in world units; None: there is no field.
+        spacing: of the control_points, in world units.
     """
 
     matrix: Tensor
-    knots: Tensor | None = None
+    control_points: Tensor | None = None
     spacing: float = 1.0
 
     def after(self, earlier: Warp | None) -> Warp:
         """Both, as one; only one of them may have a field."""
         if earlier is None:
             return self
-        assert self.knots is None or earlier.knots is None
-        field = self if self.knots is not None else earlier
-        return Warp(self.matrix @ earlier.matrix, field.knots, field.spacing)
+        assert self.control_points is None or earlier.control_points is None
+        field = self if self.control_points is not None else earlier
+        return Warp(self.matrix @ earlier.matrix, field.control_points, field.spacing)
 
 
 class Stage(IntEnum):
@@ -102,7 +102,7 @@ class Augment(ABC):
         return sample
 
     def margin(self, size: Coordinate, voxel_size: Coordinate) -> Coordinate:
-        """What it needs on each side of a sample of this size; `settled` cuts that off again."""
+        """What it needs on each side of a sample of this size; `apply_warp` cuts that off again."""
         return Coordinate((0,) * size.dims)
 
 

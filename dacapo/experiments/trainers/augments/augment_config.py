@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class AugmentConfig(ABC):
-    """A random change of a sample that leaves its meaning."""
+    """A random change of a sample that leaves its kind."""
 
     p: float = 1.0
     """Probability that a sample is changed."""

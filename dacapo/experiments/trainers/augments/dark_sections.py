@@ -36,5 +36,5 @@ class DarkSections(SectionAugment):
         super().__init__(p, share)
         self._factor = factor
 
-    def spoil(self, section: Tensor, rng: np.random.Generator) -> Tensor:
+    def corrupt(self, section: Tensor, rng: np.random.Generator) -> Tensor:
         return section * rng.uniform(*self._factor)

@@ -36,7 +36,7 @@ class Defocus(SectionAugment):
         super().__init__(p, share)
         self._radius = radius
 
-    def spoil(self, section: Tensor, rng: np.random.Generator) -> Tensor:
+    def corrupt(self, section: Tensor, rng: np.random.Generator) -> Tensor:
         from dacapo.ops.blur import disk_blur
 
         return disk_blur(section, rng.uniform(*self._radius))

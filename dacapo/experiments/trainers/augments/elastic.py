@@ -64,7 +64,7 @@ class Elastic(WarpAugment):
     def warp(self, sample: Sample, rng: np.random.Generator) -> Warp:
         import torch
 
-        from dacapo.ops.warp import knots_for
+        from dacapo.ops.warp import control_grid_shape
 
         dims = sample.gt.ndim
         finest = float(min(sample.raw_voxel_size))
@@ -76,7 +76,7 @@ class Elastic(WarpAugment):
                 sample.gt.shape, sample.gt_voxel_size, strict=True,
             )
         )  # fmt: skip
-        shape = (dims, *knots_for(largest, spacing))
+        shape = (dims, *control_grid_shape(largest, spacing))
         shift = rng.normal(size=shape).clip(-3, 3) * self._jitter * finest
         turn = self._rotate.warp(sample, rng)
         return Warp(turn.matrix, torch.from_numpy(shift.astype("float32")), spacing)

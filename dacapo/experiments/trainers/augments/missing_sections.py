@@ -25,5 +25,5 @@ class MissingSectionsConfig(SectionConfig):
 class MissingSections(SectionAugment):
     """Whole sections of raw become 0."""
 
-    def spoil(self, section: Tensor, rng: np.random.Generator) -> Tensor:
+    def corrupt(self, section: Tensor, rng: np.random.Generator) -> Tensor:
         return section * 0

@@ -38,7 +38,7 @@ class SectionAugment(Augment):
         self._share = share
 
     @abstractmethod
-    def spoil(self, section: Tensor, rng: np.random.Generator) -> Tensor:
+    def corrupt(self, section: Tensor, rng: np.random.Generator) -> Tensor:
         """A section (C, Y, X), changed."""
 
     def change(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -47,5 +47,5 @@ class SectionAugment(Augment):
         raw = sample.raw.clone()
         for number, chance in enumerate(rng.random(raw.shape[1])):
             if chance < self._share:
-                raw[:, number] = self.spoil(raw[:, number], rng)
+                raw[:, number] = self.corrupt(raw[:, number], rng)
         return replace(sample, raw=raw)

@@ -39,6 +39,6 @@ class ShiftedSections(SectionAugment):
         super().__init__(p, share)
         self._distance = distance
 
-    def spoil(self, section: Tensor, rng: np.random.Generator) -> Tensor:
+    def corrupt(self, section: Tensor, rng: np.random.Generator) -> Tensor:
         shift = rng.integers(-self._distance, self._distance + 1, section.ndim - 1)
         return moved(section, shift.tolist())

@@ -26,7 +26,7 @@ class WarpAugment(Augment):
         return replace(sample, warp=self.warp(sample, rng).after(sample.warp))
 
 
-def settled(sample: Sample) -> Sample:
+def apply_warp(sample: Sample) -> Sample:
     """The sample with its warp done and its margin cut off: raw linear, labels nearest.
 
     Labels that come from beyond what was read count as not annotated.
@@ -42,11 +42,13 @@ def settled(sample: Sample) -> Sample:
 
     warp, dims = sample.warp, sample.gt.ndim
     matrix = warp.matrix.to(sample.raw.device)
-    knots = None if warp.knots is None else warp.knots.to(sample.raw.device)
+    control_points = (
+        None if warp.control_points is None else warp.control_points.to(sample.raw.device)
+    )
 
     def from_elsewhere(volume: Tensor, voxel_size: Coordinate, interpolate: bool) -> Tensor:
         inner = _without_margin(volume, voxel_size, sample.margin).shape[-dims:]
-        at = warped_positions(inner, voxel_size, matrix, knots, warp.spacing)
+        at = warped_positions(inner, voxel_size, matrix, control_points, warp.spacing)
         size = [n * v for n, v in zip(volume.shape[-dims:], voxel_size, strict=True)]
         return resample(volume, at, size, interpolate)
 

@@ -12,8 +12,8 @@ Volume = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
-class Maps:
-    """Maps of classes or of objects, taken out of a prediction (C, *spatial).
+class PredictionReader:
+    """PredictionReader of classes or of objects, taken out of a prediction (C, *spatial).
 
     Attributes:
         names: of the classes.

@@ -1,4 +1,4 @@
-"""Salt and pepper."""
+"""SaltAndPepper and pepper."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @config("trainer/augments")
 @dataclass(kw_only=True)
-class SaltConfig(AugmentConfig):
+class SaltAndPepperConfig(AugmentConfig):
     """Single voxels that are white or black."""
 
     share: list[float] = field(default_factory=lambda: [0.0, 0.02])
@@ -25,11 +25,11 @@ class SaltConfig(AugmentConfig):
         super().__post_init__()
         self._check_range("share", 0, 1)
 
-    def build(self) -> Salt:
-        return Salt(self.p, (self.share[0], self.share[1]))
+    def build(self) -> SaltAndPepper:
+        return SaltAndPepper(self.p, (self.share[0], self.share[1]))
 
 
-class Salt(Augment):
+class SaltAndPepper(Augment):
     """Half of the voxels that are hit become 1, half 0, in all channels alike."""
 
     stage = Stage.intensity
