@@ -18,7 +18,8 @@ from hydra import compose, initialize_config_dir
 from dacapo.config import conf_dir
 from dacapo.experiments import TrainingIterationStats, ValidationIterationScores
 from dacapo.experiments.run_config import RunConfig
-from dacapo.runs import Header, RunFolder
+from dacapo.experiments.score_table import ScoreHeader
+from dacapo.runs import RunFolder
 from dacapo.sweeps.plan import RunRequest
 
 VALIDATIONS, INTERVAL = 100, 100
@@ -36,7 +37,7 @@ print(f"TIMED {time.perf_counter() - begin:.2f} {peak:.0f}")
 
 
 def write_run(folder: RunFolder, rng: np.random.Generator, document: dict[str, object]) -> None:
-    header = Header(
+    header = ScoreHeader(
         [f"dataset{i}" for i in range(DATASETS)],
         [{"label": f"bias={i}", "bias": float(i)} for i in range(PARAMETERS)],
         [{"name": f"criterion{i}", "higher_is_better": i % 2} for i in range(CRITERIA)],

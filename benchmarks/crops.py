@@ -27,14 +27,14 @@ import numcodecs
 import numpy as np
 import torch
 import zarr
+from dacapo.experiments.trainers.augments.elastic import Elastic
+from dacapo.experiments.trainers.augments.intensity import Intensity
+from dacapo.experiments.trainers.augments.mirror import Mirror
 from funlib.geometry import Coordinate
 
 from dacapo.arrays import ReadOptions, open_array
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.tasks.predictors import AffinitiesPredictor
-from dacapo.experiments.trainers.augments.elastic import Elastic
-from dacapo.experiments.trainers.augments.intensity import Intensity
-from dacapo.experiments.trainers.augments.mirror import Mirror
 from dacapo.experiments.trainers.crops import CropSampler
 from dacapo.experiments.trainers.samples import BatchMaker
 from dacapo.experiments.trainers.trainer import SampleShape

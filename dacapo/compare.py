@@ -1,33 +1,18 @@
-"""`python -m dacapo.compare runs_dir=...`: all runs beside each other, in one xarray Dataset."""
+"""`python -m dacapo.compare runs_dir=...`: all runs side by side, in one xarray Dataset."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from dacapo.comparison.collect import RunRecord, collect, read_runs, write_dataset
-from dacapo.config import config, from_arguments
-from dacapo.errors import one_line_errors
-from dacapo.runs import FAILURES
-from dacapo.sweeps.asha import savings
-
-if TYPE_CHECKING:
-    from dacapo.comparison.test_scores import Scores
-
-
-_MOST_ROWS = 200
-"""Runs that are listed one by one; with more, nobody finds the best by reading."""
+from dacapo.cli import run_command
+from dacapo.config import Config, config
 
 
 @config(None)
 @dataclass(kw_only=True)
-class CompareConfig:
-    """Collect the scores of all runs below a folder and put them beside each other."""
+class CompareConfig(Config):
+    """Collect the scores of all runs below a folder and compare them side by side."""
 
     runs_dir: str = "runs"
     """Where the folders of runs lie."""
@@ -35,117 +20,21 @@ class CompareConfig:
     """The Dataset's file, .nc for netCDF or .zarr (default: runs_dir/comparison.nc)."""
     test: bool = False
     """Also score the volumes of datasplit.test, with the iteration and the parameters that
-    validation chose. Do this once, at the very end: what is chosen by it is no test any more."""
+    validation selected. Do this once, at the very end: what is selected by it is not a test any
+    more."""
 
 
 def main() -> None:
     """The command line."""
-    with one_line_errors():
-        asked = from_arguments(CompareConfig, sys.argv[1:])
-        if asked is not None:
-            output = Path(asked.output) if asked.output else None
-            failures = compare(Path(asked.runs_dir), output, asked.test)
-            raise SystemExit(1 if failures else 0)
+    run_command(CompareConfig, compare_command)
 
 
-def compare(runs_dir: Path, output: Path | None = None, test: bool = False) -> list[str]:
-    """Collect, write, and print all runs below a folder; the labels of those that failed.
+def compare_command(options: CompareConfig) -> int:
+    """Compare; the exit status is 1 when a run has failed."""
+    from dacapo.comparison.tables import compare
 
-    Args:
-        test: also score the test volumes.
-    """
-    from dacapo.training.terminal import console
-
-    runs = read_runs(runs_dir)
-    dataset = collect(runs)
-    test_scores: dict[str, Scores] = {}
-    if test:
-        from dacapo.comparison.test_scores import add_test_scores, score_test_runs
-
-        test_scores = score_test_runs(runs, runs_dir)
-        dataset = add_test_scores(dataset, test_scores)
-    path = write_dataset(dataset, output or runs_dir / "comparison.nc")
-    _print_tables(runs)
-    if test_scores:
-        _print_test_scores(test_scores)
-    failed = [run for run in runs if run.status in FAILURES]
-    for run in failed:
-        log = f" (log: {run.state.log})" if run.state.log else ""
-        console.print(f"{run.status}: {run.label}: {run.state.error}{log}")
-    saved = savings([(run.history, run.num_iterations) for run in runs])
-    if saved is not None:
-        console.print(str(saved))
-    at_work = [run for run in runs if run.status in ("running", "waiting")]
-    others = f", {len(at_work)} not yet trained" if at_work else ""
-    console.print(f"{len(runs)} runs, {len(failed)} failed{others}; their scores: {path}")
-    return [run.label for run in failed]
-
-
-def _print_tables(runs: Sequence[RunRecord]) -> None:
-    """Each run with the scores of one iteration and one set of parameters; then each config."""
-    from dacapo.training.terminal import console, table
-
-    headers = [run.history.header for run in runs if run.history.header is not None]
-    criteria = list(
-        dict.fromkeys(
-            c["name"]
-            for header in headers
-            for c in header.criteria
-            if c.get("store_best", 1) or c["name"] == header.selected_by
-        )
-    )
-    if len(runs) > _MOST_ROWS:
-        console.print(f"{len(runs)} runs; python -m dacapo.status lists each")
-    table(
-        "Runs",
-        ["run", "status", "trained", "best at", *criteria, "parameters"],
-        [_row(run, criteria) for run in runs] if len(runs) <= _MOST_ROWS else [],
-        "Iteration and parameters are chosen on these same validation data: a little optimistic.",
-    )
-    by_name: dict[tuple[str, str], list[float]] = {}
-    for run in runs:
-        if run.best is not None and run.history.header is not None:
-            key = run.document["config"]["name"], run.history.header.selected_by
-            by_name.setdefault(key, []).append(run.best[2])
-    rows = []
-    for (name, criterion), values in by_name.items():
-        spread = f"{np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
-        numbers = [f"{np.mean(values):.3f}", spread, f"{min(values):.3f}", f"{max(values):.3f}"]
-        rows.append([name, criterion, f"{len(values)}", *numbers])
-    table("Configs", ["name", "criterion", "runs", "mean", "sd", "min", "max"], rows)
-
-
-def _print_test_scores(test_scores: Mapping[str, Scores]) -> None:
-    """Each run with its mean over the test volumes."""
-    from dacapo.training.terminal import table
-
-    criteria = list(dict.fromkeys(c for s in test_scores.values() for v in s.values() for c in v))
-    rows = []
-    for label, scores in test_scores.items():
-        means = [np.mean([v.get(c, np.nan) for v in scores.values()]) for c in criteria]
-        rows.append([label, *(f"{m:.3f}" for m in means)])
-    table(
-        "Test",
-        ["run", *criteria],
-        rows,
-        "Iteration and parameters were chosen by validation, before these volumes were scored.",
-    )
-
-
-def _row(run: RunRecord, criteria: Sequence[str]) -> list[str]:
-    header = run.history.header
-    row = [run.label, run.status, f"{run.history.trained_until}"]
-    if run.best is None or header is None:
-        return [*row, "", *[""] * len(criteria), "no scores"]
-    iteration, setting, _ = run.best
-    names = [c["name"] for c in header.criteria]
-    scores = {name: f"{mean:.3f}" for name, mean in zip(names, run.means, strict=True)}
-    return [
-        *row,
-        f"{run.history.iterations[iteration]}",
-        *(scores.get(criterion, "") for criterion in criteria),
-        str(header.parameters[setting]["label"]),
-    ]
+    output = Path(options.output) if options.output else None
+    return 1 if compare(Path(options.runs_dir), output, options.test) else 0
 
 
 if __name__ == "__main__":

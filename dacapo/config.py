@@ -1,16 +1,14 @@
-"""Config dataclasses: offered to Hydra, described in `--help`, written to a file and read back."""
+"""Config dataclasses: offered to Hydra, checked, written to a file and read back."""
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import hashlib
-import inspect
 import json
-import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from enum import Enum
-from functools import cache
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +20,23 @@ from dacapo.errors import InputError
 C = TypeVar("C")
 
 _classes: dict[str, type] = {}
+_groups: dict[type, str] = {}
 _TYPE = "_type_"
+
+
+class Config:
+    """What every config dataclass derives from: a new object checks its declared ranges.
+
+    A subclass that checks more calls `super().__post_init__()` first.
+    """
+
+    def __post_init__(self) -> None:
+        check_ranges(self, self.config_key())
+
+    @classmethod
+    def config_key(cls) -> str:
+        """The dotted key under which an option of this class is set on the command line."""
+        return _groups.get(cls, "").replace("/", ".")
 
 
 def config(group: str | None) -> Callable[[type[C]], type[C]]:
@@ -34,6 +48,7 @@ def config(group: str | None) -> Callable[[type[C]], type[C]]:
 
     def register(cls: type[C]) -> type[C]:
         _classes[cls.__name__] = cls
+        _groups[cls] = group or ""
         node = OmegaConf.structured(cls)
         for key in node:
             child = node._get_node(key)
@@ -45,9 +60,138 @@ def config(group: str | None) -> Callable[[type[C]], type[C]]:
     return register
 
 
+@dataclass(frozen=True)
+class Range:
+    """The numbers that a field takes. Lists are checked number by number; null is left alone.
+
+    Attributes:
+        low, high: the bounds, included.
+        above, below: bounds that are excluded.
+        is_interval: the value is a list [low, high] in that order.
+    """
+
+    low: float = -inf
+    high: float = inf
+    above: float = -inf
+    below: float = inf
+    is_interval: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        inside = self.low <= value <= self.high and self.above < value < self.below
+        return inside and -inf < value < inf
+
+    def __str__(self) -> str:
+        """In words.
+
+        >>> str(Range(low=1)), str(Range(above=0, below=1)), str(Range(low=0, high=1))
+        ('at least 1', 'greater than 0 and less than 1', 'between 0 and 1')
+        """
+        if self.low > -inf and self.high < inf:
+            return f"between {self.low:g} and {self.high:g}"
+        named = (
+            ("at least", self.low), ("greater than", self.above),
+            ("at most", self.high), ("less than", self.below),
+        )  # fmt: skip
+        return " and ".join(f"{text} {v:g}" for text, v in named if abs(v) < inf) or "finite"
+
+
+def ranged(
+    default: Any = dataclasses.MISSING,
+    *,
+    low: float = -inf,
+    high: float = inf,
+    above: float = -inf,
+    below: float = inf,
+    identity: bool = True,
+) -> Any:
+    """A field of a number, or of a list of numbers, with the range that each must lie in.
+
+    Args:
+        low, high: the bounds, included.
+        above, below: bounds that are excluded.
+        identity: False: it changes how a run is computed but not what it computes.
+    """
+    return _field(default, Range(low, high, above, below), identity)
+
+
+def interval(default: list[Any] | None, *, low: float = -inf, high: float = inf) -> Any:
+    """A field of two numbers [low, high] in that order, within these bounds."""
+    return _field(default, Range(low, high, is_interval=True), True)
+
+
 def not_identity(default: Any) -> Any:
     """A field that changes how a run is computed but not what it computes: not in its name."""
-    return dataclasses.field(default=default, metadata={"identity": False})
+    return _field(default, None, False)
+
+
+def _field(default: Any, limits: Range | None, identity: bool) -> Any:
+    metadata = {"range": limits, "identity": identity}
+    if isinstance(default, list):
+        return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def check_ranges(node: Any, key: str = "") -> None:
+    """Refuse numbers outside of the range that their field declares.
+
+    Args:
+        node: a config object, of which the own fields are checked; or a composed config, with all
+            that is nested in it.
+        key: of the node, for messages.
+
+    Raises:
+        InputError: with the full key of the number, its value and the range.
+    """
+    if not isinstance(node, DictConfig):
+        for name, (limits, nullable) in ranges(type(node)).items():
+            _check_range(getattr(node, name), limits, nullable, f"{key}.{name}".lstrip("."))
+        return
+    nested = {}
+    own = ranges(OmegaConf.get_type(node))
+    for name in node:
+        child = f"{key}.{name}".lstrip(".")
+        value = None if OmegaConf.is_missing(node, name) else node[name]
+        if isinstance(value, DictConfig):
+            nested[child] = value
+        elif name in own:
+            plain = OmegaConf.to_container(value) if OmegaConf.is_list(value) else value
+            _check_range(plain, *own[str(name)], child)
+    for child, value in nested.items():  # after its own: others may refer to them
+        check_ranges(value, child)
+
+
+def ranges(cls: Any) -> dict[str, tuple[Range, bool]]:
+    """Field -> its range, and whether it may be null; of the fields that declare one."""
+    if not dataclasses.is_dataclass(cls):
+        return {}
+    return {
+        f.name: (f.metadata["range"], "None" in str(f.type))
+        for f in dataclasses.fields(cls)
+        if f.metadata.get("range") is not None
+    }
+
+
+def _check_range(value: Any, limits: Range, nullable: bool, key: str) -> None:
+    if value is None:
+        return
+    numbers = list(_numbers(value))
+    good = all(number in limits for number in numbers)
+    if limits.is_interval:
+        if not good or len(numbers) != 2 or numbers[0] > numbers[1]:
+            raise InputError(f"{key}={value}: give [low, high] in that order, both {limits}")
+    elif not good:
+        null = " (or null)" if nullable else ""
+        if isinstance(value, list):
+            raise InputError(f"{key}={value}: every number must be {limits}{null}")
+        raise InputError(f"{key}={value} must be {limits}{null}")
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _numbers(item)
+    elif isinstance(value, int | float):
+        yield value
 
 
 def conf_dir() -> str:
@@ -119,68 +263,3 @@ def identity(node: Any) -> Any:
 def identity_hash(plain: Any) -> str:
     """Eight hex digits over plain data."""
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:8]
-
-
-@cache
-def field_docs(cls: type) -> dict[str, str]:
-    """The string below each field of a config class, base classes included."""
-    docs: dict[str, str] = {}
-    for base in reversed(cls.__mro__):
-        if not dataclasses.is_dataclass(base):
-            continue
-        body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
-        assert isinstance(body, ast.ClassDef)
-        for statement, following in zip(body.body, body.body[1:], strict=False):
-            if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-                docs.pop(statement.target.id, None)
-                if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
-                    docs[statement.target.id] = " ".join(str(following.value.value).split())
-    return docs
-
-
-def describe(node: DictConfig, prefix: str = "") -> str:
-    """Every key of a composed config with its value and its text, one block a key."""
-    cls = OmegaConf.get_type(node)
-    docs = field_docs(cls) if dataclasses.is_dataclass(cls) else {}
-    blocks = []
-    for key in node:
-        name = f"{prefix}{key!s}"
-        missing = OmegaConf.is_missing(node, key)
-        value = None if missing else node._get_node(key)
-        if isinstance(value, DictConfig) and not value._is_none() and len(value):
-            title = (OmegaConf.get_type(value).__doc__ or "").strip().splitlines()
-            is_class = dataclasses.is_dataclass(OmegaConf.get_type(value))
-            blocks.append(f"\n[{name}] {title[0] if title and is_class else ''}".rstrip())
-            blocks.append(describe(value, f"{name}."))
-            continue
-        shown = "??? (required)" if missing else _shown(node, str(key))
-        text = textwrap.fill(
-            docs.get(str(key), ""), 92, initial_indent=" " * 6, subsequent_indent=" " * 6
-        )
-        blocks.append(f"  {name}={shown}" + (f"\n{text}" if text else ""))
-    return "\n".join(blocks)
-
-
-def _shown(node: DictConfig, key: str) -> str:
-    raw = OmegaConf.to_container(node, resolve=False, enum_to_str=True)
-    assert isinstance(raw, dict)
-    return "null" if raw[key] is None else str(raw[key])
-
-
-def from_arguments(cls: type[C], arguments: Sequence[str]) -> C | None:
-    """A config of `key=value` arguments; None after `--help`, which prints its keys.
-
-    Raises:
-        InputError: an argument is no `key=value`.
-        OmegaConfBaseException: an unknown key or a wrong type.
-    """
-    node = OmegaConf.structured(cls)
-    if {"--help", "-h"} & set(arguments):
-        print(f"{(cls.__doc__ or '').strip()}\n\n{describe(node)}")
-        return None
-    for argument in arguments:
-        if "=" not in argument or argument.startswith("-"):
-            raise InputError(f"{argument!r} is no key=value; --help lists the keys")
-    merged = OmegaConf.to_object(OmegaConf.merge(node, OmegaConf.from_dotlist(list(arguments))))
-    assert isinstance(merged, cls)
-    return merged

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from dacapo.config import config, from_arguments
-from dacapo.errors import InputError, one_line_errors
+from dacapo.cli import run_command
+from dacapo.config import Config, config, ranged
 
 
 @config(None)
 @dataclass(kw_only=True)
-class ConvertConfig:
+class ConvertConfig(Config):
     """Write a volume, and labels beside it, as an OME-Zarr image with a pyramid."""
 
     image: str
@@ -22,7 +21,7 @@ class ConvertConfig:
     labels: str | None = None
     """Labels of the image, any volume that can be read."""
     voxel_size: list[float] | None = None
-    """Instead of what the files say, an axis (z, y, x)."""
+    """Instead of what the files say, per axis (z, y, x)."""
     offset: list[float] | None = None
     """Corner of the first voxel, instead of what the files say."""
     unit: str | None = None
@@ -31,44 +30,35 @@ class ConvertConfig:
     """A letter for each axis of the image as it is stored, like tczyx."""
     version: str = "0.4"
     """0.4 (zarr 2) or 0.5 (zarr 3)."""
-    levels: int | None = None
+    levels: int | None = ranged(None, low=1)
     """Of the pyramid (default: until a level fits into one chunk)."""
-    chunk: int = 64
+    chunk: int = ranged(64, low=1)
     """Edge of a chunk, in voxels."""
-    shard: int | None = None
+    shard: int | None = ranged(None, low=1)
     """Edge of a file of many chunks, in voxels (version 0.5)."""
-
-    def __post_init__(self) -> None:
-        for key in ("levels", "chunk", "shard"):
-            value = getattr(self, key)
-            if value is not None and value < 1:
-                raise InputError(f"{key}={value} must be at least 1")
 
 
 def main() -> None:
     """The command line."""
-    with one_line_errors():
-        asked = from_arguments(ConvertConfig, sys.argv[1:])
-        if asked is not None:
-            convert(asked)
+    run_command(ConvertConfig, convert)
 
 
-def convert(asked: ConvertConfig) -> None:
-    """Read, write, and say what was written."""
+def convert(options: ConvertConfig) -> None:
+    """Read, write, and report what was written."""
     from dacapo.arrays import open_array
     from dacapo.arrays.write import write_ome_zarr
     from dacapo.training.terminal import console
 
-    grid = {"voxel_size": asked.voxel_size, "offset": asked.offset, "unit": asked.unit}
-    image = open_array(asked.image, axes=asked.axes, key="image", **grid)  # type: ignore[arg-type]
+    grid = {"voxel_size": options.voxel_size, "offset": options.offset, "unit": options.unit}
+    image = open_array(options.image, axes=options.axes, key="image", **grid)  # type: ignore[arg-type]
     labels = {}
-    if asked.labels is not None:
-        labels["labels"] = open_array(asked.labels, key="labels", **grid)  # type: ignore[arg-type]
+    if options.labels is not None:
+        labels["labels"] = open_array(options.labels, key="labels", **grid)  # type: ignore[arg-type]
     write_ome_zarr(
-        Path(asked.output), image, labels=labels, version=asked.version, levels=asked.levels,
-        chunk=asked.chunk, shard=asked.shard,
+        Path(options.output), image, labels=labels, version=options.version, levels=options.levels,
+        chunk=options.chunk, shard=options.shard,
     )  # fmt: skip
-    console.print(f"{asked.output}: {list(image.source.shape)} {image.dtype}, {image.extent()}")
+    console.print(f"{options.output}: {list(image.source.shape)} {image.dtype}, {image.extent()}")
 
 
 if __name__ == "__main__":

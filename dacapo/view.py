@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from dacapo.arrays import Array, open_array
-from dacapo.arrays.units import in_nm
-from dacapo.config import config, from_arguments
-from dacapo.errors import InputError, one_line_errors
-from dacapo.runs import RunFolder
-from dacapo.training.loggers import snapshots
-
-_RANGES = {"raw": (-1.0, 1.0), "target": (0.0, 1.0), "prediction": (0.0, 1.0)}
-_SHADER = "#uicontrol invlerp normalized\nvoid main() { emitGrayscale(normalized()); }"
+from dacapo.cli import run_command
+from dacapo.config import Config, config, ranged
 
 
 @config(None)
 @dataclass(kw_only=True)
-class ViewConfig:
+class ViewConfig(Config):
     """Open a snapshot of a run, which trainer.snapshot_interval keeps, in neuroglancer."""
 
     run: str
@@ -36,107 +23,26 @@ class ViewConfig:
     """Which snapshot (default: the latest)."""
     address: str = "127.0.0.1"
     """To serve at; 0.0.0.0 lets other machines in."""
-    port: int = 0
+    port: int = ranged(0, low=0, high=65535)
     """To serve at (default: any that is free)."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A volume to show, and the values that are black and white."""
-
-    name: str
-    array: Array
-    low: float
-    high: float
 
 
 def main() -> None:
     """The command line."""
-    with one_line_errors():
-        asked = from_arguments(ViewConfig, sys.argv[1:])
-        if asked is None:
-            return
-        path = Path(asked.run)
-        folder = RunFolder(path if path.is_dir() else Path(asked.runs_dir) / asked.run)
-        layers = layers_of(folder, asked.iteration)
-        with show(layers, asked.address, asked.port) as url:
-            print(f"{url}\nCtrl-C ends it", flush=True)
-            threading.Event().wait()
+    run_command(ViewConfig, view)
 
 
-def layers_of(folder: RunFolder, iteration: int | None) -> list[Layer]:
-    """Raw, target, weight and prediction of a snapshot.
+def view(options: ViewConfig) -> None:
+    """Serve a snapshot until Ctrl-C."""
+    from dacapo.figures.neuroglancer import show, snapshot_layers
+    from dacapo.runs import RunFolder
 
-    Raises:
-        InputError: there is none.
-    """
-    found = snapshots(folder)
-    if not found:
-        raise InputError(
-            f"run: {folder.path} has no snapshot; trainer.snapshot_interval=100 keeps one every "
-            f"100 iterations"
-        )
-    at = found[-1] if iteration is None else iteration
-    if at not in found:
-        raise InputError(
-            f"iteration={at}: {folder.path} has snapshots of {', '.join(map(str, found))}"
-        )
-    layers = []
-    for name in ("raw", "target", "weight", "prediction"):
-        array = open_array(str(folder.snapshot(at) / f"{name}.ome.zarr"))
-        low, high = _RANGES.get(name, (0.0, float(np.max(array.read(array.roi)))))
-        layers.append(Layer(name, array, low, high))
-    return layers
-
-
-@contextmanager
-def show(layers: Sequence[Layer], address: str, port: int) -> Iterator[str]:
-    """Serve layers while inside; gives the address to open.
-
-    Raises:
-        InputError: neuroglancer is not installed, or the address cannot be served at.
-    """
-    try:
-        import neuroglancer
-    except ModuleNotFoundError as error:
-        raise InputError(
-            "neuroglancer is not installed; pip install 'dacapo[neuroglancer]'"
-        ) from error
-    neuroglancer.set_server_bind_address(address, port)
-    try:
-        viewer = neuroglancer.Viewer()
-    except OSError as error:
-        raise InputError(f"address={address} port={port}: {error}") from error
-    try:
-        with viewer.txn() as state:
-            for layer in layers:
-                state.layers[layer.name] = _image(neuroglancer, layer)
-            state.layout = "4panel"
-        yield str(viewer)
-    finally:
-        neuroglancer.server.stop()
-
-
-def _image(neuroglancer: Any, layer: Layer) -> Any:
-    array = layer.array
-    channels = ["c^"] * len(array.channel_shape)
-    names = [name.lstrip("-") for name in array.axis_names]
-    space = neuroglancer.CoordinateSpace(
-        names=[*channels, *names],
-        units=[*[""] * len(channels), *["nm"] * array.dims],
-        scales=[*[1] * len(channels), *in_nm(array.voxel_size)],
-    )
-    offset = [round(o / v) for o, v in zip(array.offset, array.voxel_size, strict=True)]
-    volume = neuroglancer.LocalVolume(
-        array.read(array.roi),
-        dimensions=space,
-        voxel_offset=[*[0] * len(channels), *offset],
-    )
-    return neuroglancer.ImageLayer(
-        source=volume,
-        shader=_SHADER,
-        shader_controls={"normalized": {"range": [layer.low, layer.high]}},
-    )
+    path = Path(options.run)
+    folder = RunFolder(path if path.is_dir() else Path(options.runs_dir) / options.run)
+    layers = snapshot_layers(folder, options.iteration)
+    with show(layers, options.address, options.port) as url:
+        print(f"{url}\nCtrl-C ends it", flush=True)
+        threading.Event().wait()
 
 
 if __name__ == "__main__":

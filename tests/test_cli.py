@@ -1,4 +1,4 @@
-"""The command line as a person types it: real processes."""
+"""The command line as a user types it: real processes."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_a_sweep_with_a_failure_ends_with_one_dataset(tmp_path: Path) -> None:
     )  # fmt: skip
     assert status == 1
     assert "4 runs, 2 failed" in out
-    assert "the loss of iteration" in err + out
+    assert "non-finite loss in iteration" in err + out
     dataset = xr.load_dataset(tmp_path / "runs" / "comparison.nc", engine="h5netcdf")
     assert sorted(dataset["status"].values) == ["done", "done", "failed", "failed"]
     assert set(dataset["trainer.learning_rate"].values) == {"0.001", "1e+30"}
@@ -156,13 +156,13 @@ def test_every_failure_of_a_sweep_is_told(tmp_path: Path) -> None:
         "repetition=0",
     )
     assert status == 1
-    assert "error: job 0: trainer.batch_size=0 must be positive" in err
-    assert "error: job 1: trainer.batch_size=-1 must be positive" in err
+    assert "error: job 0: trainer.batch_size=0 must be at least 1" in err
+    assert "error: job 1: trainer.batch_size=-1 must be at least 1" in err
     assert "1 runs, 0 failed" in out
     (tmp_path / "empty").mkdir()
     status, out, err = run(tmp_path / "empty", "-m", "trainer.batch_size=0", "repetition=0")
     assert status == 1
-    assert "trainer.batch_size=0 must be positive" in err
+    assert "trainer.batch_size=0 must be at least 1" in err
     assert "no runs there" not in err
 
 

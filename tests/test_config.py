@@ -1,22 +1,24 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import MISSING
 from pathlib import Path
 
 import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from dacapo.config import conf_dir, decode, encode, field_docs, from_arguments, identity_hash
+from dacapo.cli import field_docs, from_arguments
+from dacapo.config import _classes, conf_dir, decode, encode, identity_hash
 from dacapo.errors import InputError
 from dacapo.experiments.architectures import UNetConfig
 from dacapo.experiments.datasplits import SyntheticDataSplitConfig
 from dacapo.experiments.run_config import GROUPS, RunConfig, TrainConfig
-from dacapo.experiments.starts import RunStartConfig
+from dacapo.experiments.starts import RunStart
 from dacapo.experiments.tasks import AffinitiesTaskConfig
-from dacapo.experiments.tasks.post_processors import MutexWatershedConfig
+from dacapo.experiments.tasks.post_processors import MutexWatershed
 from dacapo.experiments.trainers import DefaultTrainerConfig
-from dacapo.experiments.trainers.augments import ElasticConfig, MirrorConfig
+from dacapo.experiments.trainers.augments import Elastic, Mirror
 from tests.conftest import SMALL_AFFINITIES, composed, small_run_config
 from tests.experiments.architectures.test_bioimageio import write_package
 
@@ -25,7 +27,7 @@ def python_run_config(**changes: object) -> RunConfig:
     config = RunConfig(
         AffinitiesTaskConfig(
             neighborhood=[[1, 0, 0], [0, 1, 0], [0, 0, 1], [4, 0, 0], [0, 4, 0], [0, 0, 4]],
-            post_processor=MutexWatershedConfig(bias=[0.3, 0.5], long_bias=[0.5], long_stride=2),
+            post_processor=MutexWatershed(bias=[0.3, 0.5], long_bias=[0.5], min_size=[0]),
         ),
         UNetConfig(
             input_shape=[28, 28, 28],
@@ -35,7 +37,7 @@ def python_run_config(**changes: object) -> RunConfig:
         ),
         DefaultTrainerConfig(
             warmup_iterations=2,
-            augments={"mirror": MirrorConfig(), "elastic": ElasticConfig(p=0.5)},
+            augments={"mirror": Mirror(), "elastic": Elastic(p=0.5)},
         ),
         SyntheticDataSplitConfig(
             train_shape=[48, 48, 48], validate_shape=[24, 32, 32], cell_size=10
@@ -57,7 +59,7 @@ def test_a_saved_config_loads_back_equal() -> None:
     config = small_run_config("start=run", "start.run=other/1", "trainer.optimizer=radam")
     text = yaml.safe_dump(encode(config))
     assert decode(yaml.safe_load(text)) == config
-    assert config.start_config == RunStartConfig(run="other/1")
+    assert config.start_config == RunStart(run="other/1")
 
 
 def test_a_saved_config_of_an_unknown_class_says_what_to_do() -> None:
@@ -105,6 +107,36 @@ def test_every_yaml_composes_and_builds(path: Path, tmp_path: Path) -> None:
     for name, node in config.configs().items():
         if node is not None and name != "datasplit" and path.stem != "pretrained":
             node.build()
+
+
+def plain_option(cls: type) -> str:
+    """The option that is nothing but a class: UNetConfig's is unet, Blur's is blur."""
+    return cls.__name__.removesuffix("Config").lower()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for g in ("architecture", "datasplit", "start", "task", "trainer", "halving")
+     for p in sorted(Path(conf_dir(), g).rglob("*.yaml"))],
+    ids=lambda p: f"{p.parent.name}/{p.stem}",
+)  # fmt: skip
+def test_a_default_is_written_once(path: Path) -> None:
+    """A yaml gives what has no default, or what makes its option another one than the plain one."""
+    content = yaml.safe_load(path.read_text())
+    (name, *_) = [d for d in content.pop("defaults") if isinstance(d, str) and d != "_self_"]
+    cls = _classes.get(name)
+    if cls is None:  # it builds on another option
+        assert (path.parent / f"{name}.yaml").exists()
+        return
+    names = {path.stem, path.stem.replace("_", "")}
+    is_plain = bool({plain_option(cls), plain_option(cls).removesuffix("task")} & names)
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    for key, value in content.items():
+        field = fields[key]
+        default = field.default if field.default_factory is MISSING else field.default_factory()
+        assert default != value, f"{path}: {key} repeats the default"
+        if is_plain:
+            assert default in (MISSING, None), f"{path}: {key}={value}, but {default} in Python"
 
 
 def test_the_root_schema_is_keyed_like_run_config() -> None:
@@ -178,26 +210,26 @@ class TestIdentity:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("num_iterations=0", "num_iterations or trainer.schedule_iterations=0"),
+        ("num_iterations=0", "^num_iterations=0 must be at least 1"),
         ("validation_interval=0", "validation_interval=0 must be at least 1"),
-        ("repetition=-1", "repetition=-1 must not be negative"),
+        ("repetition=-1", "repetition=-1 must be at least 0"),
         ("name=a/b", "name=a/b: a name becomes a folder"),
         ("task.neighborhood=[]", "task.neighborhood is empty"),
         ("task.neighborhood=[[1,0]]", r"task.neighborhood has offsets of 2 axes"),
-        ("task.neighborhood=[[1,0,0],[1,0]]", r"task.neighborhood: \[1, 0\] is no offset"),
+        ("task.neighborhood=[[1,0,0],[1,0]]", r"task.neighborhood: \[1, 0\] is not an offset"),
         ("task.criterion=dice", "task.criterion=dice: choose one of voi_split, voi_merge, voi"),
-        ("trainer.batch_size=0", "trainer.batch_size=0 must be positive"),
-        ("trainer.augments.noise.p=2", "trainer.augments.noise.p=2.0 must lie between 0 and 1"),
+        ("trainer.batch_size=0", "trainer.batch_size=0 must be at least 1"),
+        ("trainer.augments.noise.p=2", "trainer.augments.noise.p=2.0 must be between 0 and 1"),
         ("architecture.input_shape=[28,28,27]", r"nearest that fits is \[28, 28, 2[68]\]"),
         ("architecture.input_shape=[28,28,64]", r"fewer than the network's input"),
         ("architecture.fmaps_in=2", "architecture.fmaps_in=2, but .* has 1 channels"),
         ("datasplit.train_shape=[10]", r"datasplit.train_shape=\[10\]"),
-        ("datasplit.voxel_size=[8,8,4.0005]", "no whole multiple of 1 pm"),
-        ("datasplit.seed=-1", "datasplit.seed=-1 must not be negative"),
-        ("architecture.fmaps_out=-3", "architecture.fmaps_out=-3 must be at least 1"),
-        ("trainer.learning_rate=nan", "trainer.learning_rate=nan must be positive"),
-        ("trainer.gradient_clip=nan", "trainer.gradient_clip=nan must be positive"),
-        ("trainer.weight_decay=inf", "trainer.weight_decay=inf must not be negative"),
+        ("datasplit.voxel_size=[8,8,4.0005]", "not a whole multiple of 1 pm"),
+        ("datasplit.seed=-1", "datasplit.seed=-1 must be at least 0"),
+        ("architecture.fmaps_out=-3", r"architecture.fmaps_out=-3 must be at least 1 \(or null\)"),
+        ("trainer.learning_rate=nan", "trainer.learning_rate=nan must be greater than 0"),
+        ("trainer.gradient_clip=nan", "trainer.gradient_clip=nan must be greater than 0"),
+        ("trainer.weight_decay=inf", "trainer.weight_decay=inf must be at least 0"),
         (
             "task.post_processor.bias=[0.5,0.5]",
             r"task.post_processor.bias=\[0.5, 0.5\] has a value twice",
@@ -229,7 +261,7 @@ def test_an_added_key_without_a_meaning_is_refused(key: str) -> None:
 
 def test_commands_take_key_value_only(capsys: pytest.CaptureFixture[str]) -> None:
     assert from_arguments(Command, ["watch=true"]) == Command(watch=True)
-    with pytest.raises(InputError, match="'--watch' is no key=value"):
+    with pytest.raises(InputError, match="'--watch' is not key=value"):
         from_arguments(Command, ["--watch"])
     with pytest.raises(Exception, match="nope"):
         from_arguments(Command, ["nope=1"])

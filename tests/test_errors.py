@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from dacapo.errors import InputError, one_line_errors
+from dacapo.cli import one_line_errors
+from dacapo.errors import InputError
 
 
 def test_a_persons_mistake_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

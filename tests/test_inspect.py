@@ -12,7 +12,8 @@ from funlib.geometry import Coordinate
 
 from dacapo.arrays import Array
 from dacapo.experiments.datasplits.datasets import Dataset
-from dacapo.inspect import look_at, main
+from dacapo.experiments.datasplits.findings import inspect_labels
+from dacapo.inspect import main
 from dacapo.ops.synthetic import tissue
 from tests.conftest import data_file, write_hdf5
 
@@ -30,11 +31,11 @@ def dataset(gt: Any, raw: Any = MADE.raw, mask: Any = None) -> Dataset:
 
 
 def warnings(*arguments: Any, **more: Any) -> str:
-    return " ".join(look_at(dataset(*arguments, **more), {}).warnings)
+    return " ".join(inspect_labels(dataset(*arguments, **more), {}).warnings)
 
 
 def test_good_data_have_no_warning() -> None:
-    found = look_at(dataset(CELLS), {})
+    found = inspect_labels(dataset(CELLS), {})
     assert found.warnings == []
     assert found.is_whole
     assert found.annotated == 1
@@ -63,7 +64,7 @@ def test_nothing_annotated() -> None:
     assert warnings(MADE.cells * 0) == "no object is annotated"
     half = np.zeros(MADE.cells.shape, np.uint8)
     half[:24] = 1
-    assert look_at(dataset(MADE.cells, mask=half), {}).annotated == 0.5
+    assert inspect_labels(dataset(MADE.cells, mask=half), {}).annotated == 0.5
 
 
 @pytest.mark.parametrize("name", ["flyem_fibsem_ts2_dev.h5", "plantseg_ovule.h5"])

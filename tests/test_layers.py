@@ -21,6 +21,7 @@ LAYERS = [
     ],
     [
         "dacapo.experiments.criterion_history",
+        "dacapo.experiments.score_table",
         "dacapo.experiments.halving_config",
         "dacapo.experiments.model",
         "dacapo.experiments.training_iteration_stats",
@@ -29,11 +30,16 @@ LAYERS = [
         "dacapo.experiments.validation_scores",
     ],
     ["dacapo.experiments.tasks", "dacapo.experiments.trainers", "dacapo.experiments.starts"],
-    ["dacapo.experiments.run_config", "dacapo.experiments.train_state", "dacapo.experiments.run"],
+    [
+        "dacapo.experiments.fit",
+        "dacapo.experiments.run",
+        "dacapo.experiments.run_config",
+        "dacapo.experiments.train_state",
+    ],
     ["dacapo.runs"],
     ["dacapo.launching"],
-    ["dacapo.training", "dacapo.inference"],
-    ["dacapo.sweeps", "dacapo.comparison", "dacapo.figures"],
+    ["dacapo.figures", "dacapo.inference", "dacapo.training"],
+    ["dacapo.comparison", "dacapo.sweeps"],
     [
         "dacapo.cli",
         "dacapo.compare",
@@ -111,7 +117,10 @@ def test_imports_go_down(module: str) -> None:
 
 
 def test_no_import_goes_round_in_a_circle() -> None:
-    graph = {module: imports(ast.parse(path.read_text())) for module, path in FILES.items()}
+    graph = {
+        module: imports(ast.parse(path.read_text())) - {module}  # a command runs under its name
+        for module, path in FILES.items()
+    }
     assert circles(graph) == []
 
 

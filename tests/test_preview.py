@@ -26,7 +26,7 @@ def test_a_page_of_batches(task: str, tmp_path: Path) -> None:
     pictures = re.findall(r"base64,([^\"]+)", text)
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", text)
     assert len(pictures) == len(captions)
-    assert {"raw 0, all of it", "labels"} < set(captions)
+    assert {"raw, channel 0, the whole input", "labels"} < set(captions)
     shapes = {imagecodecs.png_decode(base64.b64decode(p)).shape[:2] for p in pictures}
     assert shapes == {(28, 28), (12, 12)}
 
@@ -35,4 +35,4 @@ def test_mistakes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     monkeypatch.setattr("sys.argv", ["preview", "num=0"])
     with pytest.raises(SystemExit):
         main()
-    assert "num=0: give how many samples" in capsys.readouterr().err
+    assert "num=0 must be at least 1" in capsys.readouterr().err

@@ -76,8 +76,8 @@ def test_classes_in_another_format_and_a_table(
         "classes={few: [1, 2, 3], none: [77]}",
     ]  # fmt: skip
     ours = scored(monkeypatch, capsys, *arguments)
-    truth, prediction = np.isin(cells, [1, 2, 3]), np.isin(group["labels"][...], [1, 2, 3])
-    dice = 2 * (truth & prediction).sum() / (truth.sum() + prediction.sum())
+    ground_truth, prediction = np.isin(cells, [1, 2, 3]), np.isin(group["labels"][...], [1, 2, 3])
+    dice = 2 * (ground_truth & prediction).sum() / (ground_truth.sum() + prediction.sum())
     assert ours["scores"]["few__dice"] == ours["scores"]["dice"] == pytest.approx(dice)
     assert ours["scores"]["none__dice"] is None
     assert ours["missing"]["none__dice"] == "both are empty"

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from dacapo.comparison.progress import read_progress, summary
 from dacapo.errors import InputError
 from dacapo.experiments import TrainingIterationStats, ValidationIterationScores
-from dacapo.runs import Header, RunFolder
-from dacapo.status import StatusConfig, look, main, summary
+from dacapo.experiments.score_table import ScoreHeader
+from dacapo.runs import RunFolder
+from dacapo.status import StatusConfig, main
 
-HEADER = Header(["a"], [{"label": "x"}], [{"name": "voi", "higher_is_better": 0}], "voi")
+HEADER = ScoreHeader(["a"], [{"label": "x"}], [{"name": "voi", "higher_is_better": 0}], "voi")
 
 
 def document(name: str) -> dict[str, Any]:
@@ -45,7 +47,7 @@ def test_how_far_runs_are(tmp_path: Path) -> None:
         for step in range(4):
             writer.add_step(TrainingIterationStats(step, 1.0, 0.5))
         writer.add_scores(ValidationIterationScores(4, [[[2.5]]]))
-        broken, done, live = look(tmp_path)
+        broken, done, live = read_progress(tmp_path)
     assert (done.run, done.state, done.iteration, done.best) == ("done/0", "done", 10, 1.5)
     assert done.loss == 5.5
     assert math.isnan(done.seconds_left)
@@ -94,7 +96,7 @@ def test_nothing_there_and_values_that_make_no_sense(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     with pytest.raises(InputError, match="no runs there"):
-        look(tmp_path)
+        read_progress(tmp_path)
     for argument in (f"runs_dir={tmp_path}", "interval=0", "watch=maybe"):
         with pytest.raises(SystemExit):
             command(monkeypatch, argument)

@@ -35,9 +35,9 @@ class Array:
 
     Attributes:
         source: (channels..., *spatial).
-        voxel_size: in world units (pm, or thousandths of a pixel), one an axis.
+        voxel_size: in world units (pm, or thousandths of a pixel), one per axis.
         offset: corner of the first voxel, in world units.
-        unit: in which people read and write the sizes of this volume.
+        unit: in which users read and write the sizes of this volume.
         axis_names: of the spatial axes.
         name: where the voxels came from, for messages.
         class_names: of label ids, where the file gives them.

@@ -1,4 +1,4 @@
-"""Open a volume by the text a person writes: `vol.h5:raw`, `vol.zarr/raw`, `stack.tif`, a URL."""
+"""Open a volume by the text that users write: `vol.h5:raw`, `vol.zarr/raw`, `stack.tif`, a URL."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ def open_array(
     array = _on_grid(source, found, given, time, name, pixels_if_silent)
     if level is not None and not choice.was_asked and not choice.fits(array):
         raise InputError(
-            f"{name}: level={list(level)}, but this is no pyramid of several levels and has voxels "
-            f"of {from_world(array.voxel_size, array.unit)} {array.unit}"
+            f"{name}: level={list(level)}, but this is not a pyramid of several levels and has "
+            f"voxels of {from_world(array.voxel_size, array.unit)} {array.unit}"
         )
     return array
 
@@ -202,25 +202,25 @@ def _on_grid(
     name: str,
     pixels_if_silent: bool,
 ) -> Array:
-    """Join the voxels with their place in the world; what a person gives beats the file."""
-    told = found.voxel_size or given.voxel_size
-    if found.axis_names is None and told is None and len(source.shape) not in (2, 3):
+    """Join voxels and grid; what the user gives takes precedence over the file."""
+    size = found.voxel_size or given.voxel_size
+    if found.axis_names is None and size is None and len(source.shape) not in (2, 3):
         raise InputError(f"{name}: the file names no axes for the shape {source.shape}; set axes")
-    if told is not None and not 2 <= len(told) <= 3:
+    if size is not None and not 2 <= len(size) <= 3:
         raise InputError(
-            f"{name}: a voxel size of {len(told)} axes, {list(told)}, does not fit the shape "
+            f"{name}: a voxel size of {len(size)} axes, {list(size)}, does not fit the shape "
             f"{source.shape}; 2D and 3D arrays are supported"
         )
-    if told is not None and len(source.shape) < len(told):
+    if size is not None and len(source.shape) < len(size):
         raise InputError(
-            f"{name}: a voxel size of {len(told)} axes, {list(told)}, does not fit the shape "
+            f"{name}: a voxel size of {len(size)} axes, {list(size)}, does not fit the shape "
             f"{source.shape}"
         )
-    axes = sort_axes(found.axis_names, source.shape, None if told is None else len(told), name)
+    axes = sort_axes(found.axis_names, source.shape, None if size is None else len(size), name)
     if 0 in source.shape:
         raise InputError(f"{name}: the array is empty, shape {source.shape}")
     if source.dtype.kind not in "iufb":
-        raise InputError(f"{name}: voxels of type {source.dtype} are no numbers")
+        raise InputError(f"{name}: voxels of type {source.dtype} are not numbers")
     dims = len(axes.spatial)
     found = _sorted(found, axes.order, name)
     size, unit = given.voxel_size or found.voxel_size, given.unit or found.unit
@@ -262,11 +262,10 @@ def _sorted(found: Metadata, order: Sequence[int], name: str) -> Metadata:
         if values is None or (key == "unit" and len(values) == 1):
             continue
         if len(values) != len(order):
-            told = found.voxel_size
+            size = None if found.voxel_size is None else list(found.voxel_size)
             raise InputError(
-                f"{name}: {key} {list(values)} and voxel_size "
-                f"{None if told is None else list(told)} differ in axes, of which there are "
-                f"{len(order)}"
+                f"{name}: {key} {list(values)} and voxel_size {size} differ in axes, of which "
+                f"there are {len(order)}"
             )
         parts[key] = [values[i] for i in order]
     return replace(found, **parts)

@@ -52,8 +52,8 @@ def to_world(
     """World units from numbers with a unit.
 
     Args:
-        values: one number an axis.
-        unit: one for all axes, or one an axis.
+        values: one number per axis.
+        unit: one for all axes, or one per axis.
         voxel_size: in the same unit; a value may be off a whole number by 1e-6 of a voxel.
         what: names the value in an error.
 
@@ -70,7 +70,7 @@ def to_world(
         exact = value * scale_of(axis_unit, what)
         if abs(exact - round(exact)) > 1e-6 * abs(size) * scale_of(axis_unit, what):
             step = "1/1000 pixel" if is_pixel(axis_unit) else "1 pm"
-            raise InputError(f"{what}: {value} {axis_unit} is no whole multiple of {step}")
+            raise InputError(f"{what}: {value} {axis_unit} is not a whole multiple of {step}")
         whole.append(round(exact))
     return Coordinate(whole)
 

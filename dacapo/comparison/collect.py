@@ -14,7 +14,7 @@ import numpy as np
 
 from dacapo.errors import InputError
 from dacapo.experiments.run_config import GROUPS
-from dacapo.experiments.validation_scores import column, texts
+from dacapo.experiments.score_table import Best, column, texts
 from dacapo.runs import (
     History,
     RunFolder,
@@ -38,7 +38,7 @@ class RunRecord:
         label: name/repetition.
         document: config, choices of groups, overrides.
         state: what has become of it.
-        best: indices of the best iteration and parameters, and the score that chose them.
+        best: the best iteration and parameters, and the score that selected them.
         means: scores at the best, over the datasets, one a criterion.
     """
 
@@ -47,7 +47,7 @@ class RunRecord:
     history: History
     state: RunState
     overrides: dict[str, str] = field(default_factory=dict)
-    best: tuple[int, int, float] | None = None
+    best: Best | None = None
     means: Sequence[float] = ()
 
     @property
@@ -78,12 +78,11 @@ def read_run(folder: RunFolder) -> RunRecord:
     overrides = dict(o.lstrip("+").split("=", 1) for o in document["overrides"] if "=" in o)
     # A "/" in a name would be a group to netCDF.
     kept = {k.replace("/", "."): v for k, v in overrides.items() if k not in _NOT_A_RUN}
-    values = history.values() if history.header is not None else None
-    best, means = history.best(values), ()
-    if values is not None and best is not None:
-        means = values[best[0], :, best[1]].mean(axis=0).tolist()
+    table = history.table()
+    best = None if table is None else table.best()
+    means = () if table is None or best is None else table.means[best.index, best.parameters]
     state = read_state(folder, history)
-    return RunRecord(folder.label, document, history, state, kept, best, means)
+    return RunRecord(folder.label, document, history, state, kept, best, tuple(means))
 
 
 def collect(runs: Sequence[RunRecord]) -> xr.Dataset:

@@ -12,7 +12,7 @@ from dacapo.comparison.collect import RunRecord
 from dacapo.config import decode
 from dacapo.errors import InputError
 from dacapo.experiments.run_config import RunConfig
-from dacapo.experiments.validation_scores import texts
+from dacapo.experiments.score_table import texts
 from dacapo.runs import RunFolder
 from dacapo.runs.checkpoint import CheckpointError
 
@@ -32,7 +32,7 @@ def score_test_volumes(folder: RunFolder) -> Scores:
         InputError: the run has no score or no checkpoint to go by, or a volume cannot be scored.
     """
     from dacapo.experiments.run import Run
-    from dacapo.inference.scoring import segment, truth
+    from dacapo.inference.scoring import ground_truth, segment
 
     run_config = decode(folder.read_document()["config"])
     assert isinstance(run_config, RunConfig)
@@ -40,17 +40,16 @@ def score_test_volumes(folder: RunFolder) -> Scores:
     best = history.best()
     if best is None:
         raise InputError(f"{folder.path}: no validation score chooses an iteration")
-    index, setting, _ = best
     run = Run(run_config)
     try:
-        run.load_state(folder.read_checkpoint(history.iterations[index]))
+        run.train_state.load_state(folder.read_checkpoint(best.iteration))
     except (CheckpointError, OSError) as error:
         raise InputError(f"{folder.path}: {error}") from error
     scores: Scores = {}
     for dataset in run.datasplit.test:
         dataset.check_annotated(to_score=True)
-        known = truth(dataset, run.task.predictor.classes)
-        evaluated = run.task.evaluator.against(known)(segment(run, dataset, setting))
+        known = ground_truth(dataset, run.task.predictor.classes)
+        evaluated = run.task.evaluator.against(known)(segment(run, dataset, best.parameters))
         scores[dataset.name] = {
             criterion: float(getattr(evaluated, criterion))
             for criterion in run.validation_scores.criteria

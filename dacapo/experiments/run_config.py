@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from dacapo.config import config, identity, identity_hash
+from dacapo.config import Config, check_ranges, config, identity, identity_hash, ranged
 from dacapo.errors import InputError
 from dacapo.experiments.architectures import ArchitectureConfig
 from dacapo.experiments.datasplits import DataSplitConfig
@@ -23,7 +23,7 @@ GROUPS = ("task", "architecture", "trainer", "datasplit", "start")
 
 @config(None)
 @dataclass(kw_only=True)
-class TrainConfig:
+class TrainConfig(Config):
     """Train a model, validate it and keep its scores."""
 
     task: TaskConfig
@@ -41,11 +41,11 @@ class TrainConfig:
     name: str | None = None
     """Of the run's folder (default: task_architecture_hash, the hash over what decides the
     result)."""
-    repetition: int = 0
+    repetition: int = ranged(0, low=0)
     """Seeds everything random; runs with equal repetitions can be compared in pairs."""
-    num_iterations: int
+    num_iterations: int = ranged(low=1)
     """Training steps in all; more of them later extend a finished run."""
-    validation_interval: int = 1000
+    validation_interval: int = ranged(1000, low=1)
     """Steps between validations; the last step is always validated."""
     runs_dir: str = "runs"
     """Where the folders of runs lie."""
@@ -55,7 +55,7 @@ class TrainConfig:
 
 @config(None)
 @dataclass
-class RunConfig:
+class RunConfig(Config):
     """What decides a run; `Run(run_config)` builds it."""
 
     task_config: TaskConfig
@@ -69,21 +69,17 @@ class RunConfig:
     name: str
     """Names the run's folder, together with the repetition; '' takes the default, made of
     the names of the classes, which are those of the options where a class has only one."""
-    repetition: int
+    repetition: int = ranged(low=0)
     """Seeds everything random."""
-    num_iterations: int
+    num_iterations: int = ranged(low=1)
     """Training steps in all."""
-    validation_interval: int = 1000
+    validation_interval: int = ranged(1000, low=1)
     """Steps between validations; the last step is always validated."""
     start_config: StartConfig | None = None
     """The weights to begin with; None: random ones."""
 
     def __post_init__(self) -> None:
-        if self.repetition < 0:
-            raise InputError(f"repetition={self.repetition} must not be negative")
-        for key in ("num_iterations", "validation_interval"):
-            if getattr(self, key) < 1:
-                raise InputError(f"{key}={getattr(self, key)} must be at least 1")
+        super().__post_init__()
         if self.trainer_config.schedule_iterations is None:
             self.trainer_config = replace(
                 self.trainer_config, schedule_iterations=self.num_iterations
@@ -108,6 +104,7 @@ class RunConfig:
         missing = sorted(OmegaConf.missing_keys(cfg))
         if missing:
             raise InputError(f"{', '.join(missing)}: required, give a value")
+        check_ranges(cfg)
         options = OmegaConf.to_object(cfg)
         assert isinstance(options, TrainConfig)
         _refuse_unknown(options, "")

@@ -1,4 +1,4 @@
-"""How a model's weights change."""
+"""What a run trains, and the step that changes it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dacapo.ops.draws import seed
 from dacapo.processes.ranks import Ranks
 
 _SMALLEST_SCALE = 2.0**-10
-"""Of an fp16 loss; gradients that are not finite even so are no overflow."""
+"""Of an fp16 loss; at this scale, a non-finite gradient is not an overflow."""
 
 
 @dataclass(frozen=True)
@@ -38,21 +38,21 @@ class Step:
 
 
 class TrainState:
-    """Model, optimizer, loss scale and average of the weights; all that a checkpoint holds.
+    """Model, optimizer, loss scale and averaged weights; all that a checkpoint holds.
 
     Attributes:
         model: on the device that trains.
         optimizer: of the model's weights that are not frozen.
-        average: an exponential moving average of the model's parameters by name; empty where there
-            is none. Its buffers, such as the statistics of batch norm, are the model's own.
+        ema_weights: an exponential moving average of the model's parameters by name; empty where
+            there is none. Buffers, such as the statistics of batch norm, are the model's own.
     """
 
     def __init__(
         self, model: Model, loss: Loss, trainer: Trainer, repetition: int, ranks: Ranks
     ) -> None:
         self._trainer, self._repetition, self._ranks = trainer, repetition, ranks
-        flat = len(model.input_shape) == 2
-        last = torch.channels_last if flat else torch.channels_last_3d
+        is_2d = len(model.input_shape) == 2
+        last = torch.channels_last if is_2d else torch.channels_last_3d
         self._memory_format = last if trainer.channels_last else torch.contiguous_format
         self.model = model.to(trainer.device)
         for parameter in self.model.parameters():
@@ -65,28 +65,33 @@ class TrainState:
         self.ema_weights: dict[str, Tensor] = {}
         self.reset_ema()
         objective = _Objective(self, loss)
-        if trainer.compile:
+        if trainer.config.compile:
             objective.compile()
         self._objective = ranks.wrap_ddp(objective)
 
     def reset_ema(self) -> None:
         """Begin the average with the present weights."""
-        if self._trainer.ema_decay is not None:
+        if self._trainer.config.ema_decay is not None:
             self.ema_weights = {k: p.detach().clone() for k, p in self.model.named_parameters()}
 
     def forward(self, raw: Tensor) -> Tensor:
-        """The model's float32 output for an input (B, C, *spatial), in the trainer's precision."""
-        raw = raw.to(memory_format=self._memory_format)
+        """The model's float32 output for raw (B, C, *spatial), in the trainer's precision."""
         with self._precision(raw.device.type):
-            output: Tensor = self.model(raw)
+            output: Tensor = self.model(self._network_input(raw))
         return output.float()
 
     def forward_with_aux(self, raw: Tensor) -> list[Tensor]:
         """The same of `Model.forward_with_aux`."""
-        raw = raw.to(memory_format=self._memory_format)
         with self._precision(raw.device.type):
-            outputs = self.model.forward_with_aux(raw)
+            outputs = self.model.forward_with_aux(self._network_input(raw))
         return [output.float() for output in outputs]
+
+    def _network_input(self, raw: Tensor) -> Tensor:
+        """Raw from 0..1, as files and augmentations have it, to -1..1, as networks want it.
+
+        The only place where that happens.
+        """
+        return (raw * 2 - 1).to(memory_format=self._memory_format)
 
     def _precision(self, device: str) -> torch.autocast:
         precision = self._trainer.precision
@@ -94,18 +99,21 @@ class TrainState:
 
     def step(self, batch: Batch, learning_rate: float) -> Step:
         """Change the weights by the micro-batches of all processes."""
+        config = self._trainer.config
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        self.model.train()
+        self.model.train()  # validation left it in eval mode
         self.optimizer.zero_grad()
         batch.wait()
-        parts = batch.parts(self._trainer.micro_batches // self._ranks.world)
+        parts = batch.parts(config.micro_batches // self._ranks.world)
         losses = torch.stack([self._backward(parts, number) for number in range(len(parts))])
         values: list[float] = losses.tolist()
+        # The gradient is clipped in its own unit, so the factor of fp16 has to go first.
         self._scaler.unscale_(self.optimizer)
-        most = self._trainer.gradient_clip or math.inf
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), most).item()
-        loss = self._ranks.all_reduce([sum(values)])[0] / self._trainer.micro_batches
+        limit = config.gradient_clip or math.inf
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit).item()
+        # Every process knows the loss of all, so that all of them refuse a step or none does.
+        loss = self._ranks.all_reduce([sum(values)])[0] / config.micro_batches
         overflow = self._scaler.is_enabled() and self._scaler.get_scale() > _SMALLEST_SCALE
         if not math.isfinite(loss) or not (math.isfinite(norm) or overflow):
             return Step(values, loss, norm, is_finite=False)
@@ -120,18 +128,24 @@ class TrainState:
         place = self._ranks.rank * len(parts) + number  # among those of all processes
         torch.manual_seed(seed(self._repetition, batch.iteration, "network", place))  # dropout
         is_last = number == len(parts) - 1
-        together = nullcontext() if is_last or self._ranks.world == 1 else self._objective.no_sync()  # type: ignore[operator]
-        with together:
+        # Processes exchange gradients once a step, with the last micro-batch.
+        alone = nullcontext() if is_last or self._ranks.world == 1 else self._objective.no_sync()  # type: ignore[operator]
+        with alone:
             loss: Tensor = self._objective(batch.raw, batch.target, batch.weight)
             self._scaler.scale(loss / len(parts)).backward()
         return loss.detach()
 
     def _update_ema(self, iteration: int) -> None:
-        """The average comes after; from the start on it forgets faster, as little is known then."""
+        """Move the average towards the new weights, faster in the first steps.
+
+        The early weights are far from the later ones; the ramp is that of TensorFlow's
+        ExponentialMovingAverage.
+        """
         if not self.ema_weights:
             return
-        assert self._trainer.ema_decay is not None
-        decay = min(self._trainer.ema_decay, (1 + iteration) / (10 + iteration))
+        limit = self._trainer.config.ema_decay
+        assert limit is not None
+        decay = min(limit, (1 + iteration) / (10 + iteration))
         with torch.no_grad():
             for key, parameter in self.model.named_parameters():
                 self.ema_weights[key].lerp_(parameter, 1 - decay)
@@ -200,11 +214,6 @@ class _Objective(nn.Module):
             for factor, output in zip(factors, outputs, strict=True)
         ]
         return sum(losses[1:], losses[0])
-
-
-def weights_in(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights to use of a checkpoint: their average where it has one."""
-    return {**_below("model.", tensors), **_below("ema.", tensors)}
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

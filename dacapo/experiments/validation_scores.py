@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from dacapo.experiments.criterion_history import CriterionHistory
+from dacapo.experiments.score_table import Best, ScoreHeader, ScoreTable, column, texts
 from dacapo.experiments.validation_iteration_scores import ValidationIterationScores
 
 if TYPE_CHECKING:
@@ -142,34 +142,43 @@ class ValidationScores:
             name="scores",
         )
 
+    def header(self, selected_by: str = "") -> ScoreHeader:
+        """Names along the axes, as plain data."""
+        columns = {k: v.tolist() for k, v in self.parameter_columns().items()}
+        return ScoreHeader(
+            [dataset.name for dataset in self.datasets],
+            [
+                {"label": label, **{name: values[i] for name, values in columns.items()}}
+                for i, label in enumerate(self.parameter_labels)
+            ],
+            [
+                {
+                    "name": name,
+                    "store_best": int(bool(self.evaluation_scores.store_best(name))),
+                    **criterion_attributes(self.evaluation_scores, name),
+                }
+                for name in self.criteria
+            ],
+            selected_by,
+        )
+
+    def table(self) -> ScoreTable:
+        """All scores with their header."""
+        header = self.header()
+        values = np.array([s.scores for s in self.scores], dtype=float)
+        shape = (len(self.scores), *header.shape)
+        return ScoreTable(header, [s.iteration for s in self.scores], values.reshape(shape))
+
     def best(self, criterion: str) -> Best | None:
         """The iteration and the parameters with the best mean over the datasets.
 
         None where no dataset, or not every one, has a score.
         """
-        values = np.array([s.scores for s in self.scores], dtype=float)
-        if values.size == 0:
-            return None
-        at = self.criteria.index(criterion)
-        higher = bool(self.evaluation_scores.higher_is_better(criterion))
-        chosen = select_best(values[..., at], higher)
-        if chosen is None:
-            return None
-        iteration, parameters, value = chosen
-        label = self.parameter_labels[parameters]
-        return Best(
-            self.scores[iteration].iteration,
-            parameters,
-            value,
-            label,
-            f"{criterion} {value:.3f} with {label}",
-        )
+        return self.table().best(criterion)
 
     def criterion_history(self, criterion: str) -> CriterionHistory:
         """The best mean over the datasets of each validation, in their order; NaN where none is."""
-        higher = bool(self.evaluation_scores.higher_is_better(criterion))
-        best = (self.subscores([one]).best(criterion) for one in self.scores)
-        return CriterionHistory([math.nan if b is None else b.value for b in best], higher)
+        return self.table().criterion_history(criterion)
 
     def get_best(self, data: xr.DataArray, dim: str) -> tuple[xr.DataArray, xr.DataArray]:
         """The best score along `dim`, each criterion in its own direction.
@@ -212,39 +221,6 @@ class ValidationScores:
         )
 
 
-@dataclass(frozen=True)
-class Best:
-    """The best of a run's scores: its iteration, the index of its parameters, and in words."""
-
-    iteration: int
-    parameters: int
-    value: float
-    label: str
-    text: str
-
-
-def select_best(scores: np.ndarray[Any, Any], higher: bool) -> tuple[int, int, float] | None:
-    """Index of iteration and parameters with the best mean over the datasets, and that mean.
-
-    Args:
-        scores: (iterations, datasets, parameters). A mean without the score of a dataset is none:
-            failing on a hard dataset must not help. A tie goes to the first.
-        higher: whether higher is better.
-
-    Returns:
-        None where no mean is a number.
-    """
-    mean = scores.mean(axis=1)
-    if np.isnan(mean).all():
-        return None
-    worst = -np.inf if higher else np.inf
-    filled = np.where(np.isnan(mean), worst, mean)
-    iteration, parameters = np.unravel_index(
-        filled.argmax() if higher else filled.argmin(), mean.shape
-    )
-    return int(iteration), int(parameters), float(mean[iteration, parameters])
-
-
 def criterion_attributes(evaluation_scores: EvaluationScores, criterion: str) -> dict[str, Any]:
     """Direction, bounds (absent: unbounded), units and name of a criterion, as plain values."""
     lower, upper = evaluation_scores.bounds(criterion)
@@ -268,22 +244,6 @@ def _own_fields(parameters: Any) -> list[str]:
 def _label(parameters: Any) -> str:
     names = _own_fields(parameters) or [n for n in ("id",) if hasattr(parameters, n)]
     return ",".join(f"{n}={getattr(parameters, n)}" for n in names) or "none"
-
-
-def column(values: Sequence[Any]) -> np.ndarray[Any, Any]:
-    """Values of a parameter as netCDF and zarr can hold them: all numbers, or all texts.
-
-    >>> column([True, None, 0.5]).tolist(), column(["a", None]).tolist()
-    ([1.0, nan, 0.5], ['a', ''])
-    """
-    if all(v is None or isinstance(v, int | float) for v in values):
-        return np.array([np.nan if v is None else +v for v in values])
-    return texts(["" if v is None else str(v) for v in values])
-
-
-def texts(values: Sequence[str]) -> np.ndarray[Any, Any]:
-    """Labels as an array, also when there are none."""
-    return np.array(values, dtype=object if not values else str)
 
 
 def _value(attribute: Any) -> Any:

@@ -12,40 +12,43 @@ from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.tasks.evaluators import Evaluator
 from dacapo.experiments.training_stats import TrainingStats
 from dacapo.experiments.validation_scores import ValidationScores
+from dacapo.ops.resize import nearest
 
 Labels = np.ndarray[Any, np.dtype[Any]]
 
-_SMOOTH = 25
+_SMOOTHED_STEPS = 25
 
 
 def draw_segmentation(
     dataset: Dataset, evaluator: Evaluator, segmentation: Labels, title: str
 ) -> bytes:
-    """Raw, truth and segmentation side by side, in middle slices.
+    """Raw, ground truth and segmentation side by side, in middle slices.
 
-    A segment that is the best match of a truth object has that object's colour; so a right
-    segmentation looks like the truth, and what is split off or invented stands out.
+    A segment that is the best match of a ground-truth object has that object's colour; so a right
+    segmentation looks like the ground truth, and what is split off or invented stands out.
 
     Args:
-        evaluator: says how truth and segmentation are shown as labels.
+        evaluator: says how ground truth and segmentation are shown as labels.
         segmentation: of the dataset's labelled region.
     """
     roi = dataset.gt.roi
     raw, gt = dataset.read_raw(roi)[0], dataset.read_gt(roi)
     gt, segmentation = evaluator.shown(gt, segmentation)
     gt = np.where(dataset.read_mask(roi) != 0, gt, np.zeros((), gt.dtype))
-    raw = _to_shape(raw, gt.shape)
-    truth, segments = _matching_colours(gt, segmentation)
+    raw = nearest(raw, gt.shape)
+    ground_truth, segments = _matching_colours(gt, segmentation)
     slices = _middle_slices(gt.shape, dataset.gt.axis_names)
     aspect = {name: _aspect(dataset, index) for name, index in slices.items()}
     heights = [raw[index].shape[0] * aspect[n] / raw[index].shape[1] for n, index in slices.items()]
     figure = Figure(figsize=(12, 0.6 + sum(4 * h + 0.3 for h in heights)), layout="constrained")
     axes = figure.subplots(len(slices), 3, squeeze=False, height_ratios=heights)
     for row, (name, index) in zip(axes, slices.items(), strict=True):
-        grey = np.repeat(np.clip(raw[index], 0, 1)[..., None], 3, axis=-1)
+        grey = grey_image(raw[index])
         panels = {
             f"raw, {name}": grey,
-            "truth (grey: background or not annotated)": overlay(grey, truth[index], gt[index]),
+            "ground truth (grey: background or not annotated)": overlay(
+                grey, ground_truth[index], gt[index]
+            ),
             "segmentation": overlay(grey, segments[index], segmentation[index]),
         }
         for axis, (panel, image) in zip(row, panels.items(), strict=True):
@@ -62,9 +65,9 @@ def draw_curves(stats: TrainingStats, scores: ValidationScores, criterion: str) 
     left, right = figure.subplots(1, 2)
     loss = stats.to_xarray()
     left.plot(loss["iterations"], loss, color="0.8", linewidth=0.5)
-    if loss.size >= _SMOOTH:
-        smooth = np.convolve(loss, np.ones(_SMOOTH) / _SMOOTH, mode="valid")
-        left.plot(loss["iterations"][_SMOOTH - 1 :], smooth, color="C0")
+    if loss.size >= _SMOOTHED_STEPS:
+        smooth = np.convolve(loss, np.ones(_SMOOTHED_STEPS) / _SMOOTHED_STEPS, mode="valid")
+        left.plot(loss["iterations"][_SMOOTHED_STEPS - 1 :], smooth, color="C0")
     left.set(xlabel="iteration", ylabel="loss", yscale="log" if (loss > 0).all() else "linear")
     values = scores.to_xarray().sel(criteria=criterion)
     best = scores.get_best(values, "parameters")[1]
@@ -95,21 +98,14 @@ def _aspect(dataset: Dataset, index: tuple[slice | int, ...]) -> float:
     return float(kept[0] / kept[1])
 
 
-def _to_shape(raw: Labels, shape: tuple[int, ...]) -> Labels:
-    """Nearest neighbours, where raw and labels differ in voxel size."""
-    for axis, (have, want) in enumerate(zip(raw.shape, shape, strict=True)):
-        raw = raw.take((np.arange(want) * have) // want, axis=axis)
-    return raw
-
-
 def _matching_colours(gt: Labels, segmentation: Labels) -> tuple[Labels, Labels]:
-    """A colour number for every voxel of truth and of the segmentation."""
-    ids, truth = np.unique(gt, return_inverse=True)
+    """A colour number for every voxel of ground truth and of the segmentation."""
+    ids, ground_truth = np.unique(gt, return_inverse=True)
     found, segments = np.unique(segmentation, return_inverse=True)
-    truth, segments = truth.reshape(gt.shape), segments.reshape(gt.shape)
+    ground_truth, segments = ground_truth.reshape(gt.shape), segments.reshape(gt.shape)
     counted = (gt != 0) & (segmentation != 0)
     cells, sizes = np.unique(
-        truth[counted].astype(np.int64) * len(found) + segments[counted], return_counts=True
+        ground_truth[counted].astype(np.int64) * len(found) + segments[counted], return_counts=True
     )
     colour = len(ids) + np.arange(len(found))
     taken: set[int] = set()
@@ -118,7 +114,12 @@ def _matching_colours(gt: Labels, segmentation: Labels) -> tuple[Labels, Labels]
         if object_ not in taken and colour[segment] >= len(ids):
             taken.add(object_)
             colour[segment] = object_
-    return truth, colour[segments]
+    return ground_truth, colour[segments]
+
+
+def grey_image(values: Labels) -> Labels:
+    """Values (Y, X) in 0 to 1 as an image (Y, X, 3)."""
+    return np.repeat(np.clip(values, 0, 1)[..., None], 3, axis=-1)
 
 
 def overlay(grey: Labels, colour: Labels, labels: Labels) -> Labels:

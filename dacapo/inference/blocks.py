@@ -15,7 +15,6 @@ from funlib.geometry import Coordinate, Roi
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.run import Run
-from dacapo.ops.intensity import to_signed_range
 
 Volume = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -37,8 +36,7 @@ def predict(run: Run, dataset: Dataset, roi: Roi | None = None) -> Volume:
     run.model.eval()
     with run.train_state.using_ema(), torch.inference_mode():
         for block in _blocks(run, roi):
-            raw = torch.from_numpy(np.ascontiguousarray(dataset.read_raw(block.raw)))
-            prediction = run.forward(to_signed_range(raw[None].to(run.trainer.device)))[0]
+            prediction = _forward(run, dataset, block.raw)
             place = [
                 slice(b // v, e // v)
                 for b, e, v in zip(block.begin, block.end, voxel_size, strict=True)
@@ -59,11 +57,15 @@ def predict_block(run: Run, dataset: Dataset, input_shape: Coordinate) -> Volume
         dataset.raw.offset
         + (dataset.gt.roi.center - dataset.raw.offset - size / 2) // (voxel_size) * voxel_size
     )
-    raw = torch.from_numpy(np.ascontiguousarray(dataset.read_raw(Roi(begin, size))))
     run.model.eval()
     with run.train_state.using_ema(), torch.inference_mode():
-        prediction = run.forward(to_signed_range(raw[None].to(run.trainer.device)))[0]
-    return prediction.cpu().numpy()
+        return _forward(run, dataset, Roi(begin, size)).cpu().numpy()
+
+
+def _forward(run: Run, dataset: Dataset, roi: Roi) -> torch.Tensor:
+    """(C, *spatial) of the raw in a region."""
+    raw = torch.from_numpy(np.ascontiguousarray(dataset.read_raw(roi)))
+    return run.train_state.forward(raw[None].to(run.trainer.device))[0]
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def largest_block(run: Run) -> Coordinate:
     """What one block of a prediction covers at most, in world units.
 
     Raises:
-        InputError: nothing.
+        InputError: blocks would not cover anything, or not a whole period of the network.
     """
     shape, model = run.sample_shape, run.model
     halo = run.architecture.halo * shape.input_voxel_size
@@ -94,7 +96,7 @@ def largest_block(run: Run) -> Coordinate:
         )
     period = run.architecture.period * shape.input_voxel_size
     if run.architecture.window_dependent and any(
-        most < unit for most, unit in zip(largest, period, strict=True)
+        limit < unit for limit, unit in zip(largest, period, strict=True)
     ):
         raise InputError(
             f"architecture: blocks must start at multiples of {list(run.architecture.period)} "
@@ -111,8 +113,8 @@ def _blocks(run: Run, roi: Roi) -> Iterator[_Block]:
     period = run.architecture.period * shape.input_voxel_size
     halo = run.architecture.halo * shape.input_voxel_size
     steps = []
-    for size, most, unit in zip(roi.shape, largest_block(run), period, strict=True):
-        longest = max(most // unit * unit, unit)
+    for size, limit, unit in zip(roi.shape, largest_block(run), period, strict=True):
+        longest = max(limit // unit * unit, unit)
         count = math.ceil(size / longest)
         even = math.ceil(size / count / unit) * unit
         steps.append(longest if run.architecture.window_dependent else even)

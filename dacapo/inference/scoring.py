@@ -14,7 +14,7 @@ from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.run import Run
 from dacapo.experiments.tasks.evaluators import GroundTruth
-from dacapo.experiments.tasks.post_processors import Merged
+from dacapo.experiments.tasks.post_processors import LookupSegmentation
 from dacapo.experiments.validation_iteration_scores import ValidationIterationScores
 from dacapo.inference.blocks import largest_block, predict
 
@@ -27,10 +27,13 @@ def validate(run: Run) -> ValidationIterationScores:
     criteria = run.validation_scores.criteria
     scores = []
     for dataset in run.datasplit.validate:
-        score = run.task.evaluator.against(truth(dataset, run.task.predictor.classes))
+        score = run.task.evaluator.against(ground_truth(dataset, run.task.predictor.classes))
         rows = []
         for _, segmentation in run.task.post_processor.process_all(predict(run, dataset)):
-            if isinstance(segmentation, Merged) and not run.task.evaluator.reads_merged:
+            if (
+                isinstance(segmentation, LookupSegmentation)
+                and not run.task.evaluator.reads_lookups
+            ):
                 segmentation = segmentation.volume()
             evaluated = score(segmentation)
             rows.append([float(getattr(evaluated, criterion)) for criterion in criteria])
@@ -48,17 +51,17 @@ def check_scorable(run: Run) -> None:
     largest_block(run)
     evaluator, criterion = run.task.evaluator, run.task.criterion
     for dataset in run.datasplit.validate:
-        known = truth(dataset, run.task.predictor.classes)
+        known = ground_truth(dataset, run.task.predictor.classes)
         perfect = evaluator.perfect(known.gt)
         if perfect is not None and isnan(getattr(evaluator.against(known)(perfect), criterion)):
             raise InputError(
                 f"datasplit.validate.{dataset.name}: task.criterion={criterion} cannot be computed "
-                f"there, even for a perfect segmentation, because truth has nothing that it needs; "
-                f"leave this volume out or choose another criterion"
+                f"there, even for a perfect segmentation, because the ground truth has nothing "
+                f"that it needs; leave this volume out or choose another criterion"
             )
 
 
-def truth(dataset: Dataset, classes: Sequence[str] = ()) -> GroundTruth:
+def ground_truth(dataset: Dataset, classes: Sequence[str] = ()) -> GroundTruth:
     """All that a dataset says of its labelled region.
 
     Args:

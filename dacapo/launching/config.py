@@ -21,7 +21,7 @@ class LauncherConfig:
     max_timeouts: int = 20
     """How often a job may be started again after its time limit or for another job."""
     signal_delay: int = 120
-    """Seconds before the time limit at which a job is told to save itself; a validation that has
+    """Seconds before the time limit at which a job is asked to save itself; a validation that has
     begun is finished first, so give more than one takes."""
     folder: str = "${hydra.sweep.dir}/jobs"
     """Where the jobs' logs lie."""
@@ -33,7 +33,7 @@ class LocalConfig(LauncherConfig):
 
     _target_: str = "hydra_plugins.dacapo_launcher.LocalLauncher"
     at_once: int | None = None
-    """Most jobs at a time (default: one a GPU; without GPUs, one)."""
+    """Jobs at a time (default: one per GPU; without GPUs, one)."""
     gpus: list[int] | None = None
     """GPUs that are shared out, one a job (default: all that are visible; []: none)."""
     threads: int | None = None
@@ -46,7 +46,7 @@ class SlurmConfig(LauncherConfig):
 
     _target_: str = "hydra_plugins.dacapo_launcher.SlurmLauncher"
     at_once: int = 256
-    """Most jobs at a time."""
+    """Jobs at a time."""
     partition: str | None = None
     """To run in (default: the cluster's)."""
     account: str | None = None

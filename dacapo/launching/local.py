@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dacapo.errors import InputError
-from dacapo.sweeps.launch import Job, Pool, minutes, note
-from dacapo.sweeps.plan import plan_run
+from dacapo.launching.pool import Job, JobNotes, Pool, seconds
 
 if TYPE_CHECKING:
     from hydra_plugins.dacapo_launcher import LocalLauncher
 
-_STARTED_AGAIN = 144
-"""Exit status by which submitit says that a job has saved itself and wants to go on."""
-_YEAR = 365 * 24 * 60
+_REQUEUED = 144
+"""Exit status by which submitit says that a job has saved itself and wants to be resumed."""
+_NO_LIMIT = 365 * 24 * 3600.0
 _GRACE = 60.0
 """Seconds that jobs have to save themselves after Ctrl-C."""
 
@@ -35,9 +34,9 @@ class _Process:
         self.num_starts = 0
 
     def start(self, threads: int) -> None:
-        """Begin, or go on."""
+        """Begin, or resume."""
         self.num_starts += 1
-        self.begin, self.was_told = time.monotonic(), False
+        self.begin, self.is_signalled = time.monotonic(), False
         environment = {
             **os.environ,
             "SUBMITIT_EXECUTOR": "local",
@@ -54,16 +53,17 @@ class _Process:
                 stdin=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
 
-    def tell(self, number: int) -> None:
-        """Send a signal."""
+    def send_signal(self, number: int) -> None:
+        """To the process; once it has ended, nothing happens."""
         self.process.send_signal(number)
 
 
 class LocalPool(Pool):
     """Some processes at once, each with a GPU of its own where there are any."""
 
-    def __init__(self, launcher: LocalLauncher) -> None:
-        self._launcher, params = launcher, launcher.params
+    def __init__(self, launcher: LocalLauncher, notes: JobNotes) -> None:
+        super().__init__(launcher, notes)
+        params = self._params
         self._folder = Path(params["folder"]).absolute()
         self._gpus: list[int | None] = [*_gpus(params["gpus"])]
         at_once = params["at_once"] or len(self._gpus) or 1
@@ -73,7 +73,7 @@ class LocalPool(Pool):
             )
         self._free = (self._gpus or [None] * at_once)[:at_once]
         self._threads = params["threads"] or max(1, _num_cores() // at_once)
-        self._limit = 60 * minutes(params["time"], _YEAR, params["signal_delay"])
+        self._limit = seconds(params["time"], _NO_LIMIT, params["signal_delay"])
         self._max_starts = 1 + params["max_timeouts"]
         self._delay = params["signal_delay"]
         self._waiting: list[Job] = []
@@ -85,20 +85,20 @@ class LocalPool(Pool):
         self._folder.mkdir(parents=True, exist_ok=True)
         for job in jobs:
             submission = DelayedSubmission(self._launcher, *self.arguments(job))
-            submission.set_timeout(self._limit // 60, self._max_starts)
+            submission.set_timeout(math.ceil(self._limit / 60), self._max_starts)
             submission.dump(self._folder / f"{job.number}_submitted.pkl")
-            note(job)
+            self._notes.submitted(job)
         self._waiting = list(jobs)
         print(f"{len(self._free)} at once on this machine, logs in {self._folder}", flush=True)
 
     def ended(self) -> list[tuple[Job, str]]:
         over = []
         for running in list(self._running):
-            self._tell_of_limit(running)
+            self._enforce_limit(running)
             status = running.process.poll()
             if status is None:
                 continue
-            if status == _STARTED_AGAIN and running.num_starts < self._max_starts:
+            if status == _REQUEUED and running.num_starts < self._max_starts:
                 running.start(self._threads)
                 continue
             self._running.remove(running)
@@ -107,13 +107,11 @@ class LocalPool(Pool):
         while self._waiting and self._free:
             job = self._waiting.pop(0)
             try:
-                plan = plan_run(job.folder, job.run_config, job.request)
-                if plan.action not in ("train", "waiting"):  # another sweep was faster
-                    over.append((job, plan.text))
+                if why := self._notes.not_needed(job):  # another sweep was faster
+                    over.append((job, why))
                     continue
-                job = replace(job, writers=len(plan.history.outcomes))
                 process = _Process(job, self._folder, self._free[0])
-                note(job, log=process.log)
+                self._notes.submitted(job, log=process.log)
             except InputError as error:
                 over.append((job, f"could not be started: {error}"))
                 continue
@@ -122,19 +120,20 @@ class LocalPool(Pool):
             self._running.append(process)
         return over
 
-    def _tell_of_limit(self, running: _Process) -> None:
-        seconds = time.monotonic() - running.begin
-        if seconds > self._limit - self._delay and not running.was_told:
-            running.was_told = True
-            running.tell(signal.SIGUSR2)
-        elif seconds > self._limit:
+    def _enforce_limit(self, running: _Process) -> None:
+        """Ask a job to save itself before its limit, and end it at the limit."""
+        passed = time.monotonic() - running.begin
+        if passed > self._limit - self._delay and not running.is_signalled:
+            running.is_signalled = True
+            running.send_signal(signal.SIGUSR2)
+        elif passed > self._limit:
             running.process.kill()
 
-    def interrupted(self) -> None:
+    def interrupt(self) -> str:
         """Let the jobs save themselves."""
-        print("stopping: each job saves itself; the same command goes on from there", flush=True)
+        print("stopping: each job saves itself; rerun the same command to resume", flush=True)
         for running in self._running:
-            running.tell(signal.SIGINT)
+            running.send_signal(signal.SIGINT)
         deadline = time.monotonic() + _GRACE
         for running in self._running:
             try:
@@ -142,15 +141,16 @@ class LocalPool(Pool):
             except subprocess.TimeoutExpired:
                 running.process.kill()
                 running.process.wait()
+        return ""
 
 
 def _how(running: _Process, status: int) -> str:
     if status < 0:
         return f"its process was ended by {signal.Signals(-status).name}"
-    if status == _STARTED_AGAIN:
+    if status == _REQUEUED:
         return f"its time limit has passed {running.num_starts} times"
     lines = running.log.read_text(errors="replace").strip().splitlines()
-    return f"exit status {status}: {lines[-1] if lines else 'it has said nothing'}"
+    return f"exit status {status}: {lines[-1] if lines else 'without output'}"
 
 
 def _gpus(asked: Sequence[int] | None) -> list[int]:

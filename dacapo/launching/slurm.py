@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import time
 from collections.abc import Sequence
@@ -9,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dacapo.errors import InputError
+from dacapo.launching.pool import Job, JobNotes, Pool, seconds
 from dacapo.processes.queue import is_queued
-from dacapo.sweeps import sweep
-from dacapo.sweeps.launch import Job, Pool, minutes, note
 
 if TYPE_CHECKING:
     from hydra_plugins.dacapo_launcher import SlurmLauncher
 
-_DAY = 24 * 60
+_DAY = 24 * 3600.0
 _SURE = 6.0
 """Seconds, longer than an answer of the queue is kept, for which a job must be missing in it: one
 that is requeued may be nowhere for a moment."""
@@ -26,8 +26,8 @@ _SACCT_PATIENCE = 30.0
 class SlurmPool(Pool):
     """One array of jobs."""
 
-    def __init__(self, launcher: SlurmLauncher) -> None:
-        self._launcher, self._params = launcher, launcher.params
+    def __init__(self, launcher: SlurmLauncher, notes: JobNotes) -> None:
+        super().__init__(launcher, notes)
         self._jobs: dict[str, Job] = {}
         self._missed: dict[str, float] = {}
 
@@ -35,7 +35,12 @@ class SlurmPool(Pool):
         import submitit
 
         params = self._params
-        self._check_processes(jobs)
+        if self.num_processes < 1 or 0 < params["gpus"] < params["processes"]:
+            raise InputError(
+                f"no job was started: hydra.launcher.nodes={params['nodes']}, "
+                f"processes={params['processes']}, gpus={params['gpus']}: give at least one of "
+                f"each, and one GPU per process or none"
+            )
         Path(params["folder"]).mkdir(parents=True, exist_ok=True)
         try:
             executor = submitit.SlurmExecutor(
@@ -49,7 +54,7 @@ class SlurmPool(Pool):
             raise InputError(f"hydra/launcher=slurm: no job was started: {error}") from error
         for job, given in zip(jobs, started, strict=True):
             self._jobs[given.job_id] = job
-            note(job, given.job_id, given.paths.stderr)
+            self._notes.submitted(job, given.job_id, given.paths.stderr)
         print(f"submitted to SLURM: {', '.join(self._arrays())}", flush=True)
 
     def _options(self) -> dict[str, Any]:
@@ -58,14 +63,14 @@ class SlurmPool(Pool):
         memory = params["memory"]
         options = {
             "job_name": "dacapo",
-            "time": minutes(params["time"], _DAY, params["signal_delay"]),
+            "time": math.ceil(seconds(params["time"], _DAY, params["signal_delay"]) / 60),
             "signal_delay_s": params["signal_delay"],
             "array_parallelism": params["at_once"],
             "nodes": params["nodes"],
             "ntasks_per_node": params["processes"],
             "cpus_per_task": params["cpus"],
-            # Of processes that train together none can go on without the others.
-            "srun_args": ["--kill-on-bad-exit=1"] if self._world > 1 else None,
+            # Of processes that train together none can continue without the others.
+            "srun_args": ["--kill-on-bad-exit=1"] if self.num_processes > 1 else None,
             "gpus_per_node": params["gpus"] or None,
             "mem": None if memory is None else f"{round(memory * 1024)}M",
             "setup": params["setup"] or None,
@@ -75,25 +80,8 @@ class SlurmPool(Pool):
         return {key: value for key, value in options.items() if value is not None}
 
     @property
-    def _world(self) -> int:
+    def num_processes(self) -> int:
         return int(self._params["nodes"] * self._params["processes"])
-
-    def _check_processes(self, jobs: Sequence[Job]) -> None:
-        processes, gpus = self._params["processes"], self._params["gpus"]
-        world = self._world
-        if world < 1 or 0 < gpus < processes:
-            raise InputError(
-                f"no job was started: hydra.launcher.nodes={self._params['nodes']}, "
-                f"processes={processes}, gpus={gpus}: give at least one of each, and a GPU a "
-                f"process or none"
-            )
-        for job in jobs:
-            micro = getattr(job.run_config.trainer_config, "micro_batches", 1)
-            if micro % world:
-                raise InputError(
-                    f"no job was started: {job}: trainer.micro_batches={micro} cannot be shared "
-                    f"by {world} processes: give a multiple of {world}"
-                )
 
     def ended(self) -> list[tuple[Job, str]]:
         now = time.monotonic()
@@ -103,34 +91,27 @@ class SlurmPool(Pool):
         reasons = _reasons(gone)
         return [(self._jobs.pop(number), reasons[number]) for number in gone]
 
-    def interrupted(self) -> None:
-        """The jobs go on; say how to follow, collect and cancel them."""
-        sweep.leave()
-        print(
-            f"the jobs go on in SLURM\n"
-            f"  watch:   python -m dacapo.status runs_dir={sweep.Sweep.runs_dir} watch=true\n"
-            f"  collect: python -m dacapo.compare runs_dir={sweep.Sweep.runs_dir}\n"
-            f"  cancel:  scancel {' '.join(self._arrays())}",
-            flush=True,
-        )
+    def interrupt(self) -> str:
+        """The jobs continue in the cluster."""
+        return f"scancel {' '.join(self._arrays())}"
 
     def _arrays(self) -> list[str]:
         return list(dict.fromkeys(number.partition("_")[0] for number in self._jobs))
 
 
 def _reasons(numbers: Sequence[str]) -> dict[str, str]:
-    """Why jobs have left the queue, as far as SLURM's accounting tells."""
+    """Why jobs have left the queue, as far as SLURM's accounting knows."""
     reasons = {number: f"SLURM's job {number} has left the queue" for number in numbers}
     if not numbers:
         return reasons
     command = ["sacct", "-n", "-P", "-X", "-j", ",".join(numbers), "-o", "JobID,State,ExitCode"]
     try:
-        told = subprocess.run(
+        answer = subprocess.run(
             command, capture_output=True, text=True, timeout=_SACCT_PATIENCE, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return reasons
-    for line in told.stdout.splitlines():
+    for line in answer.stdout.splitlines():
         number, state, code = line.split("|")
         if number in reasons:
             reasons[number] = f"SLURM's job {number} ended as {state}, exit code {code}"

@@ -32,7 +32,8 @@ class Package:
         library: the library it is imported from; empty where its source lies in the package.
         arguments: what it is made with.
         in_channels: of its input.
-        least, step: spatial input sizes that fit are least + n * step, an axis; step 0: one size.
+        least, step: spatial input sizes that fit are minimum + n * step, per axis; step 0: one
+            size.
         preprocessing: names of what is to be done to raw first.
     """
 
@@ -112,7 +113,7 @@ def _description(path: Path, key: str) -> Mapping[str, Any]:
     try:
         described = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise InputError(f"{key}={path}: its description is no yaml: {error}") from error
+        raise InputError(f"{key}={path}: its description is not valid yaml: {error}") from error
     if not isinstance(described, dict) or described.get("type") != "model":
         raise InputError(f"{key}={path}: does not describe a model of bioimage.io")
     return described

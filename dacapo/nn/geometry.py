@@ -12,7 +12,15 @@ Shape = Sequence[int]
 
 @dataclass(frozen=True, kw_only=True)
 class UNetGeometry:
-    """What of a `UNet` decides its shapes; fields as there."""
+    """What of a `UNet` decides its shapes.
+
+    Attributes:
+        downsample: pooling factors between levels, finest first.
+        kernels_down, kernels_up: kernel shapes of each convolution, per level (finest first);
+            one entry more going down than going up.
+        same_padding: pad with zeros so that shapes stay; otherwise convolutions eat the border.
+        upsample_out: further upsampling factors after the last level.
+    """
 
     downsample: Sequence[Shape]
     kernels_down: Sequence[Sequence[Shape]]

@@ -1,4 +1,4 @@
-"""Fresh weights that do not depend on what else is initialised."""
+"""New weights that do not depend on what else is initialised."""
 
 from __future__ import annotations
 

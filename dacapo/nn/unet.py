@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
+from dacapo.nn.geometry import UNetGeometry
 from dacapo.nn.initialize import initialize
 
 Shape = Sequence[int]
@@ -27,44 +28,38 @@ class UNet(nn.Module):
                          ------- x x -------
 
     Args:
+        geometry: what decides its shapes.
         in_channels: of the input.
         num_fmaps: feature maps of the finest level; level l has num_fmaps * inc_factor ** l.
         out_channels: of the output; None: num_fmaps.
         inc_factor: growth of the feature maps from level to level.
-        downsample: pooling factors between levels, finest first.
-        kernels_down, kernels_up: kernel shapes of each convolution, a level (finest first);
-            one entry more going down than going up.
-        same_padding: pad with zeros so that shapes stay; otherwise convolutions eat the border.
         constant_upsample: repeat voxels and convolve by 1; otherwise transposed convolutions.
-        upsample_out: further upsampling factors after the last level.
         norm: what follows each convolution: `batch`, `instance`, `group` or None.
-        residual: the convolutions of a level add to what they are given (He et al. 2016).
+        residual: the convolutions of a level add to their input (He et al. 2016).
         attention: skip connections pass through gates (Oktay et al. 2018).
         deep_supervision: `forward_with_aux` also gives the maps of coarser levels.
     """
 
     def __init__(
         self,
+        geometry: UNetGeometry,
         *,
         in_channels: int,
         num_fmaps: int,
         inc_factor: int,
-        downsample: Sequence[Shape],
-        kernels_down: Sequence[Sequence[Shape]],
-        kernels_up: Sequence[Sequence[Shape]],
         out_channels: int | None = None,
-        same_padding: bool = False,
         constant_upsample: bool = True,
-        upsample_out: Sequence[Shape] = (),
         norm: str | None = None,
         residual: bool = False,
         attention: bool = False,
         deep_supervision: bool = False,
     ) -> None:
         super().__init__()
+        downsample, upsample_out = geometry.downsample, geometry.upsample_out
+        kernels_down, kernels_up = geometry.kernels_down, geometry.kernels_up
 
         def convolutions(i: int, o: int, kernels: Sequence[Shape]) -> nn.Module:
-            plain = Convolutions(i, o, kernels, same_padding, norm)
+            plain = Convolutions(i, o, kernels, geometry.same_padding, norm)
             return Residual(plain, i, o) if residual else plain
 
         fmaps = [num_fmaps * inc_factor**level for level in range(len(downsample) + 1)]

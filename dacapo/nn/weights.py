@@ -88,7 +88,7 @@ def read_state_dict(file: Path | BinaryIO, source: str) -> dict[str, Tensor]:
             f"of torch.save that holds nothing else"
         ) from error
     if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
-        raise InputError(f"{source}: is no dict of names and tensors (a state dict)")
+        raise InputError(f"{source}: is not a dict of names and tensors (a state dict)")
     return tensors
 
 
@@ -127,8 +127,36 @@ def fit(network: nn.Module, weights: Weights, channels: Sequence[str], source: s
     unknown = [c for c in channels if weights.channels and c not in weights.channels]
     told = f"{source}: took {len(taken)} of {len(ours)} weights"
     if unknown:
-        told += f"; channels of the head that stay fresh: {', '.join(unknown)}"
-    return told + (f"; fresh as well: {'; '.join(fresh)}" if fresh else "")
+        told += f"; channels of the head that stay newly initialised: {', '.join(unknown)}"
+    return told + (f"; newly initialised as well: {'; '.join(fresh)}" if fresh else "")
+
+
+def load_all(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Take over all weights of a network, none more and none less.
+
+    Args:
+        source: where the weights come from, for messages.
+
+    Raises:
+        InputError: a name or a shape differs, or a weight is not finite.
+    """
+    ours = network.state_dict()
+    differ = [n for n, v in ours.items() if n not in weights or weights[n].shape != v.shape]
+    if differ:
+        name = differ[0]
+        theirs = list(weights[name].shape) if name in weights else "nothing"
+        raise InputError(
+            f"{source}: {len(differ)} of the model's {len(ours)} weights do not fit, the first is "
+            f"{name}: {list(ours[name].shape)} here, {theirs} there; choose the architecture and "
+            f"the sub_task that it was trained with"
+        )
+    unused = sorted(set(weights) - set(ours))
+    if unused:
+        raise InputError(f"{source}: holds {unused[0]}, which this model does not have")
+    for name in ours:
+        if not torch.isfinite(weights[name]).all():
+            raise InputError(f"{source}: {name} is not finite")
+    network.load_state_dict({name: weights[name] for name in ours})
 
 
 def _rows(

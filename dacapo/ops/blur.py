@@ -17,7 +17,7 @@ def gaussian_blur(volume: Tensor, sigma: Sequence[float]) -> Tensor:
 
     Args:
         volume: (C, *spatial); mirrored beyond its border, which is not repeated.
-        sigma: in voxels, one an axis.
+        sigma: in voxels, per axis.
     """
     for axis, width in enumerate(sigma, start=1):
         radius = min(math.ceil(_TRUNCATE * width), volume.shape[axis] - 1)

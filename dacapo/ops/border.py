@@ -18,12 +18,12 @@ def border_distance(labels: Array, voxel_size: Sequence[float], limit: float) ->
 
     In a line along the last axis the nearest other label is found by walking there and back. Along
     each further axis, a voxel that lies k steps away and has the same label is as far from another
-    one as k steps and its own distance so far make, and one of another label just k steps. Farther
-    than the limit nobody looks, so this is faster than a transform without one.
+    one as k steps and its own distance so far make, and one of another label just k steps. Nothing
+    beyond the limit is looked at, so this is faster than a transform without one.
 
     Args:
         labels: (*spatial) unsigned integers, 2D or 3D; the smaller their type, the faster.
-        voxel_size: an axis.
+        voxel_size: per axis.
         limit: larger distances become this one.
 
     Returns:

@@ -18,7 +18,7 @@ class Confusion:
     """Numbers of voxels: true and false positives and negatives.
 
     A rate whose denominator is 0 is NaN: a precision where nothing is predicted, a recall where
-    truth is empty, a Dice coefficient where both are.
+    ground truth is empty, a Dice coefficient where both are.
     """
 
     tp: float
@@ -27,9 +27,9 @@ class Confusion:
     tn: float
 
     @classmethod
-    def of(cls, truth: Mask, prediction: Mask, counted: Mask) -> Confusion:
+    def of(cls, ground_truth: Mask, prediction: Mask, counted: Mask) -> Confusion:
         """Of the counted voxels."""
-        code = 2 * truth[counted] + prediction[counted].astype(np.uint8)
+        code = 2 * ground_truth[counted] + prediction[counted].astype(np.uint8)
         tn, fp, fn, tp = (float(n) for n in np.bincount(code, minlength=4))
         return cls(tp, fp, fn, tn)
 
@@ -50,7 +50,7 @@ class Confusion:
 
     @property
     def recall(self) -> float:
-        """The share of truth that is predicted."""
+        """The share of ground truth that is predicted."""
         return ratio(self.tp, self.tp + self.fn)
 
     @property
@@ -60,7 +60,7 @@ class Confusion:
 
     @property
     def false_negative_rate(self) -> float:
-        """The share of truth that is not predicted."""
+        """The share of ground truth that is not predicted."""
         return ratio(self.fn, self.fn + self.tp)
 
     @property
@@ -74,10 +74,10 @@ class Confusion:
         cells = np.array([[self.tn, self.fp], [self.fn, self.tp]])
         if cells.sum() == 0:
             return nan
-        joint, truth, prediction = (
+        joint, ground_truth, prediction = (
             entropy(part) for part in (cells.reshape(-1), cells.sum(1), cells.sum(0))
         )
-        return max(0.0, 2 * joint - truth - prediction)
+        return max(0.0, 2 * joint - ground_truth - prediction)
 
 
 def ratio(part: float, whole: float) -> float:

@@ -32,8 +32,8 @@ def local_shape_descriptors(
 
     Args:
         labels: (B, *spatial), integers.
-        sigma: of the window, an axis, in the unit of `voxel_size`; it ends at 3 sigma.
-        voxel_size: an axis.
+        sigma: of the window, per axis, in the unit of `voxel_size`; it ends at 3 sigma.
+        voxel_size: per axis.
 
     Returns:
         (B, C, *spatial) float32 in [0, 1]. Channels: the offset from the voxel to the centre of

@@ -1,4 +1,4 @@
-"""Which objects have been found: one-to-one matches of truth objects and predicted segments."""
+"""Which objects have been found: one-to-one matches of objects and predicted segments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AVERAGED_OVER = tuple(t / 100 for t in range(50, 100, 5))
 
 @dataclass(frozen=True)
 class Detection:
-    """The overlaps of truth objects with segments, as intersection over union.
+    """The overlaps of ground-truth objects with segments, as intersection over union.
 
     An object and a segment match at a threshold where their intersection over union exceeds it;
     from 0.5 on no object and no segment can match twice. All areas are those of voxels that count.
@@ -36,18 +36,18 @@ class Detection:
 
     @classmethod
     def of(cls, table: Overlap, ignore_smaller: int = 0) -> Detection:
-        """From the table of all annotated voxels, where truth 0 is background.
+        """From the table of all annotated voxels, where ground truth 0 is background.
 
-        Ground-truth objects of fewer voxels than `ignore_smaller` are left out with all their
-        voxels, and with them the segments that lie there by more than half.
+        Ground-ground-truth objects of fewer voxels than `ignore_smaller` are left out with all
+        their voxels, and with them the segments that lie there by more than half.
         """
-        kept = table.select((table.truth_ids == 0) | (table.truth >= ignore_smaller))
+        kept = table.select((table.ground_truth_ids == 0) | (table.ground_truth >= ignore_smaller))
         segments = (kept.prediction_ids != 0) & (kept.prediction > 0)
         segments &= kept.prediction >= table.prediction / 2
-        objects = kept.truth_ids != 0
+        objects = kept.ground_truth_ids != 0
         cells = objects[kept.rows] & segments[kept.columns]
         shared = kept.counts[cells]
-        union = kept.truth[kept.rows[cells]] + kept.prediction[kept.columns[cells]] - shared
+        union = kept.ground_truth[kept.rows[cells]] + kept.prediction[kept.columns[cells]] - shared
         return cls(np.sort(shared / union), int(objects.sum()), int(segments.sum()))
 
     def matches(self, threshold: float) -> int:

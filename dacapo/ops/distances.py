@@ -19,7 +19,7 @@ def signed_distance(labels: Labels, voxel_size: Sequence[float], limit: float) -
     Args:
         labels: (*spatial), integers, or true and false; 0 is background. Two objects that touch
             have a border.
-        voxel_size: an axis.
+        voxel_size: per axis.
         limit: larger distances become this one.
 
     Returns:
@@ -40,7 +40,7 @@ def distance_to_unknown(known: Mask, voxel_size: Sequence[float]) -> Floats:
 
     Args:
         known: (*spatial), where labels are to be believed.
-        voxel_size: an axis.
+        voxel_size: per axis.
     """
     if not known.all():
         holes: Floats = edt.edt(known, anisotropy=tuple(voxel_size), black_border=True)

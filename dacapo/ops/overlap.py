@@ -14,29 +14,30 @@ Whole = np.ndarray[Any, np.dtype[np.int64]]
 
 @dataclass(frozen=True)
 class Overlap:
-    """The nonzero cells of the table of truth x prediction, over the voxels that count.
+    """The nonzero cells of the table of ground truth x prediction, over the voxels that count.
 
     Attributes:
         counts: voxels in each cell.
         rows, columns: of each cell.
-        truth, prediction: voxels of each truth object (row) and of each predicted segment (column).
-        truth_ids, prediction_ids: the labels of rows and columns.
+        ground_truth, prediction: voxels of each ground-truth object (row) and of each predicted
+            segment (column).
+        ground_truth_ids, prediction_ids: the labels of rows and columns.
     """
 
     counts: Floats
     rows: Whole
     columns: Whole
-    truth: Floats
+    ground_truth: Floats
     prediction: Floats
-    truth_ids: Labels
+    ground_truth_ids: Labels
     prediction_ids: Labels
 
     @property
     def total(self) -> float:
-        return float(self.truth.sum())
+        return float(self.ground_truth.sum())
 
     def select(self, keep: np.ndarray[Any, np.dtype[np.bool_]]) -> Overlap:
-        """The table of some truth rows alone: the voxels of the others do not count."""
+        """The table of some ground truth rows alone: the voxels of the others do not count."""
         cells = keep[self.rows]
         columns, counts = self.columns[cells], self.counts[cells]
         sizes = np.bincount(columns, counts, len(self.prediction)).astype(np.float64)
@@ -44,9 +45,9 @@ class Overlap:
             counts,
             (np.cumsum(keep) - 1)[self.rows[cells]],
             columns,
-            self.truth[keep],
+            self.ground_truth[keep],
             sizes,
-            self.truth_ids[keep],
+            self.ground_truth_ids[keep],
             self.prediction_ids,
         )
 
@@ -63,74 +64,75 @@ class Overlap:
             np.bincount(place, self.counts, len(cells)).astype(np.float64),
             rows,
             columns,
-            self.truth,
+            self.ground_truth,
             np.bincount(column, self.prediction, len(ids)).astype(np.float64),
-            self.truth_ids,
+            self.ground_truth_ids,
             ids,
         )
 
     def objects(self, ignore_smaller: int = 0) -> Overlap:
-        """The truth objects alone: not 0, and of at least so many counted voxels."""
-        return self.select((self.truth_ids != 0) & (self.truth >= ignore_smaller))
+        """The ground-truth objects alone: not 0, and of at least so many counted voxels."""
+        return self.select((self.ground_truth_ids != 0) & (self.ground_truth >= ignore_smaller))
 
 
-def overlap(truth: Labels, prediction: Labels, counted: Labels | None = None) -> Overlap:
+def overlap(ground_truth: Labels, prediction: Labels, counted: Labels | None = None) -> Overlap:
     """The overlap table of two label arrays of any shape.
 
     Memory goes with the number of pairs that occur, never with the largest id.
 
     Args:
-        truth, prediction: integers; 0 is a label like any other.
+        ground_truth, prediction: integers; 0 is a label like any other.
         counted: the voxels that count; None: every one.
     """
     for other in (prediction, counted):
-        if other is not None and other.shape != truth.shape:
-            raise ValueError(f"truth {truth.shape} and {other.shape} differ in shape")
+        if other is not None and other.shape != ground_truth.shape:
+            raise ValueError(f"ground truth {ground_truth.shape} and {other.shape} differ in shape")
     from dacapo.ops.pairs import count_pairs  # numba starts here
 
     mask = None if counted is None else np.ascontiguousarray(counted != 0).reshape(-1)
-    first, second, counts = count_pairs(_bits(truth), _bits(prediction), mask)
-    truth_ids, rows = np.unique(_from_bits(first, truth.dtype), return_inverse=True)
+    first, second, counts = count_pairs(_bits(ground_truth), _bits(prediction), mask)
+    ground_truth_ids, rows = np.unique(_from_bits(first, ground_truth.dtype), return_inverse=True)
     prediction_ids, columns = np.unique(_from_bits(second, prediction.dtype), return_inverse=True)
     number = counts.astype(np.float64)
     return Overlap(
         number,
         rows,
         columns,
-        np.bincount(rows, number, len(truth_ids)).astype(np.float64),
+        np.bincount(rows, number, len(ground_truth_ids)).astype(np.float64),
         np.bincount(columns, number, len(prediction_ids)).astype(np.float64),
-        truth_ids,
+        ground_truth_ids,
         prediction_ids,
     )
 
 
 def variation_of_information(table: Overlap) -> tuple[float, float]:
-    """(split, merge) in bits: H(prediction | truth) and H(truth | prediction). Meila 2007.
+    """(split, merge) in bits: H(prediction | ground truth) and H(ground truth | prediction). Meila
+    2007.
 
     NaN when no voxel counts.
     """
     if table.total == 0:
         return float("nan"), float("nan")
     joint = entropy(table.counts)
-    split, merge = joint - entropy(table.truth), joint - entropy(table.prediction)
+    split, merge = joint - entropy(table.ground_truth), joint - entropy(table.prediction)
     return max(0.0, split), max(0.0, merge)
 
 
 def adapted_rand(table: Overlap) -> tuple[float, float, float]:
     """(error, precision, recall) over pairs of distinct voxels. Arganda-Carreras et al. 2015.
 
-    Precision is the share of the pairs joined by the prediction that are one object in truth,
-    recall the share of the truth's pairs that the prediction joins; the error is 1 - F1. NaN where
-    there are no such pairs.
+    Precision is the share of the pairs joined by the prediction that are one object in ground
+    truth, recall the share of the ground truth's pairs that the prediction joins; the error is 1 -
+    F1. NaN where there are no such pairs.
     """
-    joined, truth, prediction = (
-        float((n * (n - 1)).sum()) for n in (table.counts, table.truth, table.prediction)
+    joined, ground_truth, prediction = (
+        float((n * (n - 1)).sum()) for n in (table.counts, table.ground_truth, table.prediction)
     )
-    both = truth + prediction
+    both = ground_truth + prediction
     return (
         1 - 2 * joined / both if both else float("nan"),
         joined / prediction if prediction else float("nan"),
-        joined / truth if truth else float("nan"),
+        joined / ground_truth if ground_truth else float("nan"),
     )
 
 

@@ -22,7 +22,7 @@ class Shape:
     Args:
         inside: (*spatial), the voxels of the segmentation.
         counted: (*spatial), the voxels that are annotated.
-        voxel_size: an axis, z first; distances come out in its unit, between centres of voxels.
+        voxel_size: per axis, z first; distances come out in its unit, between centres of voxels.
     """
 
     def __init__(self, inside: Mask, counted: Mask, voxel_size: Sequence[float]) -> None:
@@ -67,13 +67,13 @@ class SurfaceDistances:
     """From each surface to the other; NaN where one of the two has no surface.
 
     Args:
-        truth, prediction: of the same volume.
+        ground_truth, prediction: of the same volume.
     """
 
-    def __init__(self, truth: Shape, prediction: Shape) -> None:
-        self._missing = not (truth.surface.any() and prediction.surface.any())
-        self.to_truth = truth.surface_distance[prediction.surface]
-        self.to_prediction = prediction.surface_distance[truth.surface]
+    def __init__(self, ground_truth: Shape, prediction: Shape) -> None:
+        self._missing = not (ground_truth.surface.any() and prediction.surface.any())
+        self.to_ground_truth = ground_truth.surface_distance[prediction.surface]
+        self.to_prediction = prediction.surface_distance[ground_truth.surface]
 
     @property
     def hausdorff(self) -> float:
@@ -84,26 +84,28 @@ class SurfaceDistances:
         """The larger of the two directions' percentiles (linear between ranks)."""
         if self._missing:
             return nan
-        return float(max(np.percentile(d, percent) for d in (self.to_truth, self.to_prediction)))
+        return float(
+            max(np.percentile(d, percent) for d in (self.to_ground_truth, self.to_prediction))
+        )
 
     @property
     def mean(self) -> float:
         """The mean over the voxels of both surfaces (average symmetric surface distance)."""
         if self._missing:
             return nan
-        total = self.to_truth.sum(dtype=float) + self.to_prediction.sum(dtype=float)
-        return float(total / (self.to_truth.size + self.to_prediction.size))
+        total = self.to_ground_truth.sum(dtype=float) + self.to_prediction.sum(dtype=float)
+        return float(total / (self.to_ground_truth.size + self.to_prediction.size))
 
     def dice(self, tolerance: float) -> float:
         """The share of both surfaces' voxels within `tolerance` of the other. Nikolov et al. 2021.
 
         Surfaces are counted in voxels. 0 where one surface is missing, NaN where both are.
         """
-        size = self.to_truth.size + self.to_prediction.size
+        size = self.to_ground_truth.size + self.to_prediction.size
         if size == 0:
             return nan
         tolerance *= _MORE
-        close = (self.to_truth <= tolerance).sum() + (self.to_prediction <= tolerance).sum()
+        close = (self.to_ground_truth <= tolerance).sum() + (self.to_prediction <= tolerance).sum()
         return float(close / size)
 
 

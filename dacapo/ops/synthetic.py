@@ -1,4 +1,4 @@
-"""Made-up tissue: dense, branching cells with membranes and organelles."""
+"""Synthetic tissue: dense, branching cells with membranes and organelles."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def resample(volume: Tensor, at: Tensor, size: Sequence[float], interpolate: boo
 
 
 def control_grid_shape(size: Sequence[float], control_point_spacing: float) -> list[int]:
-    """How many control_points along each axis cover a volume of this size, an odd number."""
+    """How many control points along each axis cover a volume of this size, an odd number."""
     return [2 * math.ceil(s / 2 / control_point_spacing) + 1 for s in size]
 
 

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 
-def balance(target: Tensor, known: Tensor, most: float = 20.0) -> Tensor:
+def balance(target: Tensor, known: Tensor, max_weight: float = 20.0) -> Tensor:
     """Weigh both classes of a binary target equally, each channel of each sample by itself.
 
     Args:
         target: (B, C, *spatial), 0 or 1.
         known: (B, C, *spatial), nonzero where the target counts.
-        most: a class is weighed up at most this many times; 1: no class is.
+        max_weight: the rarer class weighs at most this many times more; 1: no balancing.
 
     Returns:
         (B, C, *spatial) float32: n / (2 n_class) where known, 0 elsewhere; its mean over the known
@@ -25,7 +25,7 @@ def balance(target: Tensor, known: Tensor, most: float = 20.0) -> Tensor:
     both = (ones > 0) & (zeros > 0)
     of_one, of_zero = (
         torch.where(both, total / (2 * count.clamp_min(1)), torch.ones_like(total))
-        .clamp(1 / most, most)
+        .clamp(1 / max_weight, max_weight)
         .float()
         for count in (ones, zeros)
     )

@@ -38,7 +38,7 @@ class Ranks:
         return self.rank == 0
 
     def shard(self, num: int) -> range:
-        """This process' part of so many things in a row.
+        """This process' part of a number of things in a row.
 
         >>> Ranks(1, 2).shard(6)
         range(3, 6)
@@ -57,7 +57,7 @@ class Ranks:
         return values
 
     def broadcast(self, make: Callable[[], T]) -> T:
-        """What the first process makes; where it fails there, the others end without a word."""
+        """What the first process makes; where it fails there, the others end without reporting."""
         if self.world == 1:
             return make()
         import torch
@@ -86,7 +86,7 @@ class Ranks:
             return
 
     def on_all_ranks(self, make: Callable[[], T]) -> T:
-        """What each process makes for itself; a person's mistake that one finds ends all of them.
+        """What each process makes for itself; a user error that one finds ends all of them.
 
         Raises:
             InputError: in every process, the first mistake that one of them found.
@@ -127,7 +127,7 @@ class Ranks:
         parameter = next(module.parameters())
         devices = [parameter.device] if parameter.device.type == "cuda" else None
         # It also keeps the order in which gradients are added from changing after the first step,
-        # so that a run that goes on adds them as one that was never interrupted.
+        # so that a run that resumes adds them as one that was never interrupted.
         return DistributedDataParallel(module, devices, find_unused_parameters=True)
 
 

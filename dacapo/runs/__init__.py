@@ -2,7 +2,6 @@
 
 from dacapo.runs.lease import BusyError
 from dacapo.runs.folder import RunFolder, find_run_folders
-from dacapo.runs.header import Header
 from dacapo.runs.history import History, mean_losses
 from dacapo.runs.state import ENDS, FAILURES, STATES, RunState, failed_alike, read_state
 from dacapo.runs.submission import Submission
@@ -13,7 +12,6 @@ __all__ = [
     "FAILURES",
     "STATES",
     "BusyError",
-    "Header",
     "History",
     "NoWriter",
     "RunFolder",

@@ -72,6 +72,10 @@ class RunFolder:
         """The folder of a snapshot: a batch, its targets and its prediction."""
         return self.path / "snapshots" / f"{iteration:08d}"
 
+    def snapshots(self) -> list[int]:
+        """The iterations of the snapshots."""
+        return sorted(int(p.name) for p in (self.path / "snapshots").glob("[0-9]*"))
+
     def read_checkpoint(self, iteration: int) -> dict[str, Tensor]:
         """The tensors of a checkpoint.
 
@@ -98,7 +102,9 @@ class RunFolder:
         stored = other.checkpoints()
         iteration = source.iteration
         if iteration is None:
-            iteration = other.read_history().best_among(stored, source.criterion)
+            table = other.read_history().table()
+            best = None if table is None else table.among(stored).best(source.criterion)
+            iteration = None if best is None else best.iteration
         if iteration not in stored:
             raise InputError(
                 f"start: {other.path} has no checkpoint of iteration {iteration}; it has "

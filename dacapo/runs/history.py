@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from dacapo.experiments.score_table import Best, ScoreHeader, ScoreTable
 from dacapo.experiments.training_iteration_stats import TrainingIterationStats
 from dacapo.experiments.training_stats import TrainingStats
 from dacapo.experiments.validation_iteration_scores import ValidationIterationScores
-from dacapo.experiments.validation_scores import select_best
-from dacapo.runs.header import Header
 from dacapo.runs.log import Kind, Record, log_files, read_log
 from dacapo.runs.owner import Owner
 
@@ -46,7 +45,7 @@ class History:
         document: the config of the run and how it was asked for; empty before the first writer.
     """
 
-    header: Header | None = None
+    header: ScoreHeader | None = None
     steps: Array = field(default_factory=lambda: np.empty((0, len(STEP_COLUMNS))))
     validations: list[StoredScores] = field(default_factory=list)
     outcomes: list[dict[str, Any]] = field(default_factory=list)
@@ -92,25 +91,16 @@ class History:
                         file.readinto(values[index].data)
         return values
 
-    def best(
-        self, values: Array | None = None, criterion: str | None = None
-    ) -> tuple[int, int, float] | None:
-        """Indices of iteration and parameters with the best score, and that score.
-
-        Args:
-            values: `values()`, where they have been read already.
-            criterion: by which; None: the run's own.
-        """
+    def table(self) -> ScoreTable | None:
+        """All scores with their header; None before the first validation."""
         if self.header is None or not self.validations:
             return None
-        at, higher = self.header.selects_by(criterion or self.header.selected_by)
-        return select_best((self.values() if values is None else values)[..., at], higher)
+        return ScoreTable(self.header, self.iterations, self.values())
 
-    def best_among(self, iterations: Sequence[int], criterion: str | None) -> int | None:
-        """The iteration with the best score by a criterion, the run's own where it is None."""
-        at = [i for i, n in enumerate(self.iterations) if n in iterations]
-        best = self.best(self.values()[at], criterion) if at else None
-        return None if best is None else self.iterations[at[best[0]]]
+    def best(self) -> Best | None:
+        """The best score by the criterion that selects; None where there is none."""
+        table = self.table()
+        return None if table is None else table.best()
 
     @property
     def is_done(self) -> bool:
@@ -149,7 +139,7 @@ class _Replay:
         elif record.kind is Kind.document:
             history.document = json.loads(bytes(record.payload))
         elif record.kind is Kind.header:
-            header = Header.decode(bytes(record.payload))
+            header = ScoreHeader.decode(bytes(record.payload))
             if history.header is not None and history.header.axes != header.axes:
                 history.validations.clear()  # of other datasets, parameters or criteria
             history.header, self._schema = header, zlib.crc32(record.payload)
@@ -165,7 +155,7 @@ class _Replay:
             self._truncate(at)
             history.validations = [s for s in history.validations if s.iteration <= at]
         elif record.kind is Kind.step:
-            # After a gap, which a damaged log leaves, no step counts: the run goes on before it.
+            # After a gap, which a damaged log leaves, steps are ignored: the run resumes before it.
             if at == self._count:
                 block = np.frombuffer(record.payload, np.float64).reshape(-1, len(STEP_COLUMNS))
                 self._steps.append(block)

@@ -30,7 +30,7 @@ class Kind(IntEnum):
     header = 1
     """JSON: the names of what the following records hold."""
     begin = 2
-    """A writer goes on from weights trained until `iteration`: what came after is void."""
+    """A writer resumes from weights trained until `iteration`: what came after is void."""
     step = 3
     """float64 numbers of consecutive training steps, the first of them `iteration`; possibly
     none, as a sign of life."""

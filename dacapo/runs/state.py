@@ -16,17 +16,17 @@ from dacapo.runs.writer import ERROR_FILE
 
 ENDS = {
     "done": "trained until num_iterations",
-    "stopped": "given up: others were better",
+    "stopped": "pruned: others were better",
     "failed": "an error; see its traceback",
     "preempted": "saved for a time limit or another job; the scheduler starts it again",
-    "interrupted": "saved for Ctrl-C or a signal; the same command goes on",
+    "interrupted": "saved for Ctrl-C or a signal; rerun the same command to resume",
 }
 """How a writer says that it ended."""
 STATES = {
-    "waiting": "a launcher or a scheduler has it",
+    "waiting": "waits for a launcher or a scheduler",
     "running": "a process works on it",
     **ENDS,
-    "killed": "ended without a word; the same command goes on",
+    "killed": "ended without reporting; rerun the same command to resume",
 }
 FAILURES = ("failed", "killed")
 
@@ -85,11 +85,11 @@ def _by_writer(history: History, has_log: bool, silent: float) -> tuple[str, str
     alive = history.owner.is_alive() if history.owner is not None else has_log
     if alive or (alive is None and silent < LEASE):
         return "running", ""
-    return "killed", "ended without a word; the same command goes on"
+    return "killed", "ended without reporting; rerun the same command to resume"
 
 
 def _will_start(submission: Submission, begun: bool, name: str) -> bool:
-    """Whether what the run was given to will start it (again), as far as can be told from here."""
+    """Whether what the run was given to will start it (again), as far as is known here."""
     if begun and name in ("killed", "interrupted"):
         # SLURM starts jobs again by itself, such as those of a node that has failed.
         return submission.job != "" and is_queued(submission.job) is True

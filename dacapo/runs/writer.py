@@ -17,7 +17,7 @@ from dacapo.experiments.training_iteration_stats import TrainingIterationStats
 from dacapo.experiments.validation_iteration_scores import ValidationIterationScores
 from dacapo.runs.atomic import write_atomically
 from dacapo.runs.lease import BEAT, BusyError, is_lost
-from dacapo.runs.header import Header
+from dacapo.experiments.score_table import ScoreHeader
 from dacapo.runs.log import Kind, LogWriter, Record
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ class RunWriter:
         """Note the config: a log alone tells all of a run, and is read faster than a yaml."""
         self._append(Kind.document, 0, json.dumps(document).encode())
 
-    def begin(self, iteration: int, header: Header) -> None:
-        """Go on from weights trained until `iteration`; what lies beyond is void.
+    def begin(self, iteration: int, header: ScoreHeader) -> None:
+        """Resume from weights trained until `iteration`; what lies beyond is void.
 
         Args:
             header: of the scores to come.
@@ -177,7 +177,7 @@ class RunWriter:
 class NoWriter:
     """Of several processes that train one run, the first one writes; the others have this."""
 
-    def begin(self, iteration: int, header: Header) -> None:
+    def begin(self, iteration: int, header: ScoreHeader) -> None:
         """See `RunWriter`; nor does any other method here do anything."""
 
     def add_step(self, stats: TrainingIterationStats) -> None: ...

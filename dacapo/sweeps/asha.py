@@ -15,7 +15,6 @@ import numpy as np
 
 from dacapo.experiments.halving_config import HalvingConfig
 from dacapo.experiments.run_config import RunConfig
-from dacapo.experiments.validation_scores import select_best
 from dacapo.runs import History, RunFolder, find_run_folders
 
 _FEWEST = 3
@@ -69,7 +68,7 @@ def reason_to_stop(
     folder: RunFolder,
     runs_dir: Path,
 ) -> str:
-    """Why a run is to be stopped at its latest validation; empty when it goes on."""
+    """Why a run is to be stopped at its latest validation; empty when it continues."""
     if is_never_stopped(halving, run_config, overrides):
         return ""
     own = folder.read_history()
@@ -83,7 +82,7 @@ def reason_to_stop(
     ]
     if len(scores) + 1 < halving.factor:
         return ""
-    higher = own.header.selects[1]
+    higher = own.header.find()[1]
     mine = score_at(own, iteration)
     better = sum(_is_better(score, mine, higher) for score in scores)
     keep = math.ceil((len(scores) + 1) / halving.factor)
@@ -91,17 +90,15 @@ def reason_to_stop(
         return ""
     return (
         f"at iteration {iteration} {better} of {len(scores)} other runs are better than its "
-        f"{own.header.selected_by} of {mine:.4g}, and {keep} may go on"
+        f"{own.header.selected_by} of {mine:.4g}, and {keep} may continue"
     )
 
 
 def score_at(history: History, iteration: int) -> float:
     """The best score of the validations until an iteration; NaN where there is none."""
-    assert history.header is not None
-    at, higher = history.header.selects
-    count = sum(i <= iteration for i in history.iterations)
-    best = select_best(history.values()[:count, ..., at], higher) if count else None
-    return math.nan if best is None else best[2]
+    table = history.table()
+    best = None if table is None else table.among(range(iteration + 1)).best()
+    return math.nan if best is None else best.value
 
 
 @dataclass(frozen=True)
@@ -163,7 +160,7 @@ def _chance(history: History, finished: Sequence[History]) -> float:
     peers = [h for h in finished if h.header is not None and _alike(h, history)]
     if len(peers) < _FEWEST or history.header is None or not history.iterations:
         return math.nan
-    at, sign = history.iterations[-1], 1 if history.header.selects[1] else -1
+    at, sign = history.iterations[-1], 1 if history.header.find()[1] else -1
     final = np.array([score_at(h, h.iterations[-1]) for h in peers])
     gain = final - np.array([score_at(h, at) for h in peers])
     lead = sign * (score_at(history, at) + gain.mean()) - (sign * final).max()

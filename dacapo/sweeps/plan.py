@@ -13,6 +13,7 @@ from dacapo.experiments.halving_config import HalvingConfig
 from dacapo.experiments.run_config import RunConfig
 
 if TYPE_CHECKING:  # numpy would come along, which composing a config does not need
+    from dacapo.experiments.run import Run
     from dacapo.runs import History, RunFolder
 
 
@@ -40,6 +41,15 @@ class RunRequest:
             "overrides": self.overrides,
         }
 
+    def reason_to_prune(self, run: Run, folder: RunFolder) -> str:
+        """Why the scores of other runs end this one; empty when it continues."""
+        if self.halving is None:
+            return ""
+        from dacapo.sweeps.asha import reason_to_stop
+
+        runs_dir = folder.path.parent.parent
+        return reason_to_stop(self.halving, run.config, self.overrides, folder, runs_dir)
+
 
 @dataclass(frozen=True)
 class RunPlan:
@@ -56,15 +66,25 @@ class RunPlan:
     text: str
     history: History
 
+    def refuse(self, folder: RunFolder) -> None:
+        """Raise the error of a run that has failed twice in the same way."""
+        from dacapo.runs import read_state
 
-def folder_of(run_config: RunConfig, runs_dir: Path) -> RunFolder:
+        if self.action == "failed":
+            raise InputError(
+                f"{self.text} (traceback: {read_state(folder).log}); once its cause is mended, "
+                f"retry=true tries again"
+            )
+
+
+def run_folder(run_config: RunConfig, runs_dir: Path) -> RunFolder:
     """`runs_dir/name/repetition`."""
     from dacapo.runs import RunFolder
 
     return RunFolder(runs_dir / run_config.name / str(run_config.repetition))
 
 
-def plan_run(folder: RunFolder, run_config: RunConfig, asked: RunRequest) -> RunPlan:
+def plan_run(folder: RunFolder, run_config: RunConfig, request: RunRequest) -> RunPlan:
     """What is to be done with a run; looking changes nothing.
 
     Raises:
@@ -80,7 +100,7 @@ def plan_run(folder: RunFolder, run_config: RunConfig, asked: RunRequest) -> Run
     if history.is_done and (history.trained_until >= run_config.num_iterations or ended_early):
         best = history.best()
         criterion = run_config.task_config.criterion
-        score = f", {criterion} {best[2]:.4g}" if best is not None else ""
+        score = f", {criterion} {best.value:.4g}" if best is not None else ""
         hint = ended_early or "a larger num_iterations trains it further"
         text = f"{folder.path} is finished{score}; {hint}"
         return RunPlan("done", text, history)
@@ -94,26 +114,15 @@ def plan_run(folder: RunFolder, run_config: RunConfig, asked: RunRequest) -> Run
         return RunPlan("running", f"{folder.path} is being trained by {state.who}", history)
     if state.queued:
         return RunPlan("waiting", f"{folder.path} waits for {state.who}", history)
-    if state.name == "stopped" and _stays_stopped(run_config, asked):
+    if state.name == "stopped" and _stays_stopped(run_config, request):
         return RunPlan("stopped", f"{folder.path} is stopped: {history.outcome['why']}", history)
-    if alike and not asked.retry:
+    if alike and not request.retry:
         return RunPlan("failed", f"{folder.path}: failed twice in the same way: {alike}", history)
     return RunPlan("train", "", history)
 
 
-def _stays_stopped(run_config: RunConfig, asked: RunRequest) -> bool:
+def _stays_stopped(run_config: RunConfig, request: RunRequest) -> bool:
     from dacapo.sweeps.asha import is_never_stopped
 
-    halving = asked.halving
-    return halving is not None and not is_never_stopped(halving, run_config, asked.overrides)
-
-
-def refuse(plan: RunPlan, folder: RunFolder) -> None:
-    """Raise the error of a run that is left as it is."""
-    from dacapo.runs import read_state
-
-    if plan.action == "failed":
-        raise InputError(
-            f"{plan.text} (traceback: {read_state(folder).log}); once its cause is gone, "
-            f"retry=true tries again"
-        )
+    halving = request.halving
+    return halving is not None and not is_never_stopped(halving, run_config, request.overrides)

@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,41 +24,56 @@ if TYPE_CHECKING:
     from dacapo.runs import History, RunFolder
 
 
-class Sweep(Callback):
+@dataclass
+class Sweep:
     """The sweep that this process has started.
 
     Attributes:
-        runs_dir: where its runs lie; None in a single run.
+        runs_dir: where its runs lie.
         labels: its runs as far as they are known here; launchers that know nothing of runs start
             them elsewhere.
-        is_left: its runs go on without this process, and there is nothing to compare yet.
+        is_detached: its runs continue without this process, and there is nothing to compare yet.
     """
 
-    runs_dir: Path | None = None
-    labels: set[str] = set()  # noqa: RUF012 (of the process, as Hydra makes the instances)
-    is_left = False
+    runs_dir: Path
+    labels: set[str] = field(default_factory=set)
+    is_detached: bool = False
+
+
+_current: ContextVar[Sweep | None] = ContextVar("sweep", default=None)
+
+
+class SweepCallback(Callback):
+    """Hydra makes one of each process' command, and says when that is a sweep."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        Sweep.runs_dir = Path(str(config.runs_dir))
+        _current.set(Sweep(Path(str(config.runs_dir))))
 
 
 def add(folder: RunFolder) -> None:
     """Remember a run of the sweep."""
-    Sweep.labels.add(folder.label)
+    if (sweep := _current.get()) is not None:
+        sweep.labels.add(folder.label)
 
 
-def leave() -> None:
-    """The sweep goes on without this process."""
-    Sweep.is_left = True
+def detach() -> Path:
+    """The sweep continues without this process; where its runs lie."""
+    sweep = _current.get()
+    assert sweep is not None
+    sweep.is_detached = True
+    return sweep.runs_dir
 
 
 @contextmanager
-def ends_compared() -> Iterator[None]:
-    """Whatever fails, a sweep ends with all runs beside each other.
+def compared_at_the_end() -> Iterator[None]:
+    """Whatever fails, a sweep ends with a comparison of all runs.
+
+    Hydra's own callback is not called after a failure.
 
     Raises:
         SystemExit: with status 1 when a run of the sweep has failed and no error says so already.
     """
+    _current.set(None)
     try:
         yield
     except BaseException:
@@ -71,15 +88,16 @@ def ends_compared() -> Iterator[None]:
 
 def _compare() -> int:
     """Compare, if a job came so far as to have a folder; the number of the sweep's failures."""
-    if Sweep.runs_dir is None or Sweep.is_left or not current_ranks().is_first:
+    sweep = _current.get()
+    if sweep is None or sweep.is_detached or not current_ranks().is_first:
         return 0
-    from dacapo.compare import compare
+    from dacapo.comparison.tables import compare
     from dacapo.runs import find_run_folders
 
-    if not find_run_folders(Sweep.runs_dir):
+    if not find_run_folders(sweep.runs_dir):
         return 0
-    failed = compare(Sweep.runs_dir)
-    return len([label for label in failed if not Sweep.labels or label in Sweep.labels])
+    failed = compare(sweep.runs_dir)
+    return len([label for label in failed if not sweep.labels or label in sweep.labels])
 
 
 def read_request(cfg: DictConfig, hydra_config: Any) -> tuple[RunConfig, RunRequest]:
@@ -98,10 +116,10 @@ def is_launched() -> bool:
     return "SUBMITIT_EXECUTOR" in os.environ
 
 
-def value_of(history: History, run_config: RunConfig) -> float:
+def objective(history: History, run_config: RunConfig) -> float:
     """The best score, as a number that every search can take: the worst one where there is none."""
     best = history.best()
     if best is not None:
-        return best[2]
-    higher = history.header is None or history.header.selects[1]
+        return best.value
+    higher = history.header is None or history.header.find()[1]
     return -sys.float_info.max if higher else sys.float_info.max

@@ -1,9 +1,8 @@
-"""What a person should know of a run before it trains."""
+"""What users should know of a run before it trains."""
 
 from __future__ import annotations
 
 import time
-from statistics import median
 
 import numpy as np
 import torch
@@ -13,15 +12,16 @@ from dacapo.experiments.run import Run
 from dacapo.inference.blocks import predict_block
 
 _WORTH_IT = 1.3
+_NUM_ROUNDS = 3
 _BLACK_IS_0 = {"gamma", "poisson", "salt_and_pepper", "missing_sections", "dark_sections"}
 
 
-def remarks(run: Run) -> list[str]:
-    """Lines about precision and about what depends on the size of blocks."""
-    return [line for line in (_precision(run), _seam(run), _centred_augments(run)) if line]
+def startup_warnings(run: Run) -> list[str]:
+    """Lines about precision, about augmentations, and about what depends on the size of blocks."""
+    return [line for line in (precision_hint(run), window_warning(run), zero_warning(run)) if line]
 
 
-def _centred_augments(run: Run) -> str:
+def zero_warning(run: Run) -> str:
     """Augmentations that take 0 for black, where raw has a mean of 0."""
     normalize = getattr(run.config.datasplit_config, "normalize", None)
     named = set(getattr(run.config.trainer_config, "augments", {})) & _BLACK_IS_0
@@ -33,28 +33,25 @@ def _centred_augments(run: Run) -> str:
     )
 
 
-def _precision(run: Run) -> str:
-    """Whether this CPU computes faster in another precision, measured on one convolution."""
+def precision_hint(run: Run) -> str:
+    """Whether this CPU computes clearly faster in the other precision, by one convolution.
+
+    Silent unless several rounds agree: one round swings by a factor of seven on a busy machine.
+    """
     trainer = run.trainer
     low = trainer.precision != torch.float32
     if trainer.device.type != "cpu" or not (low or _has_bf16()):
         return ""
-    ratio = bf16_speed()
-    if low and ratio < 1 / _WORTH_IT:
-        return (
-            f"this CPU computes a convolution in bf16 {1 / ratio:.1f} times slower than in fp32: "
-            f"trainer.precision=fp32 is faster here"
-        )
-    if not low and ratio > _WORTH_IT:
-        return (
-            f"this CPU computes a convolution in bf16 {ratio:.1f} times faster: "
-            f"trainer.precision=bf16 would use that"
-        )
+    ratios = bf16_speed_ratios()
+    if low and max(ratios) < 1 / _WORTH_IT:
+        return "this CPU is slower in bf16 than in fp32: trainer.precision=fp32 is faster here"
+    if not low and min(ratios) > _WORTH_IT:
+        return "this CPU is faster in bf16 than in fp32: consider trainer.precision=bf16"
     return ""
 
 
 def _has_bf16() -> bool:
-    """Whether the CPU has instructions for it; without, nobody need measure."""
+    """Whether the CPU has instructions for it; without, measuring is pointless."""
     try:
         with open("/proc/cpuinfo") as file:
             return "bf16" in file.read()
@@ -62,23 +59,28 @@ def _has_bf16() -> bool:
         return False
 
 
-def bf16_speed() -> float:
-    """How many times faster than fp32 a 3D convolution in bf16, channels last, is on the CPU."""
+def bf16_speed_ratios() -> list[float]:
+    """How many times faster than fp32 a 3D convolution in bf16, channels last, is: some rounds.
+
+    Each compares the fastest of several calls, which other processes disturb least.
+    """
     convolution = nn.Conv3d(16, 16, 3)
     raw = torch.rand(1, 16, 28, 28, 28)
     last = raw.to(memory_format=torch.channels_last_3d)
-    taken: dict[bool, list[float]] = {False: [], True: []}
-    with torch.no_grad():
-        for _ in range(4):
-            for low, given in ((False, raw), (True, last)):
+
+    def fastest(given: torch.Tensor, low: bool) -> float:
+        times = []
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=low):
+            for _ in range(4):
                 begin = time.perf_counter()
-                with torch.autocast("cpu", torch.bfloat16, enabled=low):
-                    convolution(given)
-                taken[low].append(time.perf_counter() - begin)
-    return median(taken[False][1:]) / median(taken[True][1:])
+                convolution(given)
+                times.append(time.perf_counter() - begin)
+        return min(times)
+
+    return [fastest(raw, False) / fastest(last, True) for _ in range(_NUM_ROUNDS)]
 
 
-def _seam(run: Run) -> str:
+def window_warning(run: Run) -> str:
     """How much a prediction depends on the block it is computed in, for networks that do so."""
     if not run.architecture.window_dependent:
         return ""
@@ -98,8 +100,8 @@ def _seam(run: Run) -> str:
     )
     difference = np.abs(large[:, *cut] - small)
     return (
-        f"this network's prediction depends on the size of the block it is computed in: with fresh "
-        f"weights it differs by {difference.mean():.2g} in the mean and {difference.max():.2g} at "
-        f"most between blocks of {list(run.model.input_shape)} and "
+        f"this network's prediction depends on the size of the block it is computed in: with newly "
+        f"initialised weights it differs by {difference.mean():.2g} on average and "
+        f"{difference.max():.2g} at most between blocks of {list(run.model.input_shape)} and "
         f"{list(run.model.eval_input_shape)}; prediction always uses the latter"
     )

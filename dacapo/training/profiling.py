@@ -19,14 +19,14 @@ _WARM_UP = 10
 
 
 class Steps(Protocol):
-    """Is told when a step is done."""
+    """Is called when a step is done."""
 
     def step(self) -> None: ...
 
 
-class _Nobody:
+class _NoProfiler:
     def step(self) -> None:
-        """Nothing is watched."""
+        """Nothing is recorded."""
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def profiled(num_steps: int, writer: RunWriter | NoWriter) -> Iterator[Steps]:
         num_steps: 0: none.
     """
     if num_steps == 0:
-        yield _Nobody()
+        yield _NoProfiler()
         return
     activities = [ProfilerActivity.CPU]
     if torch.cuda.is_available():

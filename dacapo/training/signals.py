@@ -20,7 +20,7 @@ _SAME_SIGNAL = 10.0
 Handler = Callable[[int, "FrameType | None"], Any]
 
 
-class Interrupts:
+class Signals:
     """While active, SIGTERM and SIGINT are noted and end the process only the second time.
 
     A handler of SIGUSR2 that is there already is submitit's: it saves its job and requeues it, and
@@ -29,12 +29,12 @@ class Interrupts:
     """
 
     def __init__(self) -> None:
-        self.signal: int | None = None
+        self.received: int | None = None
         self._frame: FrameType | None = None
         self._noted = 0.0
         self._previous: dict[int, Any] = {}
 
-    def __enter__(self) -> Interrupts:
+    def __enter__(self) -> Signals:
         if threading.current_thread() is not threading.main_thread():
             return self  # only the main thread receives signals
         submitit = callable(signal.getsignal(signal.SIGUSR2))
@@ -54,32 +54,32 @@ class Interrupts:
     @property
     def outcome(self) -> str:
         """How the run ends for the signal, in the words of `store.ENDS`."""
-        return "preempted" if self.signal == signal.SIGUSR2 else "interrupted"
+        return "preempted" if self.received == signal.SIGUSR2 else "interrupted"
 
     def wait(self) -> None:
         """Wait for a signal that another process of the run has had already."""
         deadline = time.monotonic() + _SAME_SIGNAL
-        while self.signal is None and time.monotonic() < deadline:
+        while self.received is None and time.monotonic() < deadline:
             time.sleep(0.05)
 
     def call_previous_handler(self) -> None:
         """Let the handler that was there before act; ends the process with 128 + the signal."""
-        if self.signal is None:  # only another process was told to end
+        if self.received is None:  # only another process received the signal
             raise SystemExit(1)
-        previous = self._previous[self.signal]
-        if self.signal == signal.SIGUSR2:
-            previous(self.signal, self._frame)
-        raise SystemExit(128 + self.signal)
+        previous = self._previous[self.received]
+        if self.received == signal.SIGUSR2:
+            previous(self.received, self._frame)
+        raise SystemExit(128 + self.received)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is None:
-            self.signal, self._frame, self._noted = number, frame, time.monotonic()
+        if self.received is None:
+            self.received, self._frame, self._noted = number, frame, time.monotonic()
         elif time.monotonic() - self._noted > _ONE_SIGNAL:
             raise SystemExit(128 + number)
 
 
 def _reset_handlers() -> None:
-    """A forked process, such as a worker of a data loader, is no job of its own.
+    """A forked process, such as a worker of a data loader, is not a job of its own.
 
     With submitit's handlers it would requeue the job, and outlive a SIGTERM.
     """

@@ -1,4 +1,4 @@
-"""What people see of a run in the terminal."""
+"""What users see of a run in the terminal."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from dacapo.experiments.score_table import ScoreTable
 from dacapo.experiments.training_iteration_stats import TrainingIterationStats
 from dacapo.experiments.training_stats import TrainingStats
 from dacapo.experiments.validation_scores import ValidationScores
@@ -29,11 +30,11 @@ if not console.is_terminal:
     console.width = 240  # a log file has no edge to wrap at
 
 _FIRST_STEPS = 10
-_MUCH = 0.05
+_MAX_WAITING = 0.05
 
 
 class TrainingProgress:
-    """A bar with loss, rate and time left; nothing but `say` where nobody watches."""
+    """A bar with loss, rate and time left; nothing but `say` where there is no terminal."""
 
     def __init__(self, progress: Progress, bar: TaskID | None) -> None:
         self._progress, self._bar = progress, bar
@@ -85,7 +86,7 @@ def score_line(stats: TrainingStats, scores: ValidationScores, criterion: str) -
 def data_line(stats: TrainingStats) -> str:
     """How long the steps waited for their batches, and what to change where that is much.
 
-    The first steps, which nobody could prepare for, are left out.
+    The first steps, whose batches could not be prepared ahead, are left out.
     """
     steps = [s for s in stats.iteration_stats[_FIRST_STEPS:] if not np.isnan(s.waited)]
     whole = sum(s.time for s in steps)
@@ -93,7 +94,7 @@ def data_line(stats: TrainingStats) -> str:
         return ""
     share = sum(s.waited for s in steps) / whole
     line = f"waited for data {share:.1%} of the time"
-    if share > _MUCH:
+    if share > _MAX_WAITING:
         line += (
             ": more trainer.num_workers if cores are idle, fewer or cheaper trainer/augments, "
             "raw in smaller chunks or on a faster disk"
@@ -101,25 +102,25 @@ def data_line(stats: TrainingStats) -> str:
     return line
 
 
-def show_scores(scores: ValidationScores, criterion: str) -> None:
+def show_scores(scores: ScoreTable, criterion: str) -> None:
     """A table of each validation, with the parameters that are best for it.
 
     It shows the selecting criterion and those that are worth keeping weights for.
     """
-    declared = scores.evaluation_scores
-    shown = [c for c in scores.criteria if c == criterion or declared.store_best(c)]
-    columns = [scores.criteria.index(c) for c in shown]
+    criteria = scores.header.criteria
+    shown = [c["name"] for c in criteria if c["name"] == criterion or c["store_best"]]
+    columns = [scores.header.find(name)[0] for name in shown]
     rows = []
-    for one in scores.scores:
-        best = scores.subscores([one]).best(criterion)
+    for index, iteration in enumerate(scores.iterations):
+        best = scores.among([iteration]).best(criterion)
         if best is None:
-            rows.append([f"{one.iteration}", *["nan"] * len(shown), "none"])
+            rows.append([f"{iteration}", *["nan"] * len(shown), "none"])
             continue
-        means = np.asarray(one.scores)[:, best.parameters][:, columns].mean(axis=0)
-        rows.append([f"{one.iteration}", *(f"{m:.3f}" for m in means), best.label])
+        means = scores.means[index, best.parameters, columns]
+        rows.append([f"{iteration}", *(f"{m:.3f}" for m in means), best.label])
     overall = scores.best(criterion)
     caption = "" if overall is None else f"best: iteration {overall.iteration}, {overall.text}"
-    table("Validation", ["iteration", *shown, "parameters"], rows, caption)
+    print_table("Validation", ["iteration", *shown, "parameters"], rows, caption)
 
 
 def elapsed(since: float) -> str:
@@ -133,7 +134,7 @@ def elapsed(since: float) -> str:
     return f"{seconds // 60}:{seconds % 60:02d}"
 
 
-def table(title: str, columns: list[str], rows: list[list[str]], caption: str = "") -> None:
+def print_table(title: str, columns: list[str], rows: list[list[str]], caption: str = "") -> None:
     """Print a table, unless it is empty; the first column is text, the others are numbers."""
     if not rows:
         return

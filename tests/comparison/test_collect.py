@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from dacapo.compare import compare, main
+from dacapo.compare import main
 from dacapo.comparison.collect import collect, read_runs, write_dataset
+from dacapo.comparison.tables import compare
 from dacapo.errors import InputError
 from dacapo.experiments.run_config import RunConfig
 from dacapo.experiments.validation_scores import ValidationScores
@@ -77,7 +78,7 @@ def test_coordinates_and_attributes(runs: Any) -> None:
     assert dataset["runs"].values.tolist() == ["broken/0", "one/0", "one/1", "two/0"]
     assert dataset["iterations"].values.tolist() == [3, 4, 6]
     assert dataset["status"].values.tolist() == ["failed", "done", "done", "done"]
-    assert "loss of iteration" in str(dataset["error"].values[0])
+    assert "non-finite loss in iteration" in str(dataset["error"].values[0])
     assert dataset["repetition"].values.tolist() == [0, 0, 1, 0]
     assert set(dataset["task"].values) == {"affinities"}
     assert dataset["trainer.learning_rate"].values.tolist() == ["1e30", "", "", "0.01"]
@@ -131,7 +132,7 @@ def test_a_run_that_was_killed_at_once(tmp_path: Path, capsys: Any) -> None:
     assert record.status == "killed"
     assert collect([record]).sizes["runs"] == 1
     assert compare(tmp_path) == ["new/0"]
-    assert "killed: new/0: ended without a word" in capsys.readouterr().out
+    assert "killed: new/0: ended without reporting" in capsys.readouterr().out
 
 
 def test_the_output_must_have_a_known_suffix(runs: Any, tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from dacapo.compare import compare
+from dacapo.comparison.tables import compare
 from dacapo.errors import InputError
 from dacapo.experiments.run import Run
 from dacapo.experiments.run_config import RunConfig
-from dacapo.inference.scoring import segment, truth
+from dacapo.inference.scoring import ground_truth, segment
 from dacapo.ops.synthetic import tissue
 from dacapo.runs import RunFolder
 from dacapo.train import train
@@ -47,9 +47,9 @@ def test_scores_of_what_validation_chose(tmp_path: Path, config: RunConfig) -> N
     best = scores.best("voi")
     assert best is not None
     run = Run(config)
-    run.load_state(RunFolder(runs_dir / "a" / "0").read_checkpoint(best.iteration))
+    run.train_state.load_state(RunFolder(runs_dir / "a" / "0").read_checkpoint(best.iteration))
     test_scores = run.datasplit.test[0]
-    expected = run.task.evaluator.against(truth(test_scores))(
+    expected = run.task.evaluator.against(ground_truth(test_scores))(
         segment(run, test_scores, best.parameters)
     )
     with xr.open_dataset(runs_dir / "comparison.nc", engine="h5netcdf") as dataset:

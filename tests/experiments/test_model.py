@@ -87,7 +87,7 @@ def test_building_a_model_keeps_pretrained_weights() -> None:
 def test_the_shape_of_a_unet_needs_no_forward_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     unet = UNetConfig(input_shape=[28, 28, 28], downsample_factors=[[2, 2, 2]]).build()
     monkeypatch.setattr(type(unet), "forward", None)
-    ours = Model(unet, nn.Conv3d(12, 7, 1))
+    ours = Model(unet, nn.Conv3d(8, 7, 1))
     assert ours.compute_output_shape(Coordinate(32, 28, 28)) == (7, Coordinate(16, 12, 12))
 
 

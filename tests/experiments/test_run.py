@@ -17,7 +17,7 @@ from dacapo.experiments.datasplits.datasplit import DataSplit
 from dacapo.experiments.run import Run
 from dacapo.experiments.run_config import RunConfig
 from dacapo.experiments.trainers.trainer import Batch
-from dacapo.inference.scoring import check_scorable, truth, validate
+from dacapo.inference.scoring import check_scorable, ground_truth, validate
 from tests.conftest import (
     SMALL,
     SMALL_AFFINITIES,
@@ -45,7 +45,7 @@ def test_golden_loss_curve() -> None:
 def test_two_equal_runs_are_equal_to_the_bit(precision: str) -> None:
     one, two = (Run(small_run_config(f"trainer.precision={precision}")) for _ in range(2))
     assert losses(one) == losses(two)
-    states = one.state(), two.state()
+    states = one.train_state.state(), two.train_state.state()
     assert states[0].keys() == states[1].keys()
     assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
 
@@ -54,8 +54,8 @@ def test_repetitions_differ_in_weights_and_two_configs_share_them() -> None:
     a, b = Run(small_run_config()), Run(small_run_config("repetition=1"))
     lsds = Run(small_run_config("task.lsds=true", "task.lsd_sigma=1.0"))
     key = "model.architecture.unet.down.0.0.weight"
-    assert not torch.equal(a.state()[key], b.state()[key])
-    assert torch.equal(a.state()[key], lsds.state()[key])
+    assert not torch.equal(a.train_state.state()[key], b.train_state.state()[key])
+    assert torch.equal(a.train_state.state()[key], lsds.train_state.state()[key])
 
 
 def test_building_a_run_leaves_the_global_generator_alone() -> None:
@@ -68,19 +68,24 @@ def test_building_a_run_leaves_the_global_generator_alone() -> None:
 def test_state_round_trip() -> None:
     one, two = Run(small_run_config()), Run(small_run_config("repetition=1"))
     losses(one)
-    two.load_state(one.state())
-    assert all(torch.equal(one.state()[k], two.state()[k]) for k in one.state())
-    assert any(k.startswith("optimizer.") and k.endswith("exp_avg_sq") for k in two.state())
+    two.train_state.load_state(one.train_state.state())
+    assert all(
+        torch.equal(one.train_state.state()[k], two.train_state.state()[k])
+        for k in one.train_state.state()
+    )
+    assert any(
+        k.startswith("optimizer.") and k.endswith("exp_avg_sq") for k in two.train_state.state()
+    )
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_weights_change() -> None:
     run = Run(small_run_config())
     good = next(run.batches(0))
     bad = dataclasses.replace(good, raw=good.raw * float("nan"))
-    before = {k: v.clone() for k, v in run.state().items()}
-    with pytest.raises(InputError, match=r"loss of iteration 0 is nan; its batch: synthetic_train"):
+    before = {k: v.clone() for k, v in run.train_state.state().items()}
+    with pytest.raises(InputError, match=r"loss in iteration 0: nan; its batch: synthetic_train"):
         run.train_step(bad)
-    assert all(torch.equal(before[k], v) for k, v in run.state().items())
+    assert all(torch.equal(before[k], v) for k, v in run.train_state.state().items())
 
 
 def test_a_gradient_that_is_not_finite_stops_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,10 +93,10 @@ def test_a_gradient_that_is_not_finite_stops_too(monkeypatch: pytest.MonkeyPatch
     batch = next(run.batches(0))
     for parameter in run.model.parameters():
         parameter.register_hook(lambda gradient: gradient * float("inf"))
-    before = {k: v.clone() for k, v in run.state().items()}
-    with pytest.raises(InputError, match="the gradient of iteration 0 is"):
+    before = {k: v.clone() for k, v in run.train_state.state().items()}
+    with pytest.raises(InputError, match="non-finite gradient in iteration 0: "):
         run.train_step(batch)
-    assert all(torch.equal(before[k], v) for k, v in run.state().items())
+    assert all(torch.equal(before[k], v) for k, v in run.train_state.state().items())
 
 
 def test_workers_leave_the_network_its_threads() -> None:
@@ -116,7 +121,7 @@ def test_low_precision_makes_no_ties_of_strong_predictions() -> None:
     with torch.no_grad():
         run.model.prediction_head.bias.fill_(6.0)
     run.model.eval()
-    values = run.forward(next(run.batches(0)).raw)
+    values = run.train_state.forward(next(run.batches(0)).raw)
     assert len(values[values > 0.99].unique()) > 20
 
 
@@ -125,10 +130,10 @@ def test_weights_of_one_name_and_shape_are_shared_whatever_else_differs() -> Non
     wide = small_run_config("architecture.kernel_size_down=[[[1,1,1],[3,3,3]],[[3,3,3],[3,3,3]]]")
     other = Run(dataclasses.replace(wide, name=""))
     key = "model.architecture.unet.up.0.2.weight"
-    assert torch.equal(one.state()[key], two.state()[key])
-    assert torch.equal(one.state()[key], other.state()[key])
+    assert torch.equal(one.train_state.state()[key], two.train_state.state()[key])
+    assert torch.equal(one.train_state.state()[key], other.train_state.state()[key])
     first = "model.architecture.unet.down.0.0.weight"
-    assert one.state()[first].shape != other.state()[first].shape
+    assert one.train_state.state()[first].shape != other.train_state.state()[first].shape
 
 
 def test_train_step_puts_the_model_into_train_mode() -> None:
@@ -138,7 +143,7 @@ def test_train_step_puts_the_model_into_train_mode() -> None:
     run.model.eval()
     run.train_step(batch)
     assert run.model.training
-    assert run.forward(batch.raw).min() < 0  # logits
+    assert run.train_state.forward(batch.raw).min() < 0  # logits
 
 
 class TestMask:
@@ -173,7 +178,10 @@ class TestMask:
             known = ours.weight > 0
             assert torch.equal(ours.target[known], theirs.target[known])
             assert plain.train_step(ours).loss == scrambled.train_step(theirs).loss
-        assert all(torch.equal(plain.state()[k], v) for k, v in scrambled.state().items())
+        assert all(
+            torch.equal(plain.train_state.state()[k], v)
+            for k, v in scrambled.train_state.state().items()
+        )
         ours, theirs = (np.array(validate(run).scores) for run in (plain, scrambled))
         assert np.array_equal(ours, theirs, equal_nan=True)
         at = plain.validation_scores.criteria.index(plain.task.criterion)
@@ -260,7 +268,10 @@ class TestPartialAnnotation:
             assert torch.equal(ours.weight, theirs.weight)
             assert (ours.weight > 0).any()
             assert plain.train_step(ours).loss == scrambled.train_step(theirs).loss
-        assert all(torch.equal(plain.state()[k], v) for k, v in scrambled.state().items())
+        assert all(
+            torch.equal(plain.train_state.state()[k], v)
+            for k, v in scrambled.train_state.state().items()
+        )
         one, other = (np.array(validate(run).scores) for run in (plain, scrambled))
         assert np.array_equal(one, other, equal_nan=True)
         criteria = plain.validation_scores.criteria
@@ -329,7 +340,7 @@ RunConfig.from_hydra(
             )
         )
     )  # fmt: skip
-    known = truth(run.datasplit.validate[0])
+    known = ground_truth(run.datasplit.validate[0])
     assert known.skeletons is not None
     # The region begins at z = 200 nm: the first two nodes lie in it, the third does not.
     assert known.skeletons.position[:2].tolist() == [[0.5, 0.5, 0.5], [0.5, 20.5, 0.5]]

@@ -38,10 +38,10 @@ def test_a_file_and_frozen_layers(tmp_path: Path) -> None:
     for name, value in run.model.state_dict().items():
         is_frozen = name.startswith("architecture.unet.down.")
         assert torch.equal(value, begun[name]) == is_frozen, name
-    state = run.state()
+    state = run.train_state.state()
     other = Run(run.config)
-    other.load_state({k: v.clone() for k, v in state.items()})
-    assert all(torch.equal(v, other.state()[k]) for k, v in state.items())
+    other.train_state.load_state({k: v.clone() for k, v in state.items()})
+    assert all(torch.equal(v, other.train_state.state()[k]) for k, v in state.items())
 
 
 @pytest.mark.parametrize(

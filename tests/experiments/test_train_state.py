@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dacapo.errors import InputError
-from dacapo.experiments.run import NotFiniteError, Run
+from dacapo.experiments.run import NonFiniteError, Run
 from dacapo.experiments.trainers.trainer import Batch
 from tests.conftest import small_run_config
 
@@ -33,7 +33,8 @@ def test_micro_batches_are_one_batch_whose_losses_are_averaged() -> None:
     model, parts = by_hand.model, batch.parts(2)
     model.train()
     losses = [
-        by_hand.task.loss.compute(model(part.raw), part.target, part.weight) for part in parts
+        by_hand.task.loss.compute(by_hand.train_state.forward(p.raw), p.target, p.weight)
+        for p in parts
     ]
     (sum(losses) / 2).backward()
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
@@ -66,10 +67,10 @@ def test_the_average_follows_the_weights_and_is_what_predicts() -> None:
     raw = next(run.batches(0)).raw
     run.model.eval()
     with torch.no_grad():
-        plain = run.forward(raw)
+        plain = run.train_state.forward(raw)
         with run.train_state.using_ema():
-            assert not torch.equal(run.forward(raw), plain)
-        assert torch.equal(run.forward(raw), plain)
+            assert not torch.equal(run.train_state.forward(raw), plain)
+        assert torch.equal(run.train_state.forward(raw), plain)
 
 
 @pytest.mark.parametrize(
@@ -85,11 +86,11 @@ def test_what_is_loaded_goes_on_to_the_same_bits(more: list[str]) -> None:
     whole, first, second = (Run(small_run_config(*more)) for _ in range(3))
     losses = trained(whole)
     assert losses[:3] == trained(first, end=3)
-    second.load_state({k: v.clone() for k, v in first.state().items()})
+    second.train_state.load_state({k: v.clone() for k, v in first.train_state.state().items()})
     assert trained(second, begin=3) == losses[3:]
-    assert second.state().keys() == whole.state().keys()
-    for key, value in whole.state().items():
-        assert torch.equal(second.state()[key], value), key
+    assert second.train_state.state().keys() == whole.train_state.state().keys()
+    for key, value in whole.train_state.state().items():
+        assert torch.equal(second.train_state.state()[key], value), key
 
 
 def test_an_overflow_in_fp16_leaves_the_step_out_and_lowers_the_scale() -> None:
@@ -111,13 +112,15 @@ def test_a_loss_that_is_no_number_comes_with_its_batch(precision: str) -> None:
     batch = next(run.batches(0))
     raw = batch.raw.clone()
     raw[1, 0, 14, 14, 14] = float("nan")
-    before = {k: v.clone() for k, v in run.state().items()}
-    with pytest.raises(NotFiniteError, match="the loss of iteration 0 is nan") as raised:
+    before = {k: v.clone() for k, v in run.train_state.state().items()}
+    with pytest.raises(NonFiniteError, match="non-finite loss in iteration 0: nan") as raised:
         run.train_step(replace(batch, raw=raw))
     assert batch.places[1] in str(raised.value)
     assert torch.equal(raised.value.tensors["raw"].nan_to_num(), raw[1:].nan_to_num())
     assert raised.value.tensors["prediction"].shape == batch.target[1:].shape
-    assert all(torch.equal(v, run.state()[k]) for k, v in before.items() if "scaler" not in k)
+    assert all(
+        torch.equal(v, run.train_state.state()[k]) for k, v in before.items() if "scaler" not in k
+    )
 
 
 def test_a_compiled_network_learns_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +129,7 @@ def test_a_compiled_network_learns_the_same(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(torch.nn.Module, "compile", lambda m: compile_(m, backend="eager"))
     plain, compiled = Run(small_run_config()), Run(small_run_config("trainer.compile=true"))
     assert trained(compiled) == pytest.approx(trained(plain))
-    assert plain.state().keys() == compiled.state().keys()
+    assert plain.train_state.state().keys() == compiled.train_state.state().keys()
 
 
 def test_parts_are_consecutive_samples() -> None:

@@ -9,9 +9,10 @@ import pytest
 import xarray as xr
 
 from dacapo.experiments import ValidationIterationScores, ValidationScores
+from dacapo.experiments.score_table import ScoreHeader, ScoreTable
 from dacapo.experiments.tasks.evaluators import EvaluationScores
 from dacapo.experiments.tasks.post_processors import PostProcessorParameters
-from dacapo.experiments.validation_scores import criterion_attributes, select_best
+from dacapo.experiments.validation_scores import criterion_attributes
 
 NAN = math.nan
 
@@ -203,23 +204,49 @@ class TestGetBest:
         assert (index.sel(criteria="voi") == 10).all()
 
 
+def table(values: list[list[list[float]]], higher: bool) -> ScoreTable:
+    """Of one criterion; values[iteration][dataset][parameter]."""
+    numbers = np.array(values)[..., None]
+    settings = [{"label": f"x={i}"} for i in range(numbers.shape[2])]
+    datasets = [f"{i}" for i in range(numbers.shape[1])]
+    header = ScoreHeader(
+        datasets, settings, [{"name": "score", "higher_is_better": int(higher)}], "score"
+    )
+    return ScoreTable(header, [10 * (i + 1) for i in range(len(values))], numbers)
+
+
+def chosen(values: list[list[list[float]]], higher: bool) -> tuple[int, int, float] | None:
+    best = table(values, higher).best()
+    return None if best is None else (best.iteration, best.parameters, best.value)
+
+
 class TestBest:
     def test_mean_over_datasets(self) -> None:
-        values = np.array([[[1.0, 5.0], [4.0, 1.0]]])  # iteration, dataset, parameter
-        assert select_best(values, higher=False) == (0, 0, 2.5)
-        assert select_best(values, higher=True) == (0, 1, 3.0)
+        values = [[[1.0, 5.0], [4.0, 1.0]]]
+        assert chosen(values, higher=False) == (10, 0, 2.5)
+        assert chosen(values, higher=True) == (10, 1, 3.0)
 
     def test_failing_on_a_hard_dataset_does_not_help(self) -> None:
-        values = np.array([[[1.0, 5.0], [NAN, NAN]]])
-        assert select_best(values, higher=True) is None
+        assert chosen([[[1.0, 5.0], [NAN, NAN]]], higher=True) is None
 
     def test_a_missing_score_does_not_help(self) -> None:
-        values = np.array([[[9.0, 2.0], [NAN, 2.0]]])
-        assert select_best(values, higher=True) == (0, 1, 2.0)
+        assert chosen([[[9.0, 2.0], [NAN, 2.0]]], higher=True) == (10, 1, 2.0)
 
     def test_no_scores(self) -> None:
-        assert select_best(np.full((2, 1, 3), NAN), higher=True) is None
+        assert chosen([[[NAN, NAN]], [[NAN, NAN]]], higher=True) is None
         assert scores().best("voi") is None
+
+    def test_among_some_iterations(self) -> None:
+        every = table([[[1.0]], [[3.0]], [[2.0]]], higher=True)
+        best = every.among([10, 30]).best()
+        assert best is not None
+        assert (best.iteration, best.index, best.value) == (30, 1, 2.0)
+        assert every.among([]).best() is None
+
+    def test_the_history_of_a_criterion(self) -> None:
+        history = table([[[1.0, 2.0]], [[NAN, NAN]], [[0.5, 4.0]]], False).criterion_history()
+        assert str(history.values) == str([1.0, NAN, 0.5])
+        assert not history.higher_is_better
 
     def test_in_words(self) -> None:
         best = scores(10, 20).best("dice")

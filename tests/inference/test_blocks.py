@@ -8,7 +8,6 @@ from funlib.geometry import Coordinate, Roi
 from dacapo.errors import InputError
 from dacapo.experiments.run import Run
 from dacapo.inference.blocks import predict
-from dacapo.ops.intensity import to_signed_range
 from tests.conftest import small_run_config
 
 
@@ -42,7 +41,7 @@ def test_agrees_with_one_padded_forward_pass() -> None:
     padded = np.pad(raw, ((0, 0), (8, 8), (8, 8), (8, 8)), mode="reflect")
     run.model.eval()
     with torch.no_grad():
-        whole = run.model(to_signed_range(torch.from_numpy(padded))[None])[0].numpy()
+        whole = run.train_state.forward(torch.from_numpy(padded)[None])[0].numpy()
     assert np.abs(predict(run, dataset) - whole).max() < 1e-5
 
 

@@ -1,4 +1,4 @@
-"""Sweeps in processes on this machine, as a person starts them."""
+"""Sweeps in processes on this machine, as a user starts them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
+from dacapo.comparison.progress import Progress, read_progress
 from dacapo.errors import InputError
 from dacapo.launching.local import _gpus
+from dacapo.launching.pool import seconds
 from dacapo.runs import RunFolder
-from dacapo.status import Progress, look
-from dacapo.sweeps.launch import minutes
 from dacapo.train import train
 from tests.conftest import SMALL_AFFINITIES, small_run_config
 from tests.slow_trainer import write_script
@@ -46,7 +46,7 @@ def ended(process: subprocess.Popen[str], seconds: float = 200) -> tuple[int, st
 
 def states(cwd: Path) -> dict[str, Progress]:
     there = any(cwd.glob("runs/*/*/config.yaml"))
-    return {r.run: r for r in look(cwd / "runs")} if there else {}
+    return {r.run: r for r in read_progress(cwd / "runs")} if there else {}
 
 
 def wait_for(cwd: Path, run: str, seconds: float = 60) -> RunFolder:
@@ -110,7 +110,10 @@ def test_a_killed_job_is_a_failed_one_and_the_others_finish(tmp_path: Path) -> N
     status, out = ended(process)
     assert status == 1
     assert "job 0 (a/0): killed: its process was ended by SIGKILL" in out
-    assert {r.run: r.state for r in look(tmp_path / "runs")} == {"a/0": "killed", "a/1": "done"}
+    assert {r.run: r.state for r in read_progress(tmp_path / "runs")} == {
+        "a/0": "killed",
+        "a/1": "done",
+    }
     assert ended(start(tmp_path, *arguments))[0] == 0
 
 
@@ -165,7 +168,7 @@ def test_ctrl_c_saves_all_jobs(tmp_path: Path) -> None:
     assert status == 130
     assert "each job saves itself" in out
     assert "Traceback" not in out
-    found = {r.run: r.state for r in look(tmp_path / "runs")}
+    found = {r.run: r.state for r in read_progress(tmp_path / "runs")}
     assert found == {"a/0": "interrupted", "a/1": "interrupted", "a/2": "killed"}
     for repetition in (0, 1):
         folder = RunFolder(tmp_path / "runs" / "a" / str(repetition))
@@ -189,7 +192,7 @@ def test_each_job_has_a_gpu_of_its_own(tmp_path: Path) -> None:
         (["hydra.launcher.gpus=[0]", "hydra.launcher.at_once=2"], "hydra.launcher.at_once=2"),
         (["hydra.launcher.at_one=2"], "at_one"),
         (["repetition=0,0"], "no job was started: jobs 0, 1 have one folder, a/0"),
-        (["trainer.batch_size=1,0"], r"job 1 \(.*\): trainer.batch_size=0 must be positive"),
+        (["trainer.batch_size=1,0"], r"job 1 \(.*\): trainer.batch_size=0 must be at least 1"),
         (["num_iterations=6,9"], r"jobs 0, 1 have one folder"),
     ],
 )
@@ -218,7 +221,7 @@ def test_gpus_to_share_out(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("text", ["soon", "1:2:3:4", "-", "1-", "1.5", "-5", "0", "2"])
 def test_a_time_limit_that_is_none(text: str) -> None:
     with pytest.raises(InputError, match=re.escape(f"hydra.launcher.time={text}")):
-        minutes(text, 1, 120)
+        seconds(text, 60, 120)
 
 
 @pytest.mark.slow

@@ -16,8 +16,8 @@ import pytest
 import torch
 import xarray as xr
 
+from dacapo.comparison.progress import Progress, read_progress
 from dacapo.runs import RunFolder
-from dacapo.status import Progress, look
 from tests.conftest import SMALL_AFFINITIES
 from tests.launching.cluster import NUM_CPUS, Slurm, missing
 from tests.slow_trainer import write_script
@@ -77,7 +77,7 @@ def ended(process: subprocess.Popen[str], cwd: Path, seconds: float) -> tuple[in
 
 def runs(cwd: Path) -> dict[str, Progress]:
     there = any(cwd.glob("runs/*/*/config.yaml"))
-    return {r.run: r for r in look(cwd / "runs")} if there else {}
+    return {r.run: r for r in read_progress(cwd / "runs")} if there else {}
 
 
 def wait_until(cwd: Path, run: str, state: str, seconds: float = 300) -> Progress:
@@ -244,7 +244,7 @@ def test_two_processes_of_a_job_are_preempted_and_end_equal_to_one(
         (["hydra.launcher.partition=nope"], "no job was started: .*[Ii]nvalid partition"),
         (["hydra.launcher.time=soon"], "hydra.launcher.time=soon: give minutes"),
         (["repetition=0,0"], "jobs 0, 1 have one folder, a/0"),
-        (["trainer.batch_size=1,0"], r"job 1 .*trainer.batch_size=0 must be positive"),
+        (["trainer.batch_size=1,0"], r"job 1 .*trainer.batch_size=0 must be at least 1"),
         (["datasplit=volumes", "datasplit.train={a: {raw: x.h5:r, gt: x.h5:l}}",
           "datasplit.validate={b: {raw: y.h5:r, gt: y.h5:l}}"], "no job was started.*x.h5"),
     ],

@@ -60,7 +60,7 @@ def test_agrees_with_running_the_network(
     shapes = parts(2, downsample, same, up)
     geometry = UNetGeometry(**shapes)
     network = UNet(
-        in_channels=1, num_fmaps=1, inc_factor=2, constant_upsample=constant, **shapes
+        geometry, in_channels=1, num_fmaps=1, inc_factor=2, constant_upsample=constant
     ).to("meta")
     x = torch.empty(1, 1, height, width, device="meta")
     try:
@@ -76,8 +76,9 @@ def test_the_period_is_what_it_says(dims: int, constant: bool) -> None:
     """Shifting the input by the period shifts the output; so blocks can be joined."""
     torch.manual_seed(0)
     shapes = parts(dims, [[2] * dims], False, [])
-    network = UNet(in_channels=1, num_fmaps=2, inc_factor=2, constant_upsample=constant, **shapes)
-    period = UNetGeometry(**shapes).period[0]
+    geometry = UNetGeometry(**shapes)
+    network = UNet(geometry, in_channels=1, num_fmaps=2, inc_factor=2, constant_upsample=constant)
+    period = geometry.period[0]
     x = torch.rand(1, 1, *[30 + period] * dims)
     axes = list(itertools.repeat(slice(None), 2))
     with torch.no_grad():

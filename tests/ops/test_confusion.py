@@ -22,10 +22,10 @@ EVERYWHERE = np.ones((5, 6), bool)
 @settings(max_examples=100, deadline=None)
 @given(masks, masks, masks)
 def test_agrees_with_the_definitions(
-    truth: np.ndarray, prediction: np.ndarray, counted: np.ndarray
+    ground_truth: np.ndarray, prediction: np.ndarray, counted: np.ndarray
 ) -> None:
-    c = Confusion.of(truth, prediction, counted)
-    t, p = truth[counted], prediction[counted]
+    c = Confusion.of(ground_truth, prediction, counted)
+    t, p = ground_truth[counted], prediction[counted]
     tp, fp, fn, tn = (t & p).sum(), (~t & p).sum(), (t & ~p).sum(), (~t & ~p).sum()
     assert (c.tp, c.fp, c.fn, c.tn) == (tp, fp, fn, tn)
     with np.errstate(invalid="ignore"):
@@ -44,21 +44,23 @@ def test_agrees_with_the_definitions(
 
 @settings(max_examples=50, deadline=None)
 @given(masks, masks)
-def test_agrees_with_simpleitk(truth: np.ndarray, prediction: np.ndarray) -> None:
-    c = Confusion.of(truth, prediction, EVERYWHERE)
-    if not truth.any() or not prediction.any():
+def test_agrees_with_simpleitk(ground_truth: np.ndarray, prediction: np.ndarray) -> None:
+    c = Confusion.of(ground_truth, prediction, EVERYWHERE)
+    if not ground_truth.any() or not prediction.any():
         return  # undefined here; SimpleITK has numbers of its own
     measures = sitk.LabelOverlapMeasuresImageFilter()
-    measures.Execute(*(sitk.GetImageFromArray(a.astype(np.uint8)) for a in (truth, prediction)))
+    measures.Execute(
+        *(sitk.GetImageFromArray(a.astype(np.uint8)) for a in (ground_truth, prediction))
+    )
     assert c.dice == pytest.approx(measures.GetDiceCoefficient(1), abs=1e-6)
     assert c.jaccard == pytest.approx(measures.GetJaccardCoefficient(1), abs=1e-6)
 
 
 @settings(max_examples=50, deadline=None)
 @given(masks, masks)
-def test_voi_agrees_with_scikit_image(truth: np.ndarray, prediction: np.ndarray) -> None:
-    theirs = sum(variation_of_information(truth.astype(int), prediction.astype(int)))
-    assert Confusion.of(truth, prediction, EVERYWHERE).voi == pytest.approx(theirs, abs=1e-6)
+def test_voi_agrees_with_scikit_image(ground_truth: np.ndarray, prediction: np.ndarray) -> None:
+    theirs = sum(variation_of_information(ground_truth.astype(int), prediction.astype(int)))
+    assert Confusion.of(ground_truth, prediction, EVERYWHERE).voi == pytest.approx(theirs, abs=1e-6)
 
 
 def test_degenerate() -> None:

@@ -18,13 +18,14 @@ labels = arrays(np.int64, (6, 7), elements=st.integers(0, 4))
 
 
 def slow(
-    truth: np.ndarray, prediction: np.ndarray, threshold: float
+    ground_truth: np.ndarray, prediction: np.ndarray, threshold: float
 ) -> tuple[int, int, int, float]:
     """True positives, objects, segments, the sum of the matched overlaps."""
-    objects = [i for i in np.unique(truth) if i]
+    objects = [i for i in np.unique(ground_truth) if i]
     segments = [i for i in np.unique(prediction) if i]
     ious = [
-        ((truth == t) & (prediction == p)).sum() / ((truth == t) | (prediction == p)).sum()
+        ((ground_truth == t) & (prediction == p)).sum()
+        / ((ground_truth == t) | (prediction == p)).sum()
         for t in objects
         for p in segments
     ]
@@ -35,10 +36,10 @@ def slow(
 @settings(max_examples=200, deadline=None)
 @given(labels, labels, st.sampled_from([0.5, 0.6, 0.75, 0.9]))
 def test_agrees_with_brute_force(
-    truth: np.ndarray, prediction: np.ndarray, threshold: float
+    ground_truth: np.ndarray, prediction: np.ndarray, threshold: float
 ) -> None:
-    found = Detection.of(overlap(truth, prediction))
-    tp, objects, segments, matched = slow(truth, prediction, threshold)
+    found = Detection.of(overlap(ground_truth, prediction))
+    tp, objects, segments, matched = slow(ground_truth, prediction, threshold)
     assert (found.num_objects, found.num_segments) == (objects, segments)
     assert found.matches(threshold) == tp
     expected = {
@@ -56,14 +57,14 @@ def test_agrees_with_brute_force(
 @settings(max_examples=50, deadline=None)
 @given(labels, labels)
 def test_panoptic_quality_agrees_with_torchmetrics(
-    truth: np.ndarray, prediction: np.ndarray
+    ground_truth: np.ndarray, prediction: np.ndarray
 ) -> None:
-    found = Detection.of(overlap(truth, prediction))
+    found = Detection.of(overlap(ground_truth, prediction))
     if not found.num_objects and not found.num_segments:
         return
     pair = [
         torch.from_numpy(np.stack([(a != 0).astype(np.int64), a], axis=-1))[None]
-        for a in (prediction, truth)
+        for a in (prediction, ground_truth)
     ]
     theirs = panoptic_quality(*pair, things={1}, stuffs={0}, return_per_class=True)
     assert found.panoptic_quality(0.5) == pytest.approx(float(theirs.reshape(-1)[0]), abs=1e-6)
@@ -71,37 +72,37 @@ def test_panoptic_quality_agrees_with_torchmetrics(
 
 @settings(max_examples=100, deadline=None)
 @given(labels, labels, st.integers(1, 2**40))
-def test_bounds_and_names(truth: np.ndarray, prediction: np.ndarray, factor: int) -> None:
-    found = Detection.of(overlap(truth, prediction))
-    renamed = Detection.of(overlap(truth * factor, prediction * (factor + 2)))
+def test_bounds_and_names(ground_truth: np.ndarray, prediction: np.ndarray, factor: int) -> None:
+    found = Detection.of(overlap(ground_truth, prediction))
+    renamed = Detection.of(overlap(ground_truth * factor, prediction * (factor + 2)))
     assert found.average_precision() == pytest.approx(renamed.average_precision(), nan_ok=True)
     for name in ("precision", "recall", "f1", "panoptic_quality", "matched_share"):
         value = getattr(found, name)(0.5)
         assert np.isnan(value) or 0 <= value <= 1
-    swapped = Detection.of(overlap(prediction, truth))
+    swapped = Detection.of(overlap(prediction, ground_truth))
     assert swapped.f1(0.5) == pytest.approx(found.f1(0.5), nan_ok=True)
     assert swapped.precision(0.5) == pytest.approx(found.recall(0.5), nan_ok=True)
 
 
 def test_a_perfect_segmentation_of_separate_objects() -> None:
-    truth = label(np.random.default_rng(0).random((20, 20)) < 0.4, connectivity=1)
-    found = Detection.of(overlap(truth, truth))
+    ground_truth = label(np.random.default_rng(0).random((20, 20)) < 0.4, connectivity=1)
+    found = Detection.of(overlap(ground_truth, ground_truth))
     assert found.average_precision() == found.f1(0.9) == found.panoptic_quality(0.5) == 1
     assert found.count_error == 0
 
 
 def test_average_precision_by_hand() -> None:
-    truth = np.array([1] * 10)
+    ground_truth = np.array([1] * 10)
     prediction = np.array([1] * 7 + [0] * 3)  # IoU 0.7: matches at 0.50 to 0.65
-    found = Detection.of(overlap(truth, prediction))
+    found = Detection.of(overlap(ground_truth, prediction))
     assert len(AVERAGED_OVER) == 10
     assert found.average_precision() == pytest.approx(0.4)
 
 
 def test_small_objects_are_neither_missed_nor_invented() -> None:
-    truth = np.array([1, 1, 1, 1, 0, 2, 2, 0, 0])
+    ground_truth = np.array([1, 1, 1, 1, 0, 2, 2, 0, 0])
     prediction = np.array([5, 5, 5, 5, 0, 6, 6, 6, 0])
-    plain, ignoring = (Detection.of(overlap(truth, prediction), n) for n in (0, 3))
+    plain, ignoring = (Detection.of(overlap(ground_truth, prediction), n) for n in (0, 3))
     assert (plain.num_objects, plain.num_segments) == (2, 2)
     assert (ignoring.num_objects, ignoring.num_segments) == (1, 1)
     assert ignoring.f1(0.5) == 1

@@ -19,27 +19,32 @@ labels = arrays(np.int64, (6, 7), elements=st.integers(0, 4))
 
 @settings(max_examples=200, deadline=None)
 @given(labels, labels)
-def test_voi_agrees_with_scikit_image(truth: np.ndarray, prediction: np.ndarray) -> None:
-    keep = truth != 0
+def test_voi_agrees_with_scikit_image(ground_truth: np.ndarray, prediction: np.ndarray) -> None:
+    keep = ground_truth != 0
     if not keep.any():
-        assert np.isnan(voi(overlap(truth[keep], prediction[keep]))).all()
+        assert np.isnan(voi(overlap(ground_truth[keep], prediction[keep]))).all()
         return
-    # Label 0 is no special label to skimage when nothing is ignored; ours ignores truth 0.
-    split, merge = variation_of_information(truth[keep], prediction[keep])
-    assert voi(overlap(truth[keep], prediction[keep])) == pytest.approx((split, merge), abs=1e-6)
+    # Label 0 is no special label to skimage when nothing is ignored; ours ignores ground truth 0.
+    split, merge = variation_of_information(ground_truth[keep], prediction[keep])
+    assert voi(overlap(ground_truth[keep], prediction[keep])) == pytest.approx(
+        (split, merge), abs=1e-6
+    )
 
 
 @settings(max_examples=200, deadline=None)
 @given(labels, labels)
-def test_adapted_rand_agrees_with_scikit_image(truth: np.ndarray, prediction: np.ndarray) -> None:
-    keep = truth != 0
-    ours = adapted_rand(overlap(truth[keep], prediction[keep]))
+def test_adapted_rand_agrees_with_scikit_image(
+    ground_truth: np.ndarray, prediction: np.ndarray
+) -> None:
+    keep = ground_truth != 0
+    ours = adapted_rand(overlap(ground_truth[keep], prediction[keep]))
     if keep.sum() < 2 or np.isnan(ours[0]):
         return  # no pairs: ours is NaN
     # skimage drops predicted 0 on counted voxels too; ours takes it as one segment
-    theirs = adapted_rand_error(truth[keep], prediction[keep] + 1, ignore_labels=(0,))
+    theirs = adapted_rand_error(ground_truth[keep], prediction[keep] + 1, ignore_labels=(0,))
     assert ours[0] == pytest.approx(theirs[0], abs=1e-6)
-    # skimage divides by the truth's pairs and calls that precision; the share of the joined pairs
+    # skimage divides by the pairs of the ground truth and calls that precision; the share of the
+    # joined pairs
     # that are right is joined pairs in the denominator.
     for mine, other in zip(ours[1:], theirs[:0:-1], strict=True):
         if not np.isnan(mine):
@@ -49,21 +54,21 @@ def test_adapted_rand_agrees_with_scikit_image(truth: np.ndarray, prediction: np
 @settings(max_examples=100, deadline=None)
 @given(labels, labels, st.integers(1, 2**40))
 def test_renaming_objects_changes_nothing(
-    truth: np.ndarray, prediction: np.ndarray, factor: int
+    ground_truth: np.ndarray, prediction: np.ndarray, factor: int
 ) -> None:
-    keep = truth != 0
-    a = overlap(truth[keep], prediction[keep])
-    b = overlap(truth[keep] * factor, prediction[keep] * factor + 3)
+    keep = ground_truth != 0
+    a = overlap(ground_truth[keep], prediction[keep])
+    b = overlap(ground_truth[keep] * factor, prediction[keep] * factor + 3)
     assert voi(a) == pytest.approx(voi(b), nan_ok=True)
     assert adapted_rand(a) == pytest.approx(adapted_rand(b), nan_ok=True)
 
 
 @settings(max_examples=100, deadline=None)
 @given(labels)
-def test_a_perfect_segmentation(truth: np.ndarray) -> None:
-    keep = truth != 0
+def test_a_perfect_segmentation(ground_truth: np.ndarray) -> None:
+    keep = ground_truth != 0
     if keep.any():
-        table = overlap(truth[keep], truth[keep])
+        table = overlap(ground_truth[keep], ground_truth[keep])
         assert voi(table) == pytest.approx((0, 0), abs=1e-12)
         error = adapted_rand(table)[0]
         assert error == 0 or np.isnan(error)  # NaN: no object has two voxels
@@ -107,60 +112,68 @@ def test_any_integers_and_many_pairs(
     monkeypatch.setattr("dacapo.ops.pairs._DENSE_CELLS", cells)
     rng = np.random.default_rng(0)
     info = np.iinfo(dtype)
-    truth = rng.integers(info.min, info.max, 20_000, np.dtype(dtype).newbyteorder("="), True)
-    prediction = rng.integers(0, 3000, truth.shape)
-    counted = rng.random(truth.shape) < 0.7
-    table = overlap(truth.astype(dtype).astype(truth.dtype), prediction, counted)
+    ground_truth = rng.integers(info.min, info.max, 20_000, np.dtype(dtype).newbyteorder("="), True)
+    prediction = rng.integers(0, 3000, ground_truth.shape)
+    counted = rng.random(ground_truth.shape) < 0.7
+    table = overlap(ground_truth.astype(dtype).astype(ground_truth.dtype), prediction, counted)
     named = zip(
-        table.truth_ids[table.rows].tolist(), table.prediction_ids[table.columns].tolist(),
+        table.ground_truth_ids[table.rows].tolist(), table.prediction_ids[table.columns].tolist(),
         strict=True,
     )  # fmt: skip
-    pairs = zip(truth[counted].tolist(), prediction[counted].tolist(), strict=True)
+    pairs = zip(ground_truth[counted].tolist(), prediction[counted].tolist(), strict=True)
     assert dict(zip(named, table.counts, strict=True)) == Counter(pairs)
     assert table.total == counted.sum()
 
 
 def test_deleting_objects_does_not_help() -> None:
-    truth = np.array([1, 1, 2, 2])
-    assert voi(overlap(truth, np.array([0, 0, 0, 0]))) == (0, 1)
+    ground_truth = np.array([1, 1, 2, 2])
+    assert voi(overlap(ground_truth, np.array([0, 0, 0, 0]))) == (0, 1)
 
 
 def test_what_counts() -> None:
-    truth = np.array([0, 1, 2, 2, 3, 3, 3])
+    ground_truth = np.array([0, 1, 2, 2, 3, 3, 3])
     prediction = np.array([7, 7, 7, 8, 8, 0, 0])
-    table = overlap(truth, prediction)
-    assert dict(zip(table.truth_ids.tolist(), table.truth, strict=True)) == {0: 1, 1: 1, 2: 2, 3: 3}
-    assert voi(table.objects()) == voi(overlap(truth[1:], prediction[1:]))
-    large = truth > 1
-    assert voi(table.objects(2)) == voi(overlap(truth[large], prediction[large]))
+    table = overlap(ground_truth, prediction)
+    assert dict(zip(table.ground_truth_ids.tolist(), table.ground_truth, strict=True)) == {
+        0: 1,
+        1: 1,
+        2: 2,
+        3: 3,
+    }
+    assert voi(table.objects()) == voi(overlap(ground_truth[1:], prediction[1:]))
+    large = ground_truth > 1
+    assert voi(table.objects(2)) == voi(overlap(ground_truth[large], prediction[large]))
     assert np.isnan(voi(table.objects(4))).all()
 
 
 def test_the_table_is_the_obvious_one() -> None:
     rng = np.random.default_rng(0)
-    truth, prediction = rng.integers(0, 6, (2, 9, 8)).astype(np.uint64) * 2**61
-    table = overlap(truth, prediction)
+    ground_truth, prediction = rng.integers(0, 6, (2, 9, 8)).astype(np.uint64) * 2**61
+    table = overlap(ground_truth, prediction)
     cells = {
-        (int(table.truth_ids[r]), int(table.prediction_ids[c])): n
+        (int(table.ground_truth_ids[r]), int(table.prediction_ids[c])): n
         for r, c, n in zip(table.rows, table.columns, table.counts, strict=True)
     }
-    pairs = zip(truth.ravel().tolist(), prediction.ravel().tolist(), strict=True)
+    pairs = zip(ground_truth.ravel().tolist(), prediction.ravel().tolist(), strict=True)
     assert cells == Counter(pairs)
 
 
 def test_a_merged_table_is_that_of_the_merged_prediction() -> None:
     rng = np.random.default_rng(0)
-    truth, fragments = rng.integers(0, 5, 300), rng.integers(0, 40, 300)
+    ground_truth, fragments = rng.integers(0, 5, 300), rng.integers(0, 40, 300)
     segment = np.concatenate([[0], rng.integers(1, 9, 39)])
-    ours, theirs = overlap(truth, fragments).merge(segment), overlap(truth, segment[fragments])
+    ours, theirs = (
+        overlap(ground_truth, fragments).merge(segment),
+        overlap(ground_truth, segment[fragments]),
+    )
     for table in (ours, theirs):
         cells = zip(
-            table.truth_ids[table.rows], table.prediction_ids[table.columns], table.counts,
+            table.ground_truth_ids[table.rows], table.prediction_ids[table.columns], table.counts,
             strict=True,
         )  # fmt: skip
+        pairs = np.stack([ground_truth, segment[fragments]])
         assert sorted(cells) == sorted(
-            zip(*np.unique(np.stack([truth, segment[fragments]]), axis=1),
-                np.unique(np.stack([truth, segment[fragments]]), axis=1, return_counts=True)[1],
+            zip(*np.unique(pairs, axis=1), np.unique(pairs, axis=1, return_counts=True)[1],
                 strict=True)
         )  # fmt: skip
     assert voi(ours.objects()) == pytest.approx(voi(theirs.objects()))

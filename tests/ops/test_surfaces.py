@@ -38,9 +38,9 @@ def tensor(shape: Shape) -> torch.Tensor:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("seed", range(4))
 def test_agrees_with_monai(seed: int, size: tuple[float, ...]) -> None:
-    truth, prediction = pair(seed, size)
-    ours = SurfaceDistances(truth, prediction)
-    both = {"y_pred": tensor(prediction), "y": tensor(truth), "include_background": True}
+    ground_truth, prediction = pair(seed, size)
+    ours = SurfaceDistances(ground_truth, prediction)
+    both = {"y_pred": tensor(prediction), "y": tensor(ground_truth), "include_background": True}
     spacing = {"spacing": list(size)}
     hausdorff = compute_hausdorff_distance(**both, **spacing)
     assert ours.hausdorff == pytest.approx(hausdorff.item(), rel=1e-6)
@@ -55,38 +55,42 @@ def test_agrees_with_monai(seed: int, size: tuple[float, ...]) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_agrees_with_simpleitk(size: tuple[float, ...]) -> None:
-    truth, prediction = pair(7, size)
+    ground_truth, prediction = pair(7, size)
     images = []
-    for shape in (truth, prediction):
+    for shape in (ground_truth, prediction):
         image = sitk.GetImageFromArray(shape.inside.astype(np.uint8))
         image.SetSpacing(size[::-1])  # x, y, z there
         images.append(image)
     filter_ = sitk.HausdorffDistanceImageFilter()
     filter_.Execute(*images)
-    ours = max(prediction.distance[truth.inside].max(), truth.distance[prediction.inside].max())
+    ours = max(
+        prediction.distance[ground_truth.inside].max(),
+        ground_truth.distance[prediction.inside].max(),
+    )
     assert ours == pytest.approx(filter_.GetHausdorffDistance(), rel=1e-6)
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_agrees_with_brute_force(size: tuple[float, ...]) -> None:
-    truth, prediction = pair(3, size)
+    ground_truth, prediction = pair(3, size)
     points = {
         name: np.argwhere(mask) * np.array(size)
         for name, mask in (
-            ("truth", truth.inside), ("prediction", prediction.inside),
-            ("truth surface", truth.surface), ("prediction surface", prediction.surface),
+            ("ground truth", ground_truth.inside), ("prediction", prediction.inside),
+            ("ground truth surface", ground_truth.surface),
+            ("prediction surface", prediction.surface),
         )
     }  # fmt: skip
-    there = cdist(points["truth"], points["prediction"]).min(axis=1)
-    back = cdist(points["prediction"], points["truth"]).min(axis=1)
-    assert mean_distance(truth, prediction) == pytest.approx(there.mean(), rel=1e-6)
+    there = cdist(points["ground truth"], points["prediction"]).min(axis=1)
+    back = cdist(points["prediction"], points["ground truth"]).min(axis=1)
+    assert mean_distance(ground_truth, prediction) == pytest.approx(there.mean(), rel=1e-6)
     clipped = np.minimum(back, size[0]).mean()
-    assert mean_distance(prediction, truth, size[0]) == pytest.approx(clipped, rel=1e-6)
-    assert beyond(prediction, truth, size[0]) == (back > size[0] * (1 + 1e-6)).sum()
-    surfaces = cdist(points["truth surface"], points["prediction surface"])
-    ours = SurfaceDistances(truth, prediction)
+    assert mean_distance(prediction, ground_truth, size[0]) == pytest.approx(clipped, rel=1e-6)
+    assert beyond(prediction, ground_truth, size[0]) == (back > size[0] * (1 + 1e-6)).sum()
+    surfaces = cdist(points["ground truth surface"], points["prediction surface"])
+    ours = SurfaceDistances(ground_truth, prediction)
     assert sorted(ours.to_prediction) == pytest.approx(sorted(surfaces.min(axis=1)), rel=1e-6)
-    assert sorted(ours.to_truth) == pytest.approx(sorted(surfaces.min(axis=0)), rel=1e-6)
+    assert sorted(ours.to_ground_truth) == pytest.approx(sorted(surfaces.min(axis=0)), rel=1e-6)
 
 
 def test_axes_are_not_mixed_up() -> None:
@@ -116,9 +120,11 @@ def test_what_is_not_annotated_changes_nothing() -> None:
     prediction = Shape(blobs(1), counted, (1, 2, 3))
     results = []
     for noise in (np.zeros((9, 14, 13), bool), rng.random((9, 14, 13)) < 0.5):
-        truth = Shape(np.where(counted, blobs(0), noise), counted, (1, 2, 3))
-        distances = SurfaceDistances(truth, prediction)
-        results.append((distances.hausdorff, distances.mean, mean_distance(prediction, truth)))
+        ground_truth = Shape(np.where(counted, blobs(0), noise), counted, (1, 2, 3))
+        distances = SurfaceDistances(ground_truth, prediction)
+        results.append(
+            (distances.hausdorff, distances.mean, mean_distance(prediction, ground_truth))
+        )
     assert results[0] == results[1]
 
 

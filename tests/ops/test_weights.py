@@ -31,4 +31,4 @@ def test_each_channel_of_each_sample_by_itself() -> None:
 def test_at_most() -> None:
     target = torch.zeros(1, 1, 1000)
     target[..., 0] = 1
-    assert balance(target, torch.ones_like(target), most=20.0).max() == 20
+    assert balance(target, torch.ones_like(target), max_weight=20.0).max() == 20

@@ -78,7 +78,7 @@ def test_two_processes_end_equal_to_one_also_after_a_kill(tmp_path: Path) -> Non
     again = start(two, 2)
     text = again.communicate(timeout=300)[0]
     assert again.returncode == 0, text
-    assert "going on from iteration" in text
+    assert "resuming from iteration" in text
     assert "2 processes" in text
     assert text.count("Validation\n") == 1  # one of them speaks
     same(one, two)

@@ -9,9 +9,10 @@ import torch
 from dacapo.errors import InputError
 from dacapo.experiments import TrainingIterationStats, ValidationIterationScores
 from dacapo.experiments.starts.start import Source
-from dacapo.runs import Header, RunFolder, find_run_folders
+from dacapo.experiments.score_table import ScoreHeader
+from dacapo.runs import RunFolder, find_run_folders
 
-HEADER = Header(
+HEADER = ScoreHeader(
     ["a"], [{"label": "bias=0.5", "bias": 0.5}], [{"name": "voi", "higher_is_better": 0}], "voi"
 )
 STATE = {"model.w": torch.ones(2), "optimizer.0.step": torch.tensor(1.0)}

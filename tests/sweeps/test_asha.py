@@ -11,14 +11,17 @@ from dacapo.errors import InputError
 from dacapo.experiments import TrainingIterationStats, ValidationIterationScores
 from dacapo.experiments.halving_config import HalvingConfig
 from dacapo.experiments.run_config import RunConfig
-from dacapo.runs import Header, History, RunFolder
+from dacapo.experiments.score_table import ScoreHeader
+from dacapo.runs import History, RunFolder
 from dacapo.sweeps.asha import is_never_stopped, reason_to_stop, rungs, savings, score_at
 from tests.conftest import small_run_config
 
 
-def header(higher: int = 0, dataset: str = "a") -> Header:
+def header(higher: int = 0, dataset: str = "a") -> ScoreHeader:
     voi = {"name": "voi", "higher_is_better": higher}
-    return Header([dataset], [{"label": "x=0", "x": 0.0}, {"label": "x=1", "x": 1.0}], [voi], "voi")
+    return ScoreHeader(
+        [dataset], [{"label": "x=0", "x": 0.0}, {"label": "x=1", "x": 1.0}], [voi], "voi"
+    )
 
 
 def run_config(**changes: Any) -> RunConfig:
@@ -67,7 +70,7 @@ def test_the_worst_third_is_stopped(tmp_path: Path, higher: int, others: list[fl
     own = write(tmp_path, "own/0", {100: 5.0}, higher=higher)
     text = reason(tmp_path, own, HalvingConfig())
     assert text == (
-        "at iteration 100 2 of 2 other runs are better than its voi of 5, and 1 may go on"
+        "at iteration 100 2 of 2 other runs are better than its voi of 5, and 1 may continue"
     )
     best = write(tmp_path, "own/1", {100: 99.0 if higher else 0.5}, higher=higher)
     assert reason(tmp_path, best, HalvingConfig()) == ""

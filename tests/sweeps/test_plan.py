@@ -8,14 +8,15 @@ import pytest
 
 from dacapo.experiments import TrainingIterationStats
 from dacapo.experiments.halving_config import HalvingConfig
-from dacapo.runs import Header, RunFolder, Submission, failed_alike, read_state
+from dacapo.experiments.score_table import ScoreHeader
+from dacapo.runs import RunFolder, Submission, failed_alike, read_state
 from dacapo.runs.owner import Owner
 from dacapo.sweeps.plan import RunRequest, plan_run
 from tests.conftest import small_run_config
 
 CONFIG = small_run_config("name=a")
 DOCUMENT = RunRequest().document(CONFIG)
-HEADER = Header(["a"], [{"label": "x"}], [{"name": "voi", "higher_is_better": 0}], "voi")
+HEADER = ScoreHeader(["a"], [{"label": "x"}], [{"name": "voi", "higher_is_better": 0}], "voi")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Every task trains to a bar on made-up tissue: half a minute each."""
+"""Every task trains to a bar on synthetic tissue: half a minute each."""
 
 from __future__ import annotations
 

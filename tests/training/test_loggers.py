@@ -13,9 +13,9 @@ import pytest
 from dacapo.arrays import open_array
 from dacapo.errors import InputError
 from dacapo.experiments.run import Run
+from dacapo.figures.neuroglancer import show, snapshot_layers
 from dacapo.runs import RunFolder
 from dacapo.train import train
-from dacapo.view import layers_of, show
 from tests.conftest import small_run_config
 
 
@@ -102,14 +102,14 @@ def test_snapshots_lie_over_each_other_and_open(tmp_path: Path) -> None:
     assert prediction.source.shape == target.source.shape
     assert prediction.read(prediction.roi).min() >= 0
 
-    layers = layers_of(folder, None)
+    layers = snapshot_layers(folder, None)
     assert [layer.name for layer in layers] == ["raw", "target", "weight", "prediction"]
     with show(layers, "127.0.0.1", 0) as url, urllib.request.urlopen(url, timeout=30) as page:
         assert page.status == 200
     with pytest.raises(InputError, match=r"iteration=4: .* has snapshots of 3, 6"):
-        layers_of(folder, 4)
+        snapshot_layers(folder, 4)
 
 
 def test_a_run_without_snapshots(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has no snapshot; trainer.snapshot_interval=100 keeps"):
-        layers_of(RunFolder(tmp_path), None)
+        snapshot_layers(RunFolder(tmp_path), None)

@@ -119,12 +119,12 @@ def test_a_signal_saves_and_the_same_command_goes_on(
         train(small_run_config("name=a"), tmp_path)
     assert ended.value.code == 128 + number
     assert signal.getsignal(number) is before
-    assert "saved at iteration 3; the same command goes on" in capsys.readouterr().out
+    assert "saved at iteration 3; rerun the same command to resume" in capsys.readouterr().out
     assert folder(tmp_path).checkpoints() == [3]
     assert folder(tmp_path).read_history().outcome["status"] == "interrupted"
     monkeypatch.undo()
     train(small_run_config("name=a"), tmp_path)
-    assert "going on from iteration 3" in capsys.readouterr().out
+    assert "resuming from iteration 3" in capsys.readouterr().out
     assert losses(tmp_path) == losses(whole)
     assert equal(final_state(tmp_path), final_state(whole))
 
@@ -198,8 +198,8 @@ def test_a_checkpoint_cut_short_gives_way_to_the_one_before(
     monkeypatch.undo()
     train(small_run_config("name=a"), tmp_path)
     out = capsys.readouterr().out
-    assert "checkpoint left out, going back to the one before" in out
-    assert "going on from iteration 2" in out
+    assert "checkpoint skipped, using the one before" in out
+    assert "resuming from iteration 2" in out
     assert losses(tmp_path) == losses(whole)
     assert equal(final_state(tmp_path), final_state(whole))
     assert folder(tmp_path).read_history().scores == folder(whole).read_history().scores
@@ -215,7 +215,7 @@ def test_no_whole_checkpoint_begins_anew_and_says_so(
         path.write_bytes(b"")
     monkeypatch.undo()
     train(small_run_config("name=a"), tmp_path)
-    assert "checkpoint left out" in capsys.readouterr().out
+    assert "checkpoint skipped" in capsys.readouterr().out
     assert equal(final_state(tmp_path), final_state(whole))
 
 
@@ -247,7 +247,7 @@ def test_a_head_that_differs_stays_fresh(whole: Path) -> None:
     )
     fresh = {k: v.clone() for k, v in run.model.state_dict().items()}
     told = run.begin(folder(whole, "e").read_weights_of)
-    assert told.endswith("channels of the head that stay fresh: affinity 2,0,0")
+    assert told.endswith("channels of the head that stay newly initialised: affinity 2,0,0")
     key = "prediction_head.weight"
     head, theirs = run.model.state_dict()[key], final_state(whole)[f"model.{key}"]
     assert torch.equal(head[0], theirs[2])
@@ -287,10 +287,10 @@ def test_a_run_killed_before_it_notes_that_it_ended_early_ends_there(
         "trainer.min_delta=1000",
     )  # fmt: skip
     stop_after(monkeypatch, 4, AssertionError("one step too many"))
-    monkeypatch.setattr("dacapo.train._draw", stop)
+    monkeypatch.setattr("dacapo.training.session._draw", stop)
     with pytest.raises(RuntimeError, match="killed"):
         train(config, tmp_path)
-    monkeypatch.setattr("dacapo.train._draw", lambda *_: None)
+    monkeypatch.setattr("dacapo.training.session._draw", lambda *_: None)
     train(config, tmp_path)
     assert folder(tmp_path).read_history().trained_until == 4
 
@@ -308,7 +308,7 @@ def test_which_checkpoints_are_kept(tmp_path: Path) -> None:
     best = {scores.best(c) for c in ("voi", "voi_merge")}
     wanted = {4, 8, 12} | {b.iteration for b in best if b is not None}
     assert set(folder(tmp_path).checkpoints()) == wanted
-    with pytest.raises(InputError, match=r"trainer.keep_best: 'dice' is no score of this task"):
+    with pytest.raises(InputError, match=r"trainer.keep_best: 'dice' is not a score of this task"):
         Run(small_run_config("trainer.keep_best=[dice]"))
 
 
@@ -325,9 +325,9 @@ def test_a_batch_that_gives_no_number_is_kept(
         return real(run, batch)
 
     monkeypatch.setattr(Run, "train_step", step)
-    with pytest.raises(InputError, match=r"iteration 3 is nan; .*prediction: .*not_finite"):
+    with pytest.raises(InputError, match=r"in iteration 3: nan; .*prediction: .*non_finite"):
         train(small_run_config("name=a"), tmp_path)
-    kept = load_file(folder(tmp_path).path / "not_finite.safetensors")
+    kept = load_file(folder(tmp_path).path / "non_finite.safetensors")
     assert kept.keys() == {"raw", "target", "weight", "prediction"}
     assert kept["raw"].isnan().sum() == 1
     assert folder(tmp_path).read_history().outcome["status"] == "failed"

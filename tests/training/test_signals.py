@@ -6,14 +6,14 @@ import threading
 
 import pytest
 
-from dacapo.training.signals import Interrupts
+from dacapo.training.signals import Signals
 
 
 def test_the_first_signal_is_noted_and_the_second_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Interrupts() as interrupts:
-        assert interrupts.signal is None
+    with Signals() as interrupts:
+        assert interrupts.received is None
         os.kill(os.getpid(), signal.SIGINT)
-        assert interrupts.signal == signal.SIGINT
+        assert interrupts.received == signal.SIGINT
         os.kill(os.getpid(), signal.SIGINT)  # at once: the same one, sent to the group too
         monkeypatch.setattr("dacapo.training.signals._ONE_SIGNAL", 0.0)
         with pytest.raises(SystemExit) as ended:
@@ -23,7 +23,7 @@ def test_the_first_signal_is_noted_and_the_second_ends(monkeypatch: pytest.Monke
 
 def test_handlers_are_put_back() -> None:
     before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)]
-    with pytest.raises(RuntimeError), Interrupts():
+    with pytest.raises(RuntimeError), Signals():
         raise RuntimeError
     after = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)]
     assert before == after
@@ -34,7 +34,7 @@ def test_another_thread_than_the_main_one_leaves_signals_alone() -> None:
     seen = []
 
     def inside() -> None:
-        with Interrupts():
+        with Signals():
             seen.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=inside)

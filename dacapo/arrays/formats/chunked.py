@@ -73,9 +73,9 @@ class Node:
         try:
             content = json.loads(found.value)
         except ValueError as error:
-            raise InputError(f"{self.name}: {key} in {self.where} is no JSON: {error}") from error
+            raise InputError(f"{self.name}: {key} in {self.where} is not JSON: {error}") from error
         if not isinstance(content, dict):
-            raise InputError(f"{self.name}: {key} in {self.where} holds no JSON object")
+            raise InputError(f"{self.name}: {key} in {self.where} does not hold a JSON object")
         return content
 
     def names(self) -> list[str]:
@@ -231,7 +231,9 @@ def _level(
     level = pick(levels)
     found = read(node.child(level.path))
     if found is None:
-        raise InputError(f"{node.name}: its metadata names level {level.path!r}, which is no array")
+        raise InputError(
+            f"{node.name}: its metadata names level {level.path!r}, which is not an array"
+        )
     return found[0], level.metadata
 
 

@@ -75,7 +75,7 @@ def _read(file: Path, name: str) -> np.ndarray[Any, Any]:
         else:
             image = np.asarray(imagecodecs.imread(file))
     except (ValueError, OSError, LookupError, RuntimeError) as error:
-        raise InputError(f"{name}: {file.name} is no readable image: {error}") from error
+        raise InputError(f"{name}: {file.name} is not a readable image: {error}") from error
     if image.ndim not in (2, 3):
         raise InputError(f"{name}: {file.name} has the shape {image.shape}, a section has 2 axes")
     return image

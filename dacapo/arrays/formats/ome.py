@@ -28,7 +28,7 @@ class Level:
 
 
 def ome_levels(attributes: Mapping[str, Any], who: str) -> list[Level] | None:
-    """The levels of the first image that a group's attributes describe; None: it is no image.
+    """The levels of the first image that a group's attributes describe; None: it is not an image.
 
     Raises:
         InputError: the attributes contradict OME-Zarr.

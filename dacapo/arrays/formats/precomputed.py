@@ -29,7 +29,7 @@ def precomputed_levels(info: Mapping[str, Any], who: str) -> list[Level]:
             )
             levels.append(Level(str(scale["key"]), metadata))
     except BAD_METADATA as error:
-        raise InputError(f"{who}: info is no precomputed volume: {error!r}") from error
+        raise InputError(f"{who}: info is not that of a precomputed volume: {error!r}") from error
     if not levels:
         raise InputError(f"{who}: info lists no scales")
     return levels

@@ -2,12 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from dacapo.experiments.architectures.architecture_config import ArchitectureConfig
+from dacapo.experiments.architectures.architecture_config import ArchitectureConfig, ShapedConfig
 from dacapo.experiments.architectures.bioimageio import BioimageioConfig
 from dacapo.experiments.architectures.monai import MonaiConfig, MonaiNetwork
-from dacapo.experiments.architectures.networks import network
 from dacapo.experiments.architectures.unet import Norm, Padding, UNetConfig
-from dacapo.experiments.architectures.wrapped import WrappedConfig
+from dacapo.experiments.architectures.wrapped import WrappedConfig, network
 from dacapo.experiments.lazy import lazy_exports
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ __all__ = [
     "MonaiNetwork",
     "Norm",
     "Padding",
+    "ShapedConfig",
     "UNetArchitecture",
     "UNetConfig",
     "WrappedConfig",

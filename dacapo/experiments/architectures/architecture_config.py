@@ -6,14 +6,56 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dacapo.config import Config, ranged
+from dacapo.errors import InputError
+
 if TYPE_CHECKING:
     from dacapo.experiments.architectures.architecture import Architecture
 
 
 @dataclass(kw_only=True)
-class ArchitectureConfig(ABC):
+class ArchitectureConfig(Config, ABC):
     """The backbone of the model."""
 
     @abstractmethod
     def build(self) -> Architecture:
-        """The network with fresh weights, drawn from torch's global generator."""
+        """The network, newly initialised from torch's global generator."""
+
+
+@dataclass(kw_only=True)
+class ShapedConfig(ArchitectureConfig):
+    """A network whose input is chosen, 2D or 3D by the length of input_shape."""
+
+    input_shape: list[int] = ranged(low=1)
+    """Voxels of raw that one training sample shows the network, per axis."""
+    eval_shape_increase: list[int] | None = ranged(None, low=0)
+    """Voxels added to input_shape in prediction: larger blocks waste less on their borders
+    (default: none)."""
+    fmaps_in: int = ranged(1, low=1)
+    """Channels of raw."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.dims not in (2, 3):
+            raise InputError(
+                f"architecture.input_shape={self.input_shape}: give 2 or 3 sizes in voxels"
+            )
+        self.check_axes("eval_shape_increase", self.increase)
+
+    @property
+    def dims(self) -> int:
+        return len(self.input_shape)
+
+    @property
+    def increase(self) -> list[int]:
+        """Voxels added in prediction."""
+        return self.eval_shape_increase or [0] * self.dims
+
+    def check_axes(self, key: str, *values: list[int] | None) -> None:
+        """Refuse lists that do not hold one number for each axis of the input."""
+        for value in values:
+            if value is not None and len(value) != self.dims:
+                raise InputError(
+                    f"architecture.{key}: {value} must hold {self.dims} numbers, one per axis of "
+                    f"input_shape={self.input_shape}"
+                )

@@ -12,8 +12,7 @@ from omegaconf import MISSING
 from dacapo.config import config
 from dacapo.errors import InputError
 from dacapo.experiments.architectures.monai import MonaiNetwork, monai_class
-from dacapo.experiments.architectures.networks import known
-from dacapo.experiments.architectures.wrapped import NetworkConfig
+from dacapo.experiments.architectures.wrapped import NetworkConfig, networks
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 @config("architecture")
 @dataclass(kw_only=True)
 class BioimageioConfig(NetworkConfig):
-    """The network of a downloaded model of bioimage.io; its output is given to a fresh head.
+    """The network of a downloaded model of bioimage.io; its output is given to a new head.
 
     Its weights come with start=bioimageio. The package's own code is not run: the network is one of
     MONAI's, or one that your script makes known with `@network` under the name given there.
@@ -62,8 +61,8 @@ class BioimageioConfig(NetworkConfig):
 
 
 def _made_by(package: Package) -> Callable[..., nn.Module]:
-    if package.network in known:
-        return known[package.network]
+    if package.network in networks:
+        return networks[package.network]
     if package.library.startswith("monai.") and package.network in {n.value for n in MonaiNetwork}:
         return monai_class(package.network)
     raise InputError(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from dacapo.config import config
+from dacapo.config import config, ranged
 from dacapo.errors import InputError
 from dacapo.experiments.architectures.wrapped import NetworkConfig
 
@@ -44,7 +44,7 @@ class MonaiConfig(NetworkConfig):
     network: MonaiNetwork
     """swin_unetr (Hatamizadeh et al. 2022), segresnet (Myronenko 2018), dynunet (the network of
     nnU-Net, Isensee et al. 2021) or mednext (Roy et al. 2023)."""
-    fmaps_out: int = 16
+    fmaps_out: int = ranged(16, low=1)
     """Feature maps given to the head."""
 
     def build(self) -> WrappedArchitecture:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from funlib.geometry import Coordinate
 from torch import Tensor
@@ -12,81 +12,56 @@ from dacapo.experiments.architectures.architecture import Architecture
 from dacapo.nn.geometry import UNetGeometry
 from dacapo.nn.unet import UNet
 
-Shape = Sequence[int]
+if TYPE_CHECKING:
+    from dacapo.experiments.architectures.unet import UNetConfig
 
 
 class UNetArchitecture(Architecture):
-    """See `UNetConfig` for the arguments."""
+    """See `UNetConfig` for the options."""
 
-    def __init__(
-        self,
-        *,
-        input_shape: Shape,
-        eval_shape_increase: Shape,
-        fmaps_in: int,
-        fmaps_out: int,
-        num_fmaps: int,
-        fmap_inc_factor: int,
-        downsample: Sequence[Shape],
-        kernels_down: Sequence[Sequence[Shape]],
-        kernels_up: Sequence[Sequence[Shape]],
-        same_padding: bool,
-        constant_upsample: bool,
-        upsample_out: Sequence[Shape],
-        norm: str | None,
-        residual: bool,
-        attention: bool,
-        deep_supervision: bool,
-    ) -> None:
+    def __init__(self, config: UNetConfig) -> None:
         super().__init__()
-        self._norm = norm
-        self._input_shape = Coordinate(input_shape)
-        self._eval_shape_increase = Coordinate(eval_shape_increase)
-        self._channels = fmaps_in, fmaps_out
+        self.config = config
         self._geometry = UNetGeometry(
-            downsample=downsample,
-            kernels_down=kernels_down,
-            kernels_up=kernels_up,
-            same_padding=same_padding,
-            upsample_out=upsample_out,
+            downsample=config.downsample_factors,
+            kernels_down=config.kernels_down,
+            kernels_up=config.kernels_up,
+            same_padding=config.padding.value == "same",
+            upsample_out=config.upsample_factors,
         )
-        self._geometry.output_shape(input_shape)  # refuses a shape that does not fit
+        self._geometry.output_shape(config.input_shape)  # refuses a shape that does not fit
         self._geometry.output_shape(
-            self._input_shape + self._eval_shape_increase,
+            self.input_shape + self.eval_shape_increase,
             key="architecture.input_shape + architecture.eval_shape_increase",
         )
         self.unet = UNet(
-            in_channels=fmaps_in,
-            out_channels=fmaps_out,
-            num_fmaps=num_fmaps,
-            inc_factor=fmap_inc_factor,
-            downsample=downsample,
-            kernels_down=kernels_down,
-            kernels_up=kernels_up,
-            same_padding=same_padding,
-            constant_upsample=constant_upsample,
-            upsample_out=upsample_out,
-            norm=norm,
-            residual=residual,
-            attention=attention,
-            deep_supervision=deep_supervision,
+            self._geometry,
+            in_channels=config.fmaps_in,
+            out_channels=self.num_out_channels,
+            num_fmaps=config.num_fmaps,
+            inc_factor=config.fmap_inc_factor,
+            constant_upsample=config.constant_upsample,
+            norm=config.norm_name,
+            residual=config.residual,
+            attention=config.attention,
+            deep_supervision=config.deep_supervision,
         )
 
     @property
     def input_shape(self) -> Coordinate:
-        return self._input_shape
+        return Coordinate(self.config.input_shape)
 
     @property
     def eval_shape_increase(self) -> Coordinate:
-        return self._eval_shape_increase
+        return Coordinate(self.config.increase)
 
     @property
     def num_in_channels(self) -> int:
-        return self._channels[0]
+        return self.config.fmaps_in
 
     @property
     def num_out_channels(self) -> int:
-        return self._channels[1]
+        return self.config.fmaps_out or self.config.num_fmaps
 
     @property
     def period(self) -> Coordinate:
@@ -96,9 +71,13 @@ class UNetArchitecture(Architecture):
     def halo(self) -> Coordinate:
         return Coordinate(self._geometry.halo)
 
+    @property
+    def window_dependent(self) -> bool:
+        return self.config.norm_name in ("instance", "group")
+
     def scale(self, input_voxel_size: Coordinate) -> Coordinate:
         size = input_voxel_size
-        for factor in self._geometry.upsample_out:
+        for factor in self.config.upsample_factors:
             if not size.is_multiple_of(Coordinate(factor)):
                 raise InputError(
                     f"architecture.upsample_factors: a voxel of {tuple(size)} world units (pm or "
@@ -112,10 +91,6 @@ class UNetArchitecture(Architecture):
 
     def smallest_input_shape(self, output_shape: Coordinate) -> Coordinate:
         return Coordinate(self._geometry.smallest_input(output_shape))
-
-    @property
-    def window_dependent(self) -> bool:
-        return self._norm in ("instance", "group")
 
     def forward_with_aux(self, x: Tensor) -> list[Tensor]:
         return self.unet.forward_with_aux(x)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import lcm
+from typing import TYPE_CHECKING
 
 from funlib.geometry import Coordinate
 from torch import Tensor, nn
@@ -12,61 +12,55 @@ from dacapo.errors import InputError
 from dacapo.experiments.architectures.architecture import Architecture
 from dacapo.nn import probe
 
+if TYPE_CHECKING:
+    from dacapo.experiments.architectures.wrapped import NetworkConfig
+
 
 class WrappedArchitecture(Architecture):
-    """See `NetworkConfig` for the arguments.
+    """See `NetworkConfig` for the options.
 
     Raises:
         InputError: the network does not take these shapes.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        name: str,
-        *,
-        input_shape: Sequence[int],
-        eval_shape_increase: Sequence[int],
-        fmaps_in: int,
-        period: Sequence[int] | None,
-        halo: Sequence[int] | None,
-    ) -> None:
+    def __init__(self, network: nn.Module, name: str, config: NetworkConfig) -> None:
         super().__init__()
         self.network = network
+        self.config = config
         self._name = name
-        self._input_shape = Coordinate(input_shape)
-        self._eval_shape_increase = Coordinate(eval_shape_increase)
-        self._fmaps_in = fmaps_in
-        out = self._probe(self._input_shape)
+        out = self._probe(self.input_shape)
         self._fmaps_out, self._output_shape = out[1], Coordinate(out[2:])
         self._check_training(out)
-        self._steps = probe.steps(network, (1, fmaps_in, *input_shape))
-        sizes = list(zip(input_shape, out[2:], self._steps, strict=True))
+        shape = config.input_shape
+        self._steps = probe.steps(network, (1, config.fmaps_in, *shape))
+        sizes = list(zip(shape, out[2:], self._steps, strict=True))
         # Padded where the output covers the input, in whatever voxels.
         padded = [m * step == n * grown if step else True for n, m, (step, grown) in sizes]
-        default = [n // 8 if p else 0 for n, p in zip(input_shape, padded, strict=True)]
+        default = [n // 8 if p else 0 for n, p in zip(shape, padded, strict=True)]
         self._period = Coordinate(
-            [step or n for (step, _), n in zip(self._steps, input_shape, strict=True)]
-            if period is None
-            else [lcm(p, step or 1) for p, (step, _) in zip(period, self._steps, strict=True)]
+            [step or n for (step, _), n in zip(self._steps, shape, strict=True)]
+            if config.period is None
+            else [
+                lcm(p, step or 1) for p, (step, _) in zip(config.period, self._steps, strict=True)
+            ]
         )
         voxels = [max(1, step // grown) if grown else 1 for step, grown in self._steps]
-        wanted = default if halo is None else halo
+        wanted = default if config.halo is None else config.halo
         self._halo = Coordinate(-(-h // v) * v for h, v in zip(wanted, voxels, strict=True))
-        self._is_exact = halo is not None or not any(padded)
-        self.compute_output_shape(self._input_shape + self._eval_shape_increase)
+        self._is_exact = config.halo is not None or not any(padded)
+        self.compute_output_shape(self.input_shape + self.eval_shape_increase)
 
     @property
     def input_shape(self) -> Coordinate:
-        return self._input_shape
+        return Coordinate(self.config.input_shape)
 
     @property
     def eval_shape_increase(self) -> Coordinate:
-        return self._eval_shape_increase
+        return Coordinate(self.config.increase)
 
     @property
     def num_in_channels(self) -> int:
-        return self._fmaps_in
+        return self.config.fmaps_in
 
     @property
     def num_out_channels(self) -> int:
@@ -82,13 +76,13 @@ class WrappedArchitecture(Architecture):
 
     @property
     def window_dependent(self) -> bool:
-        """Nobody knows how far such a network sees, unless `halo` was given."""
+        """How far such a network sees is not known, unless `halo` was given."""
         return not self._is_exact
 
     def scale(self, input_voxel_size: Coordinate) -> Coordinate:
         sizes = []
         for size, (step, grown), n, m in zip(
-            input_voxel_size, self._steps, self._input_shape, self._output_shape, strict=True
+            input_voxel_size, self._steps, self.input_shape, self._output_shape, strict=True
         ):
             # Where no other size fits, input and output must cover the same region.
             larger, smaller = (step, grown) if step else (n, m)
@@ -107,7 +101,7 @@ class WrappedArchitecture(Architecture):
         """Never smaller than in training: what is, may not fit."""
         shape = []
         for wanted, have, n, (step, grown) in zip(
-            output_shape, self._output_shape, self._input_shape, self._steps, strict=True
+            output_shape, self._output_shape, self.input_shape, self._steps, strict=True
         ):
             more = max(0, -(-(wanted - have) // grown)) if grown else 0
             shape.append(n + more * step)
@@ -120,14 +114,14 @@ class WrappedArchitecture(Architecture):
 
     def _check_training(self, out: tuple[int, ...]) -> None:
         """The network gives the same shape in training, where it may have more outputs."""
-        shape = (2, self._fmaps_in, *self._input_shape)
+        shape = (2, self.config.fmaps_in, *self.input_shape)
         try:
             trained = probe.output_shape(self.network, shape, training=True)
         except probe.DOES_NOT_FIT as error:
             reason = str(error).splitlines()[0]
             raise InputError(
                 f"architecture={self._name}: the network does not train on "
-                f"{list(self._input_shape)} voxels (architecture.arguments): {reason}"
+                f"{list(self.input_shape)} voxels (architecture.arguments): {reason}"
             ) from error
         if trained[1:] != out[1:]:
             raise InputError(
@@ -137,13 +131,13 @@ class WrappedArchitecture(Architecture):
 
     def _probe(self, input_shape: Coordinate) -> tuple[int, ...]:
         try:
-            out = probe.output_shape(self.network, (1, self._fmaps_in, *input_shape))
+            out = probe.output_shape(self.network, (1, self.config.fmaps_in, *input_shape))
         except ImportError as error:
             raise InputError(f"architecture={self._name}: {str(error).splitlines()[0]}") from error
         except probe.DOES_NOT_FIT as error:
             raise InputError(
-                f"architecture={self._name}: the network does not take {self._fmaps_in} channels "
-                f"of {list(input_shape)} voxels (architecture.input_shape, "
+                f"architecture={self._name}: the network does not take {self.config.fmaps_in} "
+                f"channels of {list(input_shape)} voxels (architecture.input_shape, "
                 f"architecture.eval_shape_increase): {str(error).splitlines()[0]}"
             ) from error
         if len(out) != len(input_shape) + 2:

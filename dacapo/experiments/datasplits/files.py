@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dacapo.config import config, not_identity
+from dacapo.config import config, interval, ranged
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasplit_config import DataSplitConfig
 from dacapo.experiments.datasplits.volume_config import (
@@ -47,7 +47,7 @@ class FilesDataSplitConfig(DataSplitConfig):
     arrays: dict[str, ArrayConfig] = field(default_factory=dict)
     """Name -> an array made of files or of other arrays; volumes name it where they name a file."""
     voxel_size: list[float] | None = None
-    """Instead of what the files say, an axis (z, y, x)."""
+    """Instead of what the files say, per axis (z, y, x)."""
     offset: list[float] | None = None
     """Corner of the first voxel, instead of what the files say."""
     unit: str | None = None
@@ -57,35 +57,28 @@ class FilesDataSplitConfig(DataSplitConfig):
     normalize: Normalize = Normalize.range
     """Which raw values of the whole volume become 0 and 1. range: 0 and 255 of 8 bits, else the
     lowest and the highest. percentile: those of `percentiles`. zscore: mean and mean + sd."""
-    percentiles: list[float] = field(default_factory=lambda: [0.5, 99.5])
+    percentiles: list[float] = interval([0.5, 99.5], low=0, high=100)
     """For normalize=percentile."""
-    intensity_range: list[float] | None = None
+    intensity_range: list[float] | None = interval(None)
     """Raw values that become 0 and 1, instead of normalize."""
     ignore_label: int | None = None
     """Labels of this id are not annotated."""
     may_overlap: list[str] = field(default_factory=list)
     """Pairs of volumes, like left+right, whose labels may overlap or touch across the splits."""
-    in_memory_mib: int = not_identity(2048)
+    in_memory_mib: int = ranged(2048, low=0, identity=False)
     """Memory for arrays that are read once and kept; those beyond it stay on the disk."""
-    cache_mib: int = not_identity(512)
+    cache_mib: int = ranged(512, low=0, identity=False)
     """Memory for decoded chunks of arrays on the disk; each HDF5 file and each folder of images may
     use an eighth of it besides."""
-    timeout: float = not_identity(60.0)
+    timeout: float = ranged(60.0, above=0, identity=False)
     """Seconds to wait for a remote store."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for key in ("intensity_range", "percentiles"):
             span = getattr(self, key)
-            if span is not None and (len(span) != 2 or span[0] >= span[1]):
-                raise InputError(f"datasplit.{key}={span}: give the lower and the higher value")
-        if not 0 <= self.percentiles[0] < self.percentiles[1] <= 100:
-            raise InputError(f"datasplit.percentiles={self.percentiles} must lie in 0 to 100")
-        if self.cache_mib < 0 or self.in_memory_mib < 0 or self.timeout <= 0:
-            raise InputError(
-                f"datasplit.cache_mib={self.cache_mib} and "
-                f"datasplit.in_memory_mib={self.in_memory_mib} must not be negative, "
-                f"datasplit.timeout={self.timeout} must be positive"
-            )
+            if span is not None and span[0] == span[1]:
+                raise InputError(f"datasplit.{key}={span}: give two different values")
         for pair in self.may_overlap:
             if len(pair.split("+")) != 2:
                 raise InputError(f"datasplit.may_overlap={pair}: name two volumes, like left+right")

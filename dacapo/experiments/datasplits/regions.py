@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dacapo.config import config
+from dacapo.config import config, ranged
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.files import PARTS, FilesDataSplitConfig, Volumes
 from dacapo.experiments.datasplits.volume_config import ArrayKind, RegionConfig, VolumeConfig
@@ -21,22 +21,21 @@ class RegionsDataSplitConfig(FilesDataSplitConfig):
 
     axis: str = "z"
     """z, y or x."""
-    train: float = 0.7
+    train: float = ranged(0.7, above=0, below=1)
     """Share of the axis, the gaps aside."""
-    validate: float = 0.3
+    validate: float = ranged(0.3, above=0, below=1)
     """Share of the axis, the gaps aside."""
-    test: float = 0.0
+    test: float = ranged(0.0, low=0, high=1)
     """Share of the axis, the gaps aside."""
-    buffer: float | None = None
+    buffer: float | None = ranged(None, low=0)
     """Width of the gaps, in the volume's unit (default: 32 voxels)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         shares = [getattr(self, part) for part in PARTS]
-        if min(shares) < 0 or min(shares[:2]) == 0 or abs(sum(shares) - 1) > 1e-6:
+        if abs(sum(shares) - 1) > 1e-6:
             raise InputError(
-                f"datasplit.train, validate and test are {shares}: shares that add up to 1, the "
-                f"first two positive"
+                f"datasplit.train, validate and test are {shares}: give shares that add up to 1"
             )
         if self.axis not in ("z", "y", "x"):
             raise InputError(f"datasplit.axis={self.axis}: give z, y or x")

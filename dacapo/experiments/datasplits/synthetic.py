@@ -1,12 +1,12 @@
-"""Made-up tissue, to try things out without data."""
+"""Synthetic tissue, to try things out without data."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from dacapo.config import config
+from dacapo.config import config, ranged
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasplit_config import DataSplitConfig
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class SyntheticLabels(Enum):
-    """What labels of made-up tissue say."""
+    """What labels of synthetic tissue mean."""
 
     cells = "cells"
     classes = "classes"
@@ -27,42 +27,34 @@ class SyntheticLabels(Enum):
 class SyntheticDataSplitConfig(DataSplitConfig):
     """Procedural tissue of dense cells, 2D or 3D; train and validation parts differ."""
 
-    seed: int = 0
+    seed: int = ranged(0, low=0)
     """Another seed, other tissue; it does not change with the run's repetition."""
-    train_shape: list[int] = field(default_factory=lambda: [112, 128, 128])
+    train_shape: list[int] = ranged([112, 128, 128], low=1)
     """Of the training volume, in voxels."""
-    validate_shape: list[int] = field(default_factory=lambda: [64, 112, 112])
+    validate_shape: list[int] = ranged([64, 112, 112], low=1)
     """Of the validation volume, in voxels."""
-    voxel_size: list[float] = field(default_factory=lambda: [8.0, 8.0, 8.0])
+    voxel_size: list[float] = ranged([8.0, 8.0, 8.0], above=0)
     """In nm; unequal for anisotropic tissue."""
-    cell_size: float = 18.0
+    cell_size: float = ranged(18.0, above=2)
     """Typical width of a cell, in voxels of the finest axis."""
     labels: SyntheticLabels = SyntheticLabels.cells
     """cells: ids of cells. classes: 1 in membranes, 2 in the bodies inside of cells."""
-    gap: float = 0.0
+    gap: float = ranged(0.0, low=0)
     """Width of the background between cells, in voxels of the finest axis, rounded up to an even
     number; 0: cells touch."""
     body_threshold: float = 1.7
     """Bodies are where a random field of mean 0 and standard deviation 1 lies above it."""
-    noise: float = 0.08
+    noise: float = ranged(0.08, low=0)
     """Standard deviation, where raw spans 0 to 1."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for key in ("train_shape", "validate_shape", "voxel_size"):
             value = getattr(self, key)
-            if len(value) not in (2, 3) or min(value) <= 0:
-                raise InputError(f"datasplit.{key}={value}: give 2 or 3 positive numbers")
+            if len(value) not in (2, 3):
+                raise InputError(f"datasplit.{key}={value}: give 2 or 3 numbers")
             if len(value) != len(self.train_shape):
                 raise InputError(f"datasplit.{key}={value} and train_shape differ in axes")
-        if self.seed < 0:
-            raise InputError(f"datasplit.seed={self.seed} must not be negative")
-        if self.gap < 0:
-            raise InputError(f"datasplit.gap={self.gap} must not be negative")
-        if self.cell_size <= 2 or self.noise < 0:
-            raise InputError(
-                f"datasplit.cell_size={self.cell_size} must be above 2 voxels and "
-                f"datasplit.noise={self.noise} not negative"
-            )
 
     def build(self) -> DataSplit:
         from dacapo.experiments.datasplits.datasplit import DataSplit

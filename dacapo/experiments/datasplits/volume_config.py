@@ -1,11 +1,11 @@
-"""How people name volumes and the arrays that they are made of."""
+"""How users name volumes and the arrays that they are made of."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from enum import Enum
 
-from dacapo.config import config
+from dacapo.config import Config, config, interval, ranged
 from dacapo.errors import InputError
 
 
@@ -31,8 +31,8 @@ class Normalize(Enum):
 
 @config(None)
 @dataclass(kw_only=True)
-class RegionConfig:
-    """A part of a volume: half-open [begin, end] an axis, in the volume's unit."""
+class RegionConfig(Config):
+    """A part of a volume: half-open [begin, end] per axis, in the volume's unit."""
 
     z: list[float] | None = None
     """Along the third axis from the end (default: all of it)."""
@@ -47,7 +47,7 @@ _ORIGINS = ("open", "concat", "sum", "union", "merge", "constant")
 
 @config(None)
 @dataclass(kw_only=True)
-class ArrayConfig:
+class ArrayConfig(Config):
     """An array made of a file or of other arrays, and then changed in the order given here.
 
     For another order, name one array in another. Nothing is computed before a crop is read.
@@ -88,7 +88,7 @@ class ArrayConfig:
     """Keep this part."""
     resample: list[float] | None = None
     """New voxel size, in the volume's unit."""
-    clip: list[float] | None = None
+    clip: list[float] | None = interval(None)
     """Lowest and highest value."""
     relabel: dict[int, int] = field(default_factory=dict)
     """Old id -> new id; other ids stay."""
@@ -117,18 +117,11 @@ class ArrayConfig:
             for name in ("voxel_size", "offset", "unit", "axes", "level", "time"):
                 if getattr(self, name) is not None:
                     raise InputError(f"{key}.{name} is for open, not for {given[0]}")
-        if self.clip is not None and (len(self.clip) != 2 or self.clip[0] >= self.clip[1]):
-            raise InputError(f"{key}.clip={self.clip}: give the lowest and the highest value")
-
-    def sources(self) -> list[str]:
-        """The arrays or files that it is made of."""
-        single = [s for s in (self.open, self.like) if s is not None]
-        return single or self.concat or self.sum or self.union or self.merge or []
 
 
 @config(None)
 @dataclass(kw_only=True)
-class VolumeConfig:
+class VolumeConfig(Config):
     """One volume; what it does not give is taken from the datasplit."""
 
     raw: str | None = None
@@ -150,12 +143,9 @@ class VolumeConfig:
     sample_points: str | None = None
     """Crops to train on hold one of these points: a CSV file with the columns z, y, x in the
     volume's unit."""
-    sampling_weight: float | None = None
-    """How often crops are drawn from this volume, beside others (default: by what is annotated)."""
-
-    def __post_init__(self) -> None:
-        if self.sampling_weight is not None and not 0 < self.sampling_weight < float("inf"):
-            raise InputError(f"sampling_weight={self.sampling_weight} must be positive")
+    sampling_weight: float | None = ranged(None, above=0)
+    """How often crops are drawn from this volume, relative to others (default: by what is
+    annotated)."""
 
 
 ARRAY_KEYS = tuple(

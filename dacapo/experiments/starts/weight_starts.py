@@ -1,52 +1,77 @@
-"""Where weights to begin with are read from."""
+"""Where weights to begin with are read from: another run, a file, a model of bioimage.io."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dacapo.experiments.starts.start import ReadRun, Source, Start
-from dacapo.nn.bioimageio import read_package
-from dacapo.nn.weights import Weights, read_state_dict, read_weights
+from dacapo.config import config
+from dacapo.errors import InputError
+from dacapo.experiments.starts.start import Source, Start
+
+if TYPE_CHECKING:
+    from dacapo.experiments.starts.start import ReadRun
+    from dacapo.nn.weights import Weights
 
 
+@config("start")
+@dataclass(kw_only=True)
 class RunStart(Start):
-    """Weights of another run."""
+    """Begin with the weights of another run; those that do not fit stay newly initialised."""
 
-    def __init__(
-        self, run: str, iteration: int | None, criterion: str | None, freeze: Sequence[str] = ()
-    ) -> None:
-        super().__init__(freeze)
-        self._source = Source(run, iteration, criterion)
+    run: str
+    """Which one: name/repetition below runs_dir."""
+    iteration: int | None = None
+    """Weights trained until then (default: the best by criterion)."""
+    criterion: str | None = None
+    """Which score chooses the best weights, among those kept (default: that run's
+    task.criterion)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.run.count("/") != 1:
+            raise InputError(f"start.run={self.run}: give name/repetition below runs_dir")
+        if self.iteration is not None and self.criterion is not None:
+            raise InputError(
+                f"start.iteration={self.iteration} and start.criterion={self.criterion}: give one"
+            )
 
     def read(self, read_run: ReadRun) -> tuple[Weights, str]:
-        return read_run(self._source), f"start.run={self._source.run}"
+        return read_run(Source(self.run, self.iteration, self.criterion)), f"start.run={self.run}"
 
 
+@config("start")
+@dataclass(kw_only=True)
+class CheckpointStart(Start):
+    """Begin with the weights of a file; those that do not fit stay newly initialised."""
+
+    path: str
+    """A checkpoint of a run, any .safetensors file, or a state dict saved by torch.save."""
+
+    def read(self, read_run: ReadRun) -> tuple[Weights, str]:
+        from dacapo.nn.weights import read_weights
+
+        return read_weights(Path(self.path), "start.path"), f"start.path={self.path}"
+
+
+@config("start")
+@dataclass(kw_only=True)
 class BioimageioStart(Start):
-    """Weights of a model of bioimage.io, for the network of the same package."""
+    """Begin with the weights of a downloaded model of bioimage.io, for architecture=bioimageio."""
 
-    def __init__(self, path: Path, freeze: Sequence[str] = ()) -> None:
-        super().__init__(freeze)
-        self._path = path
+    path: str
+    """The package: a zip file, a folder, or its rdf.yaml."""
 
     def read(self, read_run: ReadRun) -> tuple[Weights, str]:
-        package = read_package(self._path, "start.path")
-        source = f"start.path={self._path}"
+        from dacapo.nn.bioimageio import read_package
+        from dacapo.nn.weights import Weights, read_state_dict
+
+        package = read_package(Path(self.path), "start.path")
+        source = f"start.path={self.path}"
         tensors = read_state_dict(package.read_weights("start.path"), source)
         if package.preprocessing:
             source += (
                 f" (trained on raw after {', '.join(package.preprocessing)}; here it is -1..1)"
             )
         return Weights({f"architecture.network.{k}": v for k, v in tensors.items()}), source
-
-
-class CheckpointStart(Start):
-    """Weights of a file."""
-
-    def __init__(self, path: Path, freeze: Sequence[str] = ()) -> None:
-        super().__init__(freeze)
-        self._path = path
-
-    def read(self, read_run: ReadRun) -> tuple[Weights, str]:
-        return read_weights(self._path, "start.path"), f"start.path={self._path}"

@@ -5,19 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dacapo.config import config
+from dacapo.config import config, ranged
 from dacapo.errors import InputError
-from dacapo.experiments.tasks.post_processors import (
-    AffinitiesPostProcessorConfig,
-    MutexWatershedConfig,
-)
-from dacapo.experiments.tasks.task_config import (
-    ObjectScoring,
-    ProbabilityLossConfig,
-    RegressionLossConfig,
-    TaskConfig,
-    check_positive,
-)
+from dacapo.experiments.tasks.losses import ActivatedLoss, ProbabilityLoss, RegressionLoss
+from dacapo.experiments.tasks.post_processors import AffinitiesPostProcessor, MutexWatershed
+from dacapo.experiments.tasks.task_config import ObjectScoring, TaskConfig
 
 if TYPE_CHECKING:
     from dacapo.experiments.tasks.task import Task
@@ -33,22 +25,23 @@ class AffinitiesTaskConfig(TaskConfig, ObjectScoring):
     neighborhood: list[list[int]]
     """Offsets in voxels, one output channel each: short-range ones hold objects together,
     long-range ones keep them apart."""
-    post_processor: AffinitiesPostProcessorConfig | None = None
+    post_processor: AffinitiesPostProcessor | None = None
     """How segments are made: task/post_processor=mutex_watershed (default) or agglomeration."""
-    loss: ProbabilityLossConfig = field(default_factory=ProbabilityLossConfig)
+    loss: ProbabilityLoss = field(default_factory=ProbabilityLoss)
     """What training minimises."""
     lsds: bool = False
     """Learn local shape descriptors beside the affinities (10 more channels in 3D, 6 in 2D)."""
-    lsd_sigma: float = 8.0
+    lsd_sigma: float = ranged(8.0, above=0)
     """Width of the descriptors' window, in voxels of the finest axis."""
-    lsd_weight: float = 1.0
+    lsd_weight: float = ranged(1.0, above=0)
     """Weight of the descriptors in the loss."""
-    lsd_loss: RegressionLossConfig = field(default_factory=RegressionLossConfig)
+    lsd_loss: RegressionLoss = field(default_factory=RegressionLoss)
     """What the descriptors minimise."""
-    max_class_weight: float = 20.0
-    """The rarer class of an affinity is weighed up at most this many times (1: no balancing)."""
+    max_class_weight: float = ranged(20.0, low=1)
+    """The rarer class of an affinity weighs at most this many times more (1: no balancing)."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.neighborhood:
             raise InputError(
                 "task.neighborhood is empty: give at least one offset in voxels, like [1, 0, 0]"
@@ -57,11 +50,10 @@ class AffinitiesTaskConfig(TaskConfig, ObjectScoring):
         for offset in self.neighborhood:
             if len(offset) != dims or dims not in (2, 3) or not any(offset):
                 raise InputError(
-                    f"task.neighborhood: {offset} is no offset; give 2 or 3 numbers of voxels, the "
-                    f"same count for all, not all of them 0"
+                    f"task.neighborhood: {offset} is not an offset; give 2 or 3 numbers of voxels, "
+                    f"the same count for all, not all of them 0"
                 )
-        self.post_processor = self.post_processor or MutexWatershedConfig()
-        check_positive(self, "lsd_sigma", "lsd_weight")
+        self.post_processor = self.post_processor or MutexWatershed()
 
     def build(self) -> Task:
         from dacapo.experiments.tasks.predictors import AffinitiesPredictor, DescriptorsPredictor
@@ -69,13 +61,13 @@ class AffinitiesTaskConfig(TaskConfig, ObjectScoring):
 
         assert self.post_processor is not None
         affinities = AffinitiesPredictor(self.neighborhood, self.max_class_weight)
-        parts = {"affinities": Head(affinities, self.loss.build())}
+        heads = {"affinities": Head(affinities, self.loss)}
         if self.lsds:
             lsds = DescriptorsPredictor(affinities.num_axes, self.lsd_sigma)
-            loss = self.lsd_loss.build(lsds.activation)
-            parts["lsds"] = Head(lsds, loss, self.lsd_weight)
+            loss = ActivatedLoss(self.lsd_loss, lsds.activation)
+            heads["lsds"] = Head(lsds, loss, self.lsd_weight)
         return Task.from_heads(
-            parts,
+            heads,
             self.post_processor.build(self.neighborhood),
             self.object_evaluator(),
             self.criterion,

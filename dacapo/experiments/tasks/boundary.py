@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dacapo.config import config
-from dacapo.experiments.tasks.post_processors import MapsPostProcessorConfig, WatershedConfig
-from dacapo.experiments.tasks.task_config import (
-    ObjectScoring,
-    ProbabilityLossConfig,
-    TaskConfig,
-    check_makes,
-    check_positive,
+from dacapo.config import config, ranged
+from dacapo.experiments.tasks.losses import ProbabilityLoss
+from dacapo.experiments.tasks.post_processors import (
+    MapsPostProcessor,
+    PredictionReader,
+    Watershed,
 )
+from dacapo.experiments.tasks.task_config import ObjectScoring, TaskConfig, check_makes
 
 if TYPE_CHECKING:
     from dacapo.experiments.tasks.task import Task
@@ -26,47 +25,45 @@ class BoundaryTaskConfig(TaskConfig, ObjectScoring):
 
     criterion: str = "average_precision"
     """The score that selects the best iteration and the best parameters."""
-    post_processor: MapsPostProcessorConfig | None = None
+    post_processor: MapsPostProcessor | None = None
     """How objects are made: task/post_processor=watershed (default) or components."""
-    width: float = 1.5
+    width: float = ranged(1.5, above=0)
     """Of the rim inside of an object, in voxels of the finest axis."""
-    loss: ProbabilityLossConfig = field(default_factory=ProbabilityLossConfig)
+    loss: ProbabilityLoss = field(default_factory=ProbabilityLoss)
     """What foreground and boundary minimise."""
-    boundary_weight: float = 1.0
+    boundary_weight: float = ranged(1.0, above=0)
     """Weight of the boundary in the loss."""
-    max_class_weight: float = 10.0
-    """Inside or outside, the rarer of the two, is weighed up at most this many times."""
+    max_class_weight: float = ranged(10.0, low=1)
+    """Inside or outside, the rarer of the two, weighs at most this many times more."""
 
     def __post_init__(self) -> None:
-        self.post_processor = self.post_processor or WatershedConfig()
-        check_positive(self, "width", "boundary_weight")
+        super().__post_init__()
+        self.post_processor = self.post_processor or Watershed()
 
     def build(self) -> Task:
         import numpy as np
 
         from dacapo.experiments.tasks.label_groups import LabelGroups
-        from dacapo.experiments.tasks.post_processors import PredictionReader
         from dacapo.experiments.tasks.predictors import BoundaryPredictor, ClassPredictor
         from dacapo.experiments.tasks.task import Head, Task
 
         groups = LabelGroups()
         assert self.post_processor is not None
         check_makes(self.post_processor, groups, "watershed", "threshold")
-        maps = PredictionReader(
+        reader = PredictionReader(
             groups.names,
             classes=lambda p: p[:1],
             interior=lambda p: np.minimum(p[0], 1 - p[1]),
             thresholds=(0.4, 0.5, 0.6),
         )
+        foreground = ClassPredictor(groups, self.max_class_weight)
         boundary = BoundaryPredictor(self.width, self.max_class_weight)
         return Task.from_heads(
             {
-                "foreground": Head(
-                    ClassPredictor(groups, self.max_class_weight), self.loss.build()
-                ),
-                "boundary": Head(boundary, self.loss.build(), self.boundary_weight),
+                "foreground": Head(foreground, self.loss),
+                "boundary": Head(boundary, self.loss, self.boundary_weight),
             },
-            self.post_processor.build(maps),
+            self.post_processor.build(reader),
             self.object_evaluator(),
             self.criterion,
         )

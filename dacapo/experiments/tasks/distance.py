@@ -3,50 +3,69 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from dacapo.config import config
+from dacapo.config import config, ranged
+from dacapo.experiments.tasks.losses import ActivatedLoss, ProbabilityLoss, RegressionLoss
 from dacapo.experiments.tasks.post_processors import (
-    MapsPostProcessorConfig,
-    ThresholdConfig,
-    WatershedConfig,
+    MapsPostProcessor,
+    PredictionReader,
+    Threshold,
+    Watershed,
 )
-from dacapo.experiments.tasks.task_config import (
-    ClassesOrObjects,
-    ProbabilityLossConfig,
-    RegressionLossConfig,
-    check_makes,
-    check_positive,
-)
+from dacapo.experiments.tasks.task_config import ClassesOrObjects, check_makes
 
 if TYPE_CHECKING:
-    from dacapo.experiments.tasks.task import Task
+    from dacapo.experiments.tasks.label_groups import LabelGroups
+    from dacapo.experiments.tasks.task import Head, Task
 
 
 @dataclass(kw_only=True)
 class _Distances(ClassesOrObjects):
     """What the distance tasks have in common."""
 
+    inner: ClassVar[bool] = False
+    """Distances inside alone; 0 outside."""
+
     criterion: str = ""
     """The score that selects the best iteration and the best parameters (default:
     average_precision of objects, dice of classes)."""
-    post_processor: MapsPostProcessorConfig | None = None
+    post_processor: MapsPostProcessor | None = None
     """How segments are made: task/post_processor=watershed (default) or components for objects,
     threshold for classes."""
-    scale: float = 10.0
+    scale: float = ranged(10.0, above=0)
     """In voxels of the finest axis: a distance d becomes tanh(d / scale), up to two scales."""
     per_section: bool = False
     """Measure within each section alone: for few sections, or thick ones."""
-    loss: RegressionLossConfig = field(default_factory=RegressionLossConfig)
+    loss: RegressionLoss = field(default_factory=RegressionLoss)
     """What the distances minimise."""
-    max_class_weight: float = 10.0
-    """Inside or outside, the rarer of the two, is weighed up at most this many times."""
+    max_class_weight: float = ranged(10.0, low=1)
+    """Inside or outside, the rarer of the two, weighs at most this many times more."""
 
     def __post_init__(self) -> None:
-        check_positive(self, "scale")
+        super().__post_init__()
         self.criterion = self.criterion or ("dice" if self.classes else "average_precision")
         if self.post_processor is None:
-            self.post_processor = ThresholdConfig() if self.classes else WatershedConfig()
+            self.post_processor = Threshold() if self.classes else Watershed()
+
+    def distance_head(self, groups: LabelGroups, weight: float = 1.0) -> Head:
+        """The distances and their loss."""
+        from dacapo.experiments.tasks.predictors import DistancePredictor
+        from dacapo.experiments.tasks.task import Head
+
+        predictor = DistancePredictor(
+            groups, self.scale, self.max_class_weight, self.inner, self.per_section
+        )
+        return Head(predictor, ActivatedLoss(self.loss, predictor.activation), weight)
+
+    def task(self, groups: LabelGroups, heads: dict[str, Head], reader: PredictionReader) -> Task:
+        """These heads, with the post-processor and the scores of objects or of classes."""
+        from dacapo.experiments.tasks.task import Task
+
+        assert self.post_processor is not None
+        check_makes(self.post_processor, groups, "watershed", "threshold")
+        post_processor = self.post_processor.build(reader)
+        return Task.from_heads(heads, post_processor, self.evaluator(groups), self.criterion)
 
 
 @config("task")
@@ -54,20 +73,9 @@ class _Distances(ClassesOrObjects):
 class DistanceTaskConfig(_Distances):
     """Predict the signed distance to the border of objects, or of each class."""
 
-    inner = False
-
     def build(self) -> Task:
-        from dacapo.experiments.tasks.post_processors import PredictionReader
-        from dacapo.experiments.tasks.predictors import DistancePredictor
-        from dacapo.experiments.tasks.task import Head, Task
-
         groups = self.label_groups()
-        assert self.post_processor is not None
-        check_makes(self.post_processor, groups, "watershed", "threshold")
-        predictor = DistancePredictor(
-            groups, self.scale, self.max_class_weight, self.inner, self.per_section
-        )
-        maps = PredictionReader(
+        reader = PredictionReader(
             groups.names,
             classes=lambda p: p,
             interior=lambda p: p[0],
@@ -75,12 +83,7 @@ class DistanceTaskConfig(_Distances):
             seed_thresholds=(0.2, 0.35, 0.5),
             low=0 if self.inner else -1,
         )
-        return Task.from_heads(
-            {"distance": Head(predictor, self.loss.build(predictor.activation))},
-            self.post_processor.build(maps),
-            self.evaluator(groups),
-            self.criterion,
-        )
+        return self.task(groups, {"distance": self.distance_head(groups)}, reader)
 
 
 @config("task")
@@ -96,42 +99,25 @@ class InnerDistanceTaskConfig(DistanceTaskConfig):
 class HotDistanceTaskConfig(_Distances):
     """Predict the probability of each class and the distance to its border, and use both."""
 
-    class_loss: ProbabilityLossConfig = field(default_factory=ProbabilityLossConfig)
+    class_loss: ProbabilityLoss = field(default_factory=ProbabilityLoss)
     """What the probabilities minimise."""
-    distance_weight: float = 1.0
+    distance_weight: float = ranged(1.0, above=0)
     """Weight of the distances in the loss."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_positive(self, "distance_weight")
-
     def build(self) -> Task:
-        from dacapo.experiments.tasks.post_processors import PredictionReader
-        from dacapo.experiments.tasks.predictors import ClassPredictor, DistancePredictor
-        from dacapo.experiments.tasks.task import Head, Task
+        from dacapo.experiments.tasks.predictors import ClassPredictor
+        from dacapo.experiments.tasks.task import Head
 
         groups = self.label_groups()
-        assert self.post_processor is not None
-        check_makes(self.post_processor, groups, "watershed", "threshold")
-        hot = ClassPredictor(groups, self.max_class_weight)
-        distance = DistancePredictor(
-            groups, self.scale, self.max_class_weight, per_section=self.per_section
-        )
         num = len(groups.names)
-        maps = PredictionReader(
+        reader = PredictionReader(
             groups.names,
             classes=lambda p: (p[:num] + (p[num:] + 1) / 2) / 2,  # both are 0.5 at a border
             interior=lambda p: (p[num] + 1) / 2,
             thresholds=(0.4, 0.5, 0.6),
         )
-        return Task.from_heads(
-            {
-                "hot": Head(hot, self.class_loss.build()),
-                "distance": Head(
-                    distance, self.loss.build(distance.activation), self.distance_weight
-                ),
-            },
-            self.post_processor.build(maps),
-            self.evaluator(groups),
-            self.criterion,
-        )
+        heads = {
+            "hot": Head(ClassPredictor(groups, self.max_class_weight), self.class_loss),
+            "distance": self.distance_head(groups, self.distance_weight),
+        }
+        return self.task(groups, heads, reader)

@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dacapo.config import config
+from dacapo.config import config, ranged
 from dacapo.errors import InputError
-from dacapo.experiments.tasks.post_processors import ArgmaxConfig, MapsPostProcessorConfig
+from dacapo.experiments.tasks.losses import ClassLoss
+from dacapo.experiments.tasks.post_processors import (
+    Argmax,
+    MapsPostProcessor,
+    PredictionReader,
+)
 from dacapo.experiments.tasks.task_config import (
     ClassScoring,
-    ProbabilityLossConfig,
     TaskConfig,
     check_classes,
     check_makes,
-    check_positive,
 )
 
 if TYPE_CHECKING:
@@ -30,14 +33,15 @@ class OneHotTaskConfig(TaskConfig, ClassScoring):
     """The score that selects the best iteration and the best parameters."""
     classes: dict[str, list[int]] = field(default_factory=dict)
     """Class -> label ids, like {mito: [3, 4, 5], er: [7]}; other ids are background."""
-    post_processor: MapsPostProcessorConfig | None = None
+    post_processor: MapsPostProcessor | None = None
     """How classes are chosen: task/post_processor=argmax (default) or threshold."""
-    loss: ProbabilityLossConfig = field(default_factory=ProbabilityLossConfig)
+    loss: ClassLoss = field(default_factory=ClassLoss)
     """What training minimises."""
-    max_class_weight: float = 10.0
-    """Voxels of a rare class are weighed up at most this many times (1: no balancing)."""
+    max_class_weight: float = ranged(10.0, low=1)
+    """Voxels of a rare class weigh at most this many times more (1: no balancing)."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.classes:
             raise InputError("task.classes is empty: give at least one class, like {mito: [1]}")
         check_classes(self.classes)
@@ -48,25 +52,22 @@ class OneHotTaskConfig(TaskConfig, ClassScoring):
                 f"task.classes: label {twice[0]} is in more than one class; classes that exclude "
                 f"each other cannot share a label"
             )
-        self.post_processor = self.post_processor or ArgmaxConfig()
-        check_positive(self)
+        self.post_processor = self.post_processor or Argmax()
 
     def build(self) -> Task:
         from dacapo.experiments.tasks.label_groups import LabelGroups
-        from dacapo.experiments.tasks.post_processors import PredictionReader
         from dacapo.experiments.tasks.predictors import OneHotPredictor
         from dacapo.experiments.tasks.task import Head, Task
 
         groups = LabelGroups(self.classes)
         assert self.post_processor is not None
         check_makes(self.post_processor, groups, "watershed", "argmax")
-        maps = PredictionReader(
+        reader = PredictionReader(
             groups.names, classes=lambda p: p[1:], interior=lambda p: p[1], exclusive=True
         )
-        predictor = OneHotPredictor(groups, self.max_class_weight)
         return Task.from_heads(
-            {"classes": Head(predictor, self.loss.build(exclusive=True))},
-            self.post_processor.build(maps),
+            {"classes": Head(OneHotPredictor(groups, self.max_class_weight), self.loss)},
+            self.post_processor.build(reader),
             self.class_evaluator(groups),
             self.criterion,
         )

@@ -28,13 +28,12 @@ class PretrainedTaskConfig(TaskConfig):
     """A checkpoint of a run, any .safetensors file, or a state dict saved by torch.save."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.criterion = self.criterion or self.sub_task.criterion
 
     def build(self) -> Task:
         if not Path(self.weights).is_file():
             raise InputError(f"task.weights={self.weights}: there is no such file")
-        from dacapo.experiments.tasks.predictors.pretrained_predictor import PretrainedPredictor
-
         task = self.sub_task.build()
-        predictor = PretrainedPredictor(task.predictor, Path(self.weights))
-        return replace(task, predictor=predictor, criterion=self.criterion)
+        task.predictor.initial_weights = Path(self.weights)
+        return replace(task, criterion=self.criterion)

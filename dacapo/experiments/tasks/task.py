@@ -45,15 +45,15 @@ class Task:
     @classmethod
     def from_heads(
         cls,
-        parts: Mapping[str, Head],
+        heads: Mapping[str, Head],
         post_processor: PostProcessor[Any],
         evaluator: Evaluator,
         criterion: str,
     ) -> Task:
         """Several heads on one network, or one; their channels follow each other."""
-        if len(parts) == 1:
-            (part,) = parts.values()
-            return cls(part.predictor, part.loss, post_processor, evaluator, criterion)
-        predictor = CombinedPredictor({name: part.predictor for name, part in parts.items()})
-        loss = CombinedLoss([(p.predictor.num_channels, p.weight, p.loss) for p in parts.values()])
+        if len(heads) == 1:
+            (head,) = heads.values()
+            return cls(head.predictor, head.loss, post_processor, evaluator, criterion)
+        predictor = CombinedPredictor({name: head.predictor for name, head in heads.items()})
+        loss = CombinedLoss([(h.predictor.num_channels, h.weight, h.loss) for h in heads.values()])
         return cls(predictor, loss, post_processor, evaluator, criterion)

@@ -3,24 +3,28 @@
 from typing import TYPE_CHECKING
 
 from dacapo.experiments.lazy import lazy_exports
-from dacapo.experiments.trainers.augments import AugmentConfig
-from dacapo.experiments.trainers.default import (
-    DefaultTrainerConfig,
+from dacapo.experiments.trainers.augments import Augment
+from dacapo.experiments.trainers.default import DefaultTrainerConfig
+from dacapo.experiments.trainers.trainer_config import (
+    LoggerName,
     OptimizerName,
     Precision,
     Sampling,
+    ScheduleName,
+    TrainerConfig,
 )
-from dacapo.experiments.trainers.trainer_config import TrainerConfig
 
 if TYPE_CHECKING:
     from dacapo.experiments.trainers.trainer import Trainer
 
 __all__ = [
-    "AugmentConfig",
+    "Augment",
     "DefaultTrainerConfig",
+    "LoggerName",
     "OptimizerName",
     "Precision",
     "Sampling",
+    "ScheduleName",
     "Trainer",
     "TrainerConfig",
 ]

@@ -14,12 +14,10 @@ from funlib.geometry import Coordinate
 
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.tasks.predictors import Predictor
-from dacapo.experiments.trainers.augments.augment import Augment, Sample, Stage
-from dacapo.experiments.trainers.augments.warp_augment import apply_warp
+from dacapo.experiments.trainers.augments.augment import Augment, Sample, Stage, apply_warp
 from dacapo.experiments.trainers.crops import Crop, CropSampler
 from dacapo.experiments.trainers.trainer import Batch, SampleShape
 from dacapo.ops.draws import generator
-from dacapo.ops.intensity import to_signed_range
 
 
 class BatchMaker:
@@ -137,5 +135,5 @@ class BatchMaker:
             ones = torch.ones_like(weight[0, 0])
             each = [ones if f is None else f[region] for f in factors]
             weight = weight * torch.stack(each)[:, None]
-        raw = torch.stack([to_signed_range(s.raw) for s in samples])
+        raw = torch.stack([s.raw for s in samples])
         return raw, target[:, :, *region], weight

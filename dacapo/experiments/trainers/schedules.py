@@ -3,56 +3,46 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dacapo.experiments.criterion_history import CriterionHistory
+from dacapo.experiments.trainers.trainer_config import ScheduleName
+
+if TYPE_CHECKING:
+    from dacapo.experiments.trainers.default import DefaultTrainerConfig
 
 
-@dataclass(frozen=True, kw_only=True)
-class Schedule:
-    """A warm-up and a fall.
+def learning_rate(config: DefaultTrainerConfig, iteration: int, history: CriterionHistory) -> float:
+    """The rate of a step: a linear warm-up, then one of four schedules.
 
-    Attributes:
-        name: `cosine` (Loshchilov and Hutter 2017), `polynomial` (Chen et al. 2017), `plateau` or
-            `constant`.
-        rate: at the end of the warm-up.
-        final: share of it left at the end.
-        warmup, length: iterations, the warm-up included.
-        factor, patience: of `plateau`.
+    Cosine: Loshchilov and Hutter 2017; polynomial: Chen et al. 2017.
+
+    Args:
+        iteration: index of the step.
+        history: the validations of weights trained until then.
     """
+    warmup, length = config.warmup_iterations, config.schedule_iterations
+    if iteration < warmup:
+        return config.learning_rate * (iteration + 1) / (warmup + 1)
+    if config.schedule is ScheduleName.constant:
+        return config.learning_rate
+    if config.schedule is ScheduleName.plateau:
+        decayed = config.plateau_factor ** _num_decays(config.plateau_patience, history)
+        return config.learning_rate * max(config.final_rate, decayed)
+    assert length is not None, "RunConfig fills it in"
+    progress = min(1.0, (iteration - warmup) / max(1, length - 1 - warmup))
+    if config.schedule is ScheduleName.cosine:
+        share = 0.5 * (1 + math.cos(math.pi * progress))
+    else:
+        share = (1 - progress) ** 0.9
+    return config.learning_rate * (config.final_rate + (1 - config.final_rate) * share)
 
-    name: str
-    rate: float
-    final: float
-    warmup: int
-    length: int
-    factor: float = 0.3
-    patience: int = 3
 
-    def learning_rate(self, iteration: int, history: CriterionHistory) -> float:
-        """Of a step, by its index and by the validations of weights trained until then."""
-        if iteration < self.warmup:
-            return self.rate * (iteration + 1) / (self.warmup + 1)
-        return self.rate * self._share(iteration, history)
-
-    def _share(self, iteration: int, history: CriterionHistory) -> float:
-        if self.name == "constant":
-            return 1.0
-        if self.name == "plateau":
-            return max(self.final, self.factor ** self._falls(history))
-        through = min(1.0, (iteration - self.warmup) / max(1, self.length - 1 - self.warmup))
-        shape = (
-            0.5 * (1 + math.cos(math.pi * through))
-            if self.name == "cosine"
-            else (1 - through) ** 0.9
-        )
-        return self.final + (1 - self.final) * shape
-
-    def _falls(self, history: CriterionHistory) -> int:
-        """How often there was no improvement for longer than `patience`; each counts anew."""
-        falls = waited = 0
-        for is_better in history.improvements():
-            waited = 0 if is_better else waited + 1
-            if waited > self.patience:
-                falls, waited = falls + 1, 0
-        return falls
+def _num_decays(patience: int, history: CriterionHistory) -> int:
+    """How often there was no improvement for more than `patience` validations in a row."""
+    decays = bad = 0
+    for is_better in history.improvements():
+        bad = 0 if is_better else bad + 1
+        if bad > patience:
+            decays, bad = decays + 1, 0
+    return decays

@@ -14,7 +14,14 @@ from dacapo.experiments.criterion_history import CriterionHistory
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.model import Model
 from dacapo.experiments.tasks.predictors import Predictor
+from dacapo.experiments.trainers.trainer_config import Precision, TrainerConfig
 from dacapo.processes.ranks import SINGLE_PROCESS, Ranks
+
+_PRECISIONS = {
+    Precision.fp32: torch.float32,
+    Precision.bf16: torch.bfloat16,
+    Precision.fp16: torch.float16,
+}
 
 
 @dataclass(frozen=True)
@@ -23,7 +30,7 @@ class Batch:
 
     Attributes:
         iteration: the step it is for.
-        raw: (B, C, *spatial), the model's input.
+        raw: (B, C, *spatial), mostly in 0 to 1; the train state scales it for the network.
         target, weight: (B, C', *spatial), of the model's output.
         places: where the samples come from, for messages.
         ready: on a GPU, when the tensors are: they are made on a stream of their own.
@@ -82,34 +89,23 @@ class SampleShape:
 class Trainer(ABC):
     """Makes batches and decides how weights change.
 
-    Attributes:
-        checkpoint_interval: iterations between checkpoints.
-        keep_latest, keep_best, keep_every: which of them are kept: so many of the newest, the best
-            by each of these criteria, multiples of a number.
-        snapshot_interval: iterations between snapshots of a batch; None: there are none.
-        loggers: programs that curves are sent to.
-        precision: in which the network computes; weights and optimizer are float32.
-        channels_last: whether values of one voxel lie together in memory.
-        compile: whether the network is compiled.
-        micro_batches: parts of a batch that go through the network one by one.
-        gradient_clip: largest norm of a gradient; None: any.
-        ema_decay: how slowly the average of the weights forgets; None: there is no average.
-        profile_steps: steps that a profiler watches.
+    Args:
+        config: its options; those that any trainer has are used by the step and by the loop.
     """
 
-    checkpoint_interval: int
-    keep_latest: int = 2
-    keep_best: Sequence[str] = ()
-    keep_every: int | None = None
-    snapshot_interval: int | None = None
-    loggers: Sequence[str] = ()
-    precision: torch.dtype = torch.float32
-    channels_last: bool = False
-    compile: bool = False
-    micro_batches: int = 1
-    gradient_clip: float | None = None
-    ema_decay: float | None = None
-    profile_steps: int = 0
+    def __init__(self, config: TrainerConfig) -> None:
+        self.config = config
+
+    @property
+    def precision(self) -> torch.dtype:
+        """In which the network computes; weights and optimizer are float32."""
+        return _PRECISIONS[self.config.precision]
+
+    @property
+    def channels_last(self) -> bool:
+        """Whether values of one voxel lie together in memory."""
+        chosen = self.config.channels_last
+        return self.precision != torch.float32 if chosen is None else chosen
 
     @property
     @abstractmethod
@@ -137,10 +133,12 @@ class Trainer(ABC):
 
     @abstractmethod
     def learning_rate(
-        self, iteration: int, history: CriterionHistory = CriterionHistory()
+        self,
+        iteration: int,
+        history: CriterionHistory = CriterionHistory(),  # noqa: B008
     ) -> float:
         """Of a step; a pure function of its index and of the validations before it."""
 
     def reason_to_stop(self, history: CriterionHistory) -> str:
-        """Why training ends early by the validations so far; empty when it goes on."""
+        """Why training ends early by the validations so far; empty when it continues."""
         return ""

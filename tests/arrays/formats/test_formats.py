@@ -318,7 +318,7 @@ class TestDamaged:
     def test_text_is_no_volume(self, tmp_path: Path) -> None:
         with h5py.File(tmp_path / "a.h5", "w") as file:
             file["raw"] = np.array([[b"a", b"b"], [b"c", b"d"]])
-        self.refused(f"{tmp_path}/a.h5:raw", "are no numbers", voxel_size=[1, 1])
+        self.refused(f"{tmp_path}/a.h5:raw", "are not numbers", voxel_size=[1, 1])
 
     def test_units_that_contradict(self, tmp_path: Path) -> None:
         with h5py.File(tmp_path / "a.h5", "w") as file:

@@ -139,7 +139,7 @@ def test_mistakes(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: [", "is no yaml"),
+        ("a: [", "is not valid yaml"),
         ("type: dataset", "does not describe a model"),
         ("{type: model, inputs: [], weights: {onnx: {}}}", "weights of onnx and 0 inputs"),
     ],

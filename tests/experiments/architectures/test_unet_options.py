@@ -15,7 +15,7 @@ from dacapo.experiments.run import Run
 from dacapo.inference.blocks import predict
 from dacapo.inference.scoring import validate
 from dacapo.nn.unet import AttentionGate
-from dacapo.training.diagnostics import remarks
+from dacapo.training.diagnostics import window_warning
 from tests.conftest import small_run_config
 
 
@@ -97,7 +97,7 @@ def test_the_loss_counts_coarser_levels_half() -> None:
     ]  # fmt: skip
     run = Run(small_run_config(*more, "architecture.deep_supervision=true"))
     batch = next(run.batches(0))
-    fine, coarse = run.model.forward_with_aux(batch.raw)
+    fine, coarse = run.train_state.forward_with_aux(batch.raw)
     each = [run.task.loss.compute(o, batch.target, batch.weight) for o in (fine, coarse)]
     expected = (each[0] + each[1] / 2) / 1.5
     assert run.train_step(batch).loss == pytest.approx(expected.item(), rel=1e-5)
@@ -107,23 +107,23 @@ def test_the_loss_counts_coarser_levels_half() -> None:
 def test_what_depends_on_the_window_is_said_and_predicted_in_one_size() -> None:
     more = "architecture.norm=instance"
     run = Run(small_run_config(more))
-    (line,) = remarks(run)
+    line = window_warning(run)
     assert "depends on the size of the block" in line
     assert "blocks of [28, 28, 28] and [36, 36, 36]" in line
     shapes = set()
-    forward = run.forward
+    forward = run.train_state.forward
 
     def noted(raw: torch.Tensor) -> torch.Tensor:
         shapes.add(tuple(raw.shape[2:]))
         return forward(raw)
 
-    run.forward = noted  # type: ignore[method-assign]
+    run.train_state.forward = noted  # type: ignore[method-assign]
     dataset = run.datasplit.validate[0]
     roi = dataset.gt.roi
     predict(run, dataset)
     predict(run, dataset, type(roi)(roi.begin, dataset.gt.voxel_size * 7))
     assert shapes == {(36, 36, 36)}
-    assert not remarks(Run(small_run_config()))
+    assert window_warning(Run(small_run_config())) == ""
 
 
 def test_deep_supervision_needs_a_level_between() -> None:

@@ -134,7 +134,7 @@ def test_it_trains_and_predicts_independently_of_blocks() -> None:
             r"architecture=Halving: the network does not take .*odd",
         ),
         ({"name": "two"}, "gives a tuple, not one tensor"),
-        ({"name": "Halving", "halo": [1]}, r"architecture.halo=\[1\]: give 3 sizes"),
+        ({"name": "Halving", "halo": [1]}, r"architecture.halo: \[1\] must hold 3 numbers"),
     ],
 )
 def test_mistakes(more: dict[str, Any], message: str) -> None:

@@ -109,8 +109,8 @@ def test_pixels_and_nanometres_do_not_mix() -> None:
 
 
 def test_labels_may_be_true_and_false() -> None:
-    truth = array(np.ones((3, 4), bool), offset=(8, 4), name="gt")
-    assert dataset(gt=truth).read_gt(GT.roi).dtype == np.uint8
+    ground_truth = array(np.ones((3, 4), bool), offset=(8, 4), name="gt")
+    assert dataset(gt=ground_truth).read_gt(GT.roi).dtype == np.uint8
 
 
 def test_values_that_are_not_finite_are_found_in_any_slab() -> None:

@@ -93,7 +93,6 @@ class TestArrays:
             ({"made": ArrayConfig(sum=["x"], unit="nm")}, r"made.unit is for open, not for sum"),
             ({"made": ArrayConfig(constant=1.0)}, "constant and like belong together"),
             ({"made": ArrayConfig(open="gone.h5:raw")}, r"datasplit.arrays.made.open=gone.h5:raw"),
-            ({"made": ArrayConfig(open="x", clip=[3.0, 1.0])}, "clip=.*lowest"),
         ],
     )  # fmt: skip
     def test_mistakes(self, volume: Path, arrays: Any, message: str) -> None:

@@ -8,24 +8,33 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, l1_loss, mse_loss
 
 from dacapo.errors import InputError
-from dacapo.experiments.tasks.losses import CombinedLoss, Loss, ProbabilityLoss, RegressionLoss
+from dacapo.experiments.tasks.losses import (
+    ActivatedLoss,
+    ClassLoss,
+    CombinedLoss,
+    Loss,
+    ProbabilityLoss,
+    RegressionLoss,
+)
 from dacapo.experiments.tasks.losses.terms import weighted_mean
-from dacapo.experiments.tasks.task_config import ProbabilityLossConfig
 
 TERMS = ["cross_entropy", "dice", "tversky", "focal"]
 
 
 def only(term: str, exclusive: bool = False) -> ProbabilityLoss:
-    return ProbabilityLoss(exclusive, **{t: float(t == term) for t in TERMS})
+    kind = ClassLoss if exclusive else ProbabilityLoss
+    return kind(**{t: float(t == term) for t in TERMS})
 
 
 LOSSES: dict[str, Loss] = {
     **{f"{t} of channels": only(t) for t in TERMS},
     **{f"{t} of classes": only(t, exclusive=True) for t in TERMS},
-    "all": ProbabilityLoss(False, 1, 1, 1, 1),
-    "squares": RegressionLoss(nn.Tanh()),
-    "absolute": RegressionLoss(nn.Sigmoid(), 0, 1),
-    "combined": CombinedLoss([(2, 1.0, only("dice")), (1, 0.5, RegressionLoss(nn.Tanh()))]),
+    "all": ProbabilityLoss(cross_entropy=1, dice=1, tversky=1, focal=1),
+    "squares": ActivatedLoss(RegressionLoss(), nn.Tanh()),
+    "absolute": ActivatedLoss(RegressionLoss(mse=0, l1=1), nn.Sigmoid()),
+    "combined": CombinedLoss(
+        [(2, 1.0, only("dice")), (1, 0.5, ActivatedLoss(RegressionLoss(), nn.Tanh()))]
+    ),
 }
 
 
@@ -109,7 +118,9 @@ class TestAgainstOthers:
         logits, _ = example()
         target = torch.rand_like(logits)
         ones = torch.ones_like(target)
-        ours = RegressionLoss(nn.Tanh(), 0.5, 2.0).compute(logits, target, ones)
+        ours = ActivatedLoss(RegressionLoss(mse=0.5, l1=2.0), nn.Tanh()).compute(
+            logits, target, ones
+        )
         expected = 0.5 * mse_loss(logits.tanh(), target) + 2 * l1_loss(logits.tanh(), target)
         assert ours.item() == pytest.approx(expected.item(), rel=1e-6)
 
@@ -156,8 +167,8 @@ class TestPartialAnnotation:
      {"cross_entropy": 0.0}, {"dice": float("nan")}],
 )  # fmt: skip
 def test_values_that_train_nothing_are_refused(values: dict[str, float]) -> None:
-    with pytest.raises(InputError, match="task loss"):
-        ProbabilityLossConfig(**values)
+    with pytest.raises(InputError, match=r"task\.loss"):
+        ProbabilityLoss(**values)
 
 
 def test_by_hand() -> None:
@@ -169,7 +180,9 @@ def test_by_hand() -> None:
 
 def test_parts_see_their_own_channels() -> None:
     prediction = torch.zeros(1, 3, 4, requires_grad=True)
-    loss = CombinedLoss([(1, 1.0, ProbabilityLoss()), (2, 3.0, RegressionLoss(nn.Sigmoid()))])
+    loss = CombinedLoss(
+        [(1, 1.0, ProbabilityLoss()), (2, 3.0, ActivatedLoss(RegressionLoss(), nn.Sigmoid()))]
+    )
     value = loss.compute(prediction, torch.ones(1, 3, 4), torch.ones(1, 3, 4))
     assert value.item() == pytest.approx(np.log(2) + 3 * 0.25)
     value.backward()

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,25 +10,25 @@ import torch
 from dacapo.errors import InputError
 from dacapo.experiments.tasks import AffinitiesTaskConfig, DistanceTaskConfig, OneHotTaskConfig
 from dacapo.experiments.tasks.post_processors import (
-    AgglomerationConfig,
-    AgglomerationPostProcessor,
-    ArgmaxConfig,
-    ArgmaxPostProcessor,
-    ComponentsConfig,
-    ComponentsPostProcessor,
-    Merged,
-    MutexWatershedPostProcessor,
+    Agglomeration,
+    Argmax,
+    Components,
+    GridPostProcessor,
+    LookupSegmentation,
+    MutexWatershed,
     PostProcessor,
     PredictionReader,
-    ThresholdPostProcessor,
-    WatershedConfig,
-    WatershedPostProcessor,
+    Setting,
+    Threshold,
+    Watershed,
 )
+from dacapo.experiments.tasks.post_processors.post_processor import stage
 from dacapo.ops.affinities import affinities
 from dacapo.ops.distances import signed_distance
 from dacapo.ops.overlap import overlap, variation_of_information
 from dacapo.ops.synthetic import tissue
 
+OFFSETS = [[1, 0], [0, 1], [0, 4]]
 OBJECT = PredictionReader(["object"], classes=lambda p: p, interior=lambda p: p[0], low=-1)
 CLASSES = PredictionReader(["a", "b"], classes=lambda p: p, interior=lambda p: p[0])
 
@@ -43,8 +46,13 @@ def agree_one_by_one(post: PostProcessor, prediction: np.ndarray, number: int) -
     assert [parameters for parameters, _ in every] == list(post.enumerate_parameters())
     assert len(every) == number
     for parameters, segments in every:
-        segments = segments.volume() if isinstance(segments, Merged) else segments
+        segments = segments.volume() if isinstance(segments, LookupSegmentation) else segments
         assert np.array_equal(segments, post.process(prediction, parameters))
+
+
+def mutex_watershed(bias: list[float], long_bias: list[float], **more: Any) -> GridPostProcessor:
+    more = {"min_size": [0], "long_stride": 1, **more}
+    return MutexWatershed(bias=bias, long_bias=long_bias, **more).build(OFFSETS)
 
 
 class TestMutexWatershed:
@@ -52,31 +60,29 @@ class TestMutexWatershed:
         labels = np.ones((12, 12), np.int32)
         labels[:, 6:] = 2
         labels[5, 8] = 3
-        exact = affinities(torch.from_numpy(labels)[None], [[1, 0], [0, 1], [0, 4]])[0]
+        exact = affinities(torch.from_numpy(labels)[None], OFFSETS)[0]
         return labels, exact.float().numpy() * 0.8 + 0.1
 
-    def test_exact_affinities_give_the_truth(self) -> None:
+    def test_exact_affinities_give_the_ground_truth(self) -> None:
         labels, prediction = self.affinities()
-        post = MutexWatershedPostProcessor([[1, 0], [0, 1], [0, 4]], [0.5], [0.5])
+        post = mutex_watershed([0.5], [0.5])
         out = post.process(prediction, post.enumerate_parameters()[0])
         assert variation_of_information(overlap(labels, out)) == (0, 0)
 
     def test_the_biases_act_on_their_groups(self) -> None:
         _, prediction = self.affinities()
-        post = MutexWatershedPostProcessor([[1, 0], [0, 1], [0, 4]], [0.05, 0.95], [0.5])
+        post = mutex_watershed([0.05, 0.95], [0.5])
         low, high = (post.process(prediction, p) for p in post.enumerate_parameters())
         assert high.max() > low.max()
 
     def test_all_at_once_is_one_by_one(self) -> None:
         _, prediction = self.affinities()
-        post = MutexWatershedPostProcessor(
-            [[1, 0], [0, 1], [0, 4]], [0.3, 0.5], [0.5, 0.7], [0, 5], long_stride=2
-        )
+        post = mutex_watershed([0.3, 0.5], [0.5, 0.7], min_size=[0, 5], long_stride=2)
         agree_one_by_one(post, prediction, 8)
 
     def test_lsds_in_the_prediction_are_left_aside(self) -> None:
         _, prediction = self.affinities()
-        post = MutexWatershedPostProcessor([[1, 0], [0, 1], [0, 4]], [0.5], [0.5])
+        post = mutex_watershed([0.5], [0.5])
         (parameters,) = post.enumerate_parameters()
         more = np.concatenate([prediction, np.random.default_rng(0).random((6, 12, 12))])
         assert np.array_equal(
@@ -85,8 +91,9 @@ class TestMutexWatershed:
 
     def test_random_strides_use_as_many_edges_and_never_others(self) -> None:
         labels, prediction = self.affinities()
-        settings = [[1, 0], [0, 1], [0, 4]], [0.5], [0.5], [0], 2
-        drawn, regular = (MutexWatershedPostProcessor(*settings, r) for r in (True, False))
+        drawn, regular = (
+            mutex_watershed([0.5], [0.5], long_stride=2, random_strides=r) for r in (True, False)
+        )
         (parameters,) = drawn.enumerate_parameters()
         out = drawn.process(prediction, parameters)
         assert np.array_equal(out, drawn.process(prediction, parameters))
@@ -99,12 +106,12 @@ class TestMutexWatershed:
 
 class TestAgglomeration:
     @pytest.mark.parametrize("sign", [1, -1])
-    def test_exact_affinities_give_the_truth(self, sign: int) -> None:
+    def test_exact_affinities_give_the_ground_truth(self, sign: int) -> None:
         cells = tissue((24, 32, 32), (1, 1, 1), 14.0, 0.0, (0, 0)).cells
         offsets = [[0, 0, 3], [sign, 0, 0], [0, sign, 0], [0, 0, sign]]
         exact = affinities(torch.from_numpy(cells.astype(np.int32))[None], offsets)[0]
         prediction = exact.float().numpy() * 0.8 + 0.1
-        post = AgglomerationPostProcessor(offsets, [0.5])
+        post = Agglomeration(threshold=[0.5], min_size=[0]).build(offsets)
         out = post.process(prediction, post.enumerate_parameters()[0])
         inside = out != 0
         _, merge = variation_of_information(overlap(cells[inside], out[inside]))
@@ -114,22 +121,24 @@ class TestAgglomeration:
     def test_all_at_once_is_one_by_one(self) -> None:
         prediction = np.random.default_rng(0).random((3, 8, 16, 16)).astype(np.float32)
         steps = np.eye(3, dtype=int).tolist()
-        post = AgglomerationPostProcessor(steps, [0.6, 0.3], [None, 50], [0, 9])
+        post = Agglomeration(threshold=[0.6, 0.3], quantile=[None, 50], min_size=[0, 9]).build(
+            steps
+        )
         agree_one_by_one(post, prediction, 8)
 
     def test_what_it_needs(self) -> None:
         with pytest.raises(InputError, match="needs an offset of one voxel along each axis"):
-            AgglomerationConfig().build([[1, 0], [0, 2]])
-        with pytest.raises(InputError, match=r"quantile=\[33\]: choose of"):
-            AgglomerationConfig(quantile=[33])
-        with pytest.raises(InputError, match=r"threshold=1.5 must lie between 0 and 1"):
-            AgglomerationConfig(threshold=[1.5])
+            Agglomeration().build([[1, 0], [0, 2]])
+        with pytest.raises(InputError, match=r"quantile=\[33\]: choose from"):
+            Agglomeration(quantile=[33])
+        with pytest.raises(InputError, match=r"threshold=\[1.5\]: every number must be greater"):
+            Agglomeration(threshold=[1.5])
 
 
 class TestWatershed:
-    def test_exact_distances_give_the_truth(self) -> None:
+    def test_exact_distances_give_the_ground_truth(self) -> None:
         cells, prediction = distances()
-        post = WatershedPostProcessor(OBJECT, [0.0], [0.1])
+        post = Watershed(threshold=[0.0], seed_threshold=[0.1], min_size=[0]).build(OBJECT)
         (parameters,) = post.enumerate_parameters()
         out = post.process(prediction, parameters)
         assert ((out == 0) >= (cells == 0)).all()
@@ -143,18 +152,20 @@ class TestWatershed:
         segments = [s for _, s in task.post_processor.process_all(prediction)]
         assert all(s.max() > 5 for s in segments)
         with pytest.raises(InputError, match=r"threshold=127.0 must lie between -1 and 1"):
-            DistanceTaskConfig(post_processor=WatershedConfig(threshold=[127.0])).build()
+            DistanceTaskConfig(post_processor=Watershed(threshold=[127.0])).build()
 
     def test_all_at_once_is_one_by_one(self) -> None:
         _, prediction = distances()
-        post = WatershedPostProcessor(OBJECT, [-0.1, 0.1], [0.2, 0.4], [0, 30])
+        post = Watershed(threshold=[-0.1, 0.1], seed_threshold=[0.2, 0.4], min_size=[0, 30]).build(
+            OBJECT
+        )
         agree_one_by_one(post, prediction, 8)
 
 
 class TestThreshold:
     def test_each_class_by_itself(self) -> None:
         prediction = np.array([[[0.1, 0.6, 0.9]], [[0.8, 0.7, 0.2]]])
-        post = ThresholdPostProcessor(CLASSES, [0.5, 0.65], [0])
+        post = Threshold(threshold=[0.5, 0.65]).build(CLASSES)
         assert [s.tolist() for _, s in post.process_all(prediction)] == [
             [[[0, 1, 1]], [[1, 1, 0]]],
             [[[0, 0, 1]], [[1, 1, 0]]],
@@ -162,18 +173,19 @@ class TestThreshold:
 
     def test_small_parts_go(self) -> None:
         prediction = np.array([[[0.9, 0.1, 0.9, 0.9]], [[0.1, 0.9, 0.1, 0.1]]])
-        post = ThresholdPostProcessor(CLASSES, [0.5], [2])
+        post = Threshold(threshold=[0.5], min_size=[2]).build(CLASSES)
         out = post.process(prediction, post.enumerate_parameters()[0])
         assert out.tolist() == [[[0, 0, 1, 1]], [[0, 0, 0, 0]]]
 
     def test_all_at_once_is_one_by_one(self) -> None:
         prediction = np.random.default_rng(0).random((2, 20, 20))
-        agree_one_by_one(ThresholdPostProcessor(CLASSES, [0.4, 0.6], [0, 2, 5]), prediction, 6)
-        agree_one_by_one(ComponentsPostProcessor(CLASSES, [0.4, 0.6], [0, 2, 5]), prediction, 6)
+        for cls in (Threshold, Components):
+            post = cls(threshold=[0.4, 0.6], min_size=[0, 2, 5]).build(CLASSES)
+            agree_one_by_one(post, prediction, 6)
 
     def test_connected_parts_are_objects(self) -> None:
         prediction = np.array([[[0.9, 0.1, 0.9, 0.9]]])
-        post = ComponentsPostProcessor(OBJECT, [0.5], [0, 2])
+        post = Components(threshold=[0.5], min_size=[0, 2]).build(OBJECT)
         every = [s.tolist() for _, s in post.process_all(prediction)]
         assert every == [[[1, 0, 2, 2]], [[0, 0, 2, 2]]]
 
@@ -181,7 +193,8 @@ class TestThreshold:
 class TestArgmax:
     def test_the_most_probable_class_wins(self) -> None:
         prediction = np.array([[[0.5, 0.2, 0.2]], [[0.3, 0.5, 0.3]], [[0.2, 0.3, 0.5]]])
-        post = ArgmaxPostProcessor([0, 2])
+        reader = replace(CLASSES, exclusive=True)
+        post = Argmax(min_size=[0, 2]).build(reader)
         every = [s.tolist() for _, s in post.process_all(prediction)]
         assert every == [[[0, 1, 2]], [[0, 0, 0]]]
 
@@ -189,15 +202,15 @@ class TestArgmax:
 class TestConfigs:
     def test_what_does_not_fit_the_labels_is_refused(self) -> None:
         with pytest.raises(InputError, match=r"makes objects, but task.classes names classes"):
-            DistanceTaskConfig(classes={"a": [1]}, post_processor=ComponentsConfig()).build()
+            DistanceTaskConfig(classes={"a": [1]}, post_processor=Components()).build()
         with pytest.raises(InputError, match=r"makes classes, but task.classes is empty"):
-            DistanceTaskConfig(post_processor=ArgmaxConfig()).build()
+            DistanceTaskConfig(post_processor=Argmax()).build()
         with pytest.raises(InputError, match="argmax needs classes that exclude each other"):
-            DistanceTaskConfig(classes={"a": [1]}, post_processor=ArgmaxConfig()).build()
+            DistanceTaskConfig(classes={"a": [1]}, post_processor=Argmax()).build()
 
     def test_defaults_follow_the_labels(self) -> None:
-        built = [
-            type(config.build().post_processor)
+        chosen = [
+            type(config.post_processor)
             for config in (
                 DistanceTaskConfig(),
                 DistanceTaskConfig(classes={"a": [1]}, criterion="dice"),
@@ -205,15 +218,31 @@ class TestConfigs:
                 AffinitiesTaskConfig(neighborhood=[[1, 0]]),
             )
         ]
-        assert built == [
-            WatershedPostProcessor, ThresholdPostProcessor, ArgmaxPostProcessor,
-            MutexWatershedPostProcessor,
-        ]  # fmt: skip
+        assert chosen == [Watershed, Threshold, Argmax, MutexWatershed]
 
     def test_bad_values(self) -> None:
-        with pytest.raises(
-            InputError, match=r"post_processor.min_size=\[-1\] must not be negative"
-        ):
-            ComponentsConfig(min_size=[-1])
+        with pytest.raises(InputError, match=r"task.post_processor.min_size=\[-1\]: .* at least 0"):
+            Components(min_size=[-1])
         with pytest.raises(InputError, match=r"post_processor.seed_threshold is empty"):
-            WatershedConfig(seed_threshold=[])
+            Watershed(seed_threshold=[])
+
+
+class TestStages:
+    def test_what_settings_share_runs_once(self) -> None:
+        """Counted on a grid of 2 x 3 settings of two stages."""
+        calls: list[tuple[str, Any]] = []
+
+        def first(before: int, a: int) -> int:
+            calls.append(("first", a))
+            return before + a
+
+        def second(before: int, b: int) -> int:
+            calls.append(("second", b))
+            return before * b
+
+        post = GridPostProcessor([stage(first, a=[1, 2]), stage(second, b=[3, 4, 5])])
+        every = [(p, value) for p, value in post.process_all(np.int64(10))]
+        assert [value for _, value in every] == [33, 44, 55, 36, 48, 60]
+        assert every[4][0] == Setting(a=2, b=4)
+        assert [c for c in calls if c[0] == "first"] == [("first", 1), ("first", 2)]
+        assert len(calls) == 2 + 6

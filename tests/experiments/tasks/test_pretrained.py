@@ -32,7 +32,7 @@ def test_the_model_begins_with_the_weights_head_included(tmp_path: Path, how: st
     if how == "torch":
         torch.save(trained.model.state_dict(), path)
     elif how == "checkpoint":  # optimizer included
-        save_file({k: v.contiguous() for k, v in trained.state().items()}, path)
+        save_file({k: v.contiguous() for k, v in trained.train_state.state().items()}, path)
     else:
         save_file({k: v.contiguous() for k, v in trained.model.state_dict().items()}, path)
     run = pretrained(path)
@@ -56,7 +56,7 @@ def test_mistakes(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"weights do not fit, the first is .*: \[4, .* there"):
         pretrained(path)
     torch.save([1, 2], tmp_path / "list.pt")
-    with pytest.raises(InputError, match="is no dict of names and tensors"):
+    with pytest.raises(InputError, match="is not a dict of names and tensors"):
         pretrained(tmp_path / "list.pt")
 
 

@@ -10,31 +10,21 @@ from funlib.geometry import Coordinate
 
 from dacapo.errors import InputError
 from dacapo.experiments.trainers import augments
-from dacapo.experiments.trainers.augments import (
-    AugmentConfig,
-    ElasticConfig,
-    GammaConfig,
-    IntensityConfig,
-    MirrorConfig,
-    MisalignmentConfig,
-    NoiseConfig,
-    TransposeConfig,
-)
-from dacapo.experiments.trainers.augments.augment import Augment, Sample, Stage
-from dacapo.experiments.trainers.augments.warp_augment import apply_warp
+from dacapo.experiments.trainers.augments.augment import Augment, Sample, Stage, apply_warp
 from dacapo.ops.draws import generator
 
-ALL = [getattr(augments, name) for name in augments.__all__ if name != "AugmentConfig"]
+NOT_AUGMENTS = ("Augment", "Sample", "Stage")
+ALL = [getattr(augments, name) for name in augments.__all__ if name not in NOT_AUGMENTS]
 SECTIONS = {"MissingSections", "DarkSections", "ShiftedSections", "Defocus"}
-WARPS = [c for c in ALL if c().build().stage is Stage.warp]
+WARPS = [c for c in ALL if c.stage is Stage.warp]
 MARGIN = (9, 9, 9)
 
 
-def eager(cls: type[AugmentConfig], **more: Any) -> AugmentConfig:
+def eager(cls: type[Augment], **more: Any) -> Augment:
     """One that always does something."""
-    if cls.__name__.removesuffix("Config") in SECTIONS:
+    if cls.__name__ in SECTIONS:
         more.setdefault("share", 0.5)
-    return cls(**more)
+    return cls(p=1, **more)
 
 
 def applied(augment: Augment, given: Sample, key: int) -> Sample:
@@ -58,8 +48,8 @@ def sample(
 
 
 @pytest.mark.parametrize("cls", ALL)
-def test_a_pure_function_of_the_generator(cls: type[AugmentConfig]) -> None:
-    augment = eager(cls).build()
+def test_a_pure_function_of_the_generator(cls: type[Augment]) -> None:
+    augment = eager(cls)
     one, two, other = (applied(augment, sample(margin=MARGIN), key) for key in (1, 1, 3))
     assert torch.equal(one.raw, two.raw)
     assert torch.equal(one.gt, two.gt)
@@ -67,25 +57,23 @@ def test_a_pure_function_of_the_generator(cls: type[AugmentConfig]) -> None:
 
 
 @pytest.mark.parametrize("cls", ALL)
-def test_it_does_something_and_p_turns_it_off(cls: type[AugmentConfig]) -> None:
+def test_it_does_something_and_p_turns_it_off(cls: type[Augment]) -> None:
     plain, given = sample(), sample(margin=MARGIN)
     inner = tuple(slice(m, m + 12) for m in MARGIN)
-    results = [applied(eager(cls).build(), given, i) for i in range(4)]
+    results = [applied(eager(cls), given, i) for i in range(4)]
     assert any(not torch.equal(r.raw[0], given.raw[0][inner]) for r in results)
     assert all(r.raw.shape == given.raw[:, *inner].shape for r in results)
-    off = applied(cls(p=0).build(), given, 1)
+    off = applied(cls(p=0), given, 1)
     assert torch.equal(off.raw[0], given.raw[0][inner])
     assert torch.equal(off.gt, given.gt[inner])
     assert off.margin == plain.margin
 
 
-@pytest.mark.parametrize("cls", [MirrorConfig, TransposeConfig])
+@pytest.mark.parametrize("cls", [augments.Mirror, augments.Transpose])
 @pytest.mark.parametrize("voxel_size", [(4, 4, 4), (40, 4, 4)])
-def test_raw_labels_and_mask_move_together(
-    cls: type[AugmentConfig], voxel_size: tuple[int, ...]
-) -> None:
+def test_raw_labels_and_mask_move_together(cls: type[Augment], voxel_size: tuple[int, ...]) -> None:
     for key in range(8):
-        out = applied(cls().build(), sample(voxel_size=voxel_size), key)
+        out = applied(cls(p=1), sample(voxel_size=voxel_size), key)
         known = out.mask != 0
         assert torch.equal((out.raw[0] * 10).round().int()[known], out.gt[known])
         assert (out.raw[0][~known] == 0.4).all()
@@ -94,7 +82,7 @@ def test_raw_labels_and_mask_move_together(
 def test_transpose_exchanges_only_axes_that_are_alike() -> None:
     given = sample((6, 12, 12), (40, 4, 4))
     for key in range(8):
-        out = applied(TransposeConfig().build(), given, key)
+        out = applied(augments.Transpose(), given, key)
         assert out.gt.shape == (6, 12, 12)
         planes = {tuple(sorted(p.flatten().tolist())) for p in given.gt}
         assert {tuple(sorted(p.flatten().tolist())) for p in out.gt} == planes
@@ -102,10 +90,10 @@ def test_transpose_exchanges_only_axes_that_are_alike() -> None:
 
 def test_elastic_labels_stay_labels_and_the_outside_is_unknown() -> None:
     given = sample(margin=(2, 2, 2))  # too small a margin for so strong a deformation
-    config = ElasticConfig(jitter=4.0, spacing=8.0)
+    config = augments.Elastic(p=1, jitter=4.0, control_point_spacing=8.0)
     seen = set()
     for key in range(6):
-        out = applied(config.build(), given, key)
+        out = applied(config, given, key)
         assert out.gt.shape == out.mask.shape == out.raw.shape[1:] == (12, 12, 12)
         assert set(out.gt.unique().tolist()) <= {0, 1, 2, 3}
         assert (out.gt[out.mask == 0] == 0).all()
@@ -114,7 +102,7 @@ def test_elastic_labels_stay_labels_and_the_outside_is_unknown() -> None:
 
 
 @pytest.mark.parametrize("cls", WARPS)
-def test_warps_move_raw_and_labels_alike(cls: type[AugmentConfig]) -> None:
+def test_warps_move_raw_and_labels_alike(cls: type[Augment]) -> None:
     """A ball stays where its picture is."""
     grid = torch.stack(torch.meshgrid(*[torch.arange(60.0)] * 3, indexing="ij"))
     ball = ((grid - torch.tensor([30.0, 24, 34]).reshape(3, 1, 1, 1)) ** 2).sum(0) < 81
@@ -124,24 +112,28 @@ def test_warps_move_raw_and_labels_alike(cls: type[AugmentConfig]) -> None:
         size, size, Coordinate(12, 12, 12) * size,
     )  # fmt: skip
     for key in range(4):
-        out = applied(cls().build(), given, key)
+        out = applied(cls(p=1), given, key)
         agree = ((out.raw[0] > 0.5) == (out.gt == 1)).float().mean()
         assert agree > 0.99
         assert 500 < out.gt.sum() < 6000
 
 
 @pytest.mark.parametrize("cls", WARPS)
-def test_the_margin_is_enough(cls: type[AugmentConfig]) -> None:
-    config = ElasticConfig(jitter=2.0, spacing=10.0) if cls is ElasticConfig else cls()
+def test_the_margin_is_enough(cls: type[Augment]) -> None:
+    config = (
+        augments.Elastic(p=1, jitter=2.0, control_point_spacing=10.0)
+        if cls is augments.Elastic
+        else cls(p=1)
+    )
     size = Coordinate(20, 20, 20) * 4
-    margin = config.build().margin(size, Coordinate(4, 4, 4))
+    margin = config.margin(size, Coordinate(4, 4, 4))
     voxels = tuple(-(-m // 4) for m in margin)
     given = sample((20, 20, 20), margin=voxels)
     unmasked = Sample(
         given.raw, given.gt, torch.ones_like(given.mask), given.raw_voxel_size,
         given.gt_voxel_size, given.margin,
     )  # fmt: skip
-    unknown = [(applied(config.build(), unmasked, k).mask == 0).float().mean() for k in range(20)]
+    unknown = [(applied(config, unmasked, k).mask == 0).float().mean() for k in range(20)]
     assert max(unknown) < 0.02
 
 
@@ -152,39 +144,39 @@ def test_anisotropic_data_turns_in_the_plane_only() -> None:
         labels[None].float() / 10, labels, torch.ones_like(labels, dtype=torch.uint8),
         size, size, Coordinate(0, 40, 40),
     )  # fmt: skip
-    out = applied(ElasticConfig(jitter=0.0).build(), given, 1)
+    out = applied(augments.Elastic(p=1, jitter=0.0), given, 1)
     assert torch.equal(out.gt, labels[:, :20, :20])
 
 
 def test_intensities_by_hand() -> None:
     given = sample()
-    shifted = applied(IntensityConfig(scale=[1, 1], shift=[0.1, 0.1]).build(), given, 0)
+    shifted = applied(augments.Intensity(p=1, scale=[1, 1], shift=[0.1, 0.1]), given, 0)
     assert torch.allclose(shifted.raw, given.raw + 0.1)
-    squared = applied(GammaConfig(gamma=[2, 2]).build(), given, 0)
+    squared = applied(augments.Gamma(p=1, gamma=[2, 2]), given, 0)
     assert torch.allclose(squared.raw, given.raw**2)
-    noisy = applied(NoiseConfig(std=[0.5, 0.5]).build(), given, 0)
+    noisy = applied(augments.Noise(p=1, std=[0.5, 0.5]), given, 0)
     assert (noisy.raw - given.raw).std().item() == pytest.approx(0.5, rel=0.1)
 
 
 @pytest.mark.parametrize("cls", ALL)
-def test_the_weight_of_a_voxel_moves_with_its_label(cls: type[AugmentConfig]) -> None:
+def test_the_weight_of_a_voxel_moves_with_its_label(cls: type[Augment]) -> None:
     given = sample(margin=MARGIN)
     given = replace(given, weight=given.gt.float())
     for key in range(4):
-        for augment in (eager(cls).build(), cls(p=0).build()):
+        for augment in (eager(cls), cls(p=0)):
             made = applied(augment, given, key)
             assert made.weight is not None
             assert torch.equal(made.weight * (made.mask != 0), made.gt.float())
 
 
-@pytest.mark.parametrize("cls", [c for c in ALL if c().build().stage >= Stage.intensity])
-def test_labels_stay_where_only_raw_changes(cls: type[AugmentConfig]) -> None:
-    if cls is MisalignmentConfig:
+@pytest.mark.parametrize("cls", [c for c in ALL if c.stage >= Stage.intensity])
+def test_labels_stay_where_only_raw_changes(cls: type[Augment]) -> None:
+    if cls is augments.Misalignment:
         return
     for shape, size in (((12, 12, 12), (4, 4, 4)), ((6, 12, 12), (40, 4, 4)), ((12, 12), (4, 4))):
         given = sample(shape, size, (0,) * len(shape))
         for key in range(3):
-            made = applied(eager(cls).build(), given, key)
+            made = applied(eager(cls), given, key)
             assert torch.equal(made.gt, given.gt)
             assert torch.equal(made.mask, given.mask)
             assert made.raw.shape == given.raw.shape
@@ -194,8 +186,8 @@ def test_labels_stay_where_only_raw_changes(cls: type[AugmentConfig]) -> None:
 def test_several_warps_interpolate_once() -> None:
     """A turn by a quarter and back leaves every voxel as it was, which two passes would not."""
     given = sample(margin=MARGIN)
-    there = augments.RotateConfig(angle=[90, 90]).build()
-    back = augments.RotateConfig(angle=[-90, -90]).build()
+    there = augments.Rotate(p=1, angle=[90, 90])
+    back = augments.Rotate(p=1, angle=[-90, -90])
     both = back.apply(there.apply(given, generator(0)), generator(0))
     inner = tuple(slice(m, m + 12) for m in MARGIN)
     torch.testing.assert_close(apply_warp(both).raw, given.raw[:, *inner], atol=1e-5, rtol=0)
@@ -208,7 +200,7 @@ def test_scale_by_hand() -> None:
     given = Sample(
         line[None], line.int(), torch.ones(40, 40, 40, dtype=torch.uint8), size, size, size * 0
     )
-    made = applied(augments.ScaleConfig(factor=[2, 2]).build(), given, 0)
+    made = applied(augments.Scale(p=1, factor=[2, 2]), given, 0)
     along = made.raw[0, 20, 20]
     torch.testing.assert_close(along[1:] - along[:-1], torch.full((39,), 0.5))
     assert along.mean() == pytest.approx(19.5, abs=1e-4)
@@ -218,8 +210,8 @@ def test_sections_by_hand() -> None:
     given = sample((6, 12, 12), (40, 4, 4))
     raw = given.raw
     for name in ("missing_sections", "dark_sections", "shifted_sections", "defocus"):
-        cls = getattr(augments, "".join(w.title() for w in name.split("_")) + "Config")
-        made = applied(cls(share=0.4).build(), given, 2).raw
+        cls = getattr(augments, "".join(w.title() for w in name.split("_")))
+        made = applied(cls(p=1, share=0.4), given, 2).raw
         same = [torch.equal(made[:, i], raw[:, i]) for i in range(6)]
         assert 0 < sum(same) < 6
         changed = made[:, [i for i in range(6) if not same[i]]]
@@ -238,7 +230,7 @@ def test_misalignment_moves_raw_and_labels_beyond_one_section() -> None:
     )
     moved = 0
     for key in range(8):
-        made = applied(MisalignmentConfig(distance=3).build(), given, key)
+        made = applied(augments.Misalignment(p=1, distance=3), given, key)
         known = made.mask != 0
         assert torch.equal(made.raw[0, 3:-3, 3:-3, 3:-3][known].int(), made.gt[known])
         same = [torch.equal(made.gt[z], labels[z]) for z in range(16)]
@@ -251,14 +243,14 @@ def test_misalignment_moves_raw_and_labels_beyond_one_section() -> None:
 def test_contrast_cutout_and_salt_by_hand() -> None:
     given = sample()
     mean = given.raw.mean()
-    half = applied(augments.ContrastConfig(factor=[0.5, 0.5]).build(), given, 0)
+    half = applied(augments.Contrast(p=1, factor=[0.5, 0.5]), given, 0)
     torch.testing.assert_close(half.raw, mean + 0.5 * (given.raw - mean))
-    cut = applied(augments.CutoutConfig(num=[1, 1], size=[0.5, 0.5]).build(), given, 0)
+    cut = applied(augments.Cutout(p=1, num=[1, 1], size=[0.5, 0.5]), given, 0)
     assert ((cut.raw != given.raw) & (cut.raw != mean)).sum() == 0
     assert (cut.raw == mean).sum() == 6**3
-    salted = applied(augments.SaltAndPepperConfig(share=[0.5, 0.5]).build(), given, 0).raw
+    salted = applied(augments.SaltAndPepper(p=1, share=[0.5, 0.5]), given, 0).raw
     assert (salted == 1).float().mean() == pytest.approx(0.25, abs=0.05)
-    counted = applied(augments.PoissonConfig(counts=[100, 100]).build(), given, 0).raw
+    counted = applied(augments.Poisson(p=1, counts=[100, 100]), given, 0).raw
     torch.testing.assert_close(counted * 100, (counted * 100).round())
     assert (counted - given.raw).mean().abs() < 0.01
 
@@ -267,13 +259,16 @@ def test_contrast_cutout_and_salt_by_hand() -> None:
     ("make", "message"),
     [
         (
-            lambda: augments.SaltAndPepperConfig(share=[0, 2]),
-            r"augments.salt_and_pepper.share=\[0, 2\]: .* 0 to 1",
+            lambda: augments.SaltAndPepper(share=[0, 2]),
+            r"trainer.augments.salt_and_pepper.share=\[0, 2\]: .* between 0 and 1",
         ),
-        (lambda: augments.LowResolutionConfig(factor=[0.5, 2]), "augments.low_resolution.factor"),
-        (lambda: augments.DefocusConfig(share=1.5), "defocus.share=1.5 must lie between 0 and 1"),
-        (lambda: augments.ShiftedSectionsConfig(distance=0), "shifted_sections.distance=0 must"),
-        (lambda: augments.ShearConfig(angle=[0, 80]), "at most 60 degrees"),
+        (lambda: augments.LowResolution(factor=[0.5, 2]), "augments.low_resolution.factor"),
+        (
+            lambda: augments.Defocus(share=1.5),
+            "trainer.augments.defocus.share=1.5 must be between 0 and 1",
+        ),
+        (lambda: augments.ShiftedSections(distance=0), "shifted_sections.distance=0 must"),
+        (lambda: augments.Shear(angle=[0, 80]), r"shear.angle=\[0, 80\]: .* between -60 and 60"),
     ],
 )
 def test_mistakes(make: Any, message: str) -> None:
@@ -291,7 +286,7 @@ def test_misalignment_slips_between_the_same_sections_of_raw_and_finer_labels() 
     mask = torch.ones_like(labels, dtype=torch.uint8)
     given = Sample(raw, labels, mask, coarse, half, coarse * 0)
     for key in range(12):
-        made = applied(MisalignmentConfig(distance=3).build(), given, key)
+        made = applied(augments.Misalignment(p=1, distance=3), given, key)
         for section in range(14):
             there = made.raw[0, (section - 7) * 2 // 4 + 5]
             there = there.repeat_interleave(2, 0).repeat_interleave(2, 1).int()

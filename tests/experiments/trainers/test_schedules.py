@@ -8,31 +8,37 @@ import pytest
 import torch
 
 from dacapo.experiments.criterion_history import CriterionHistory
-from dacapo.experiments.trainers.schedules import Schedule
+from dacapo.experiments.trainers import DefaultTrainerConfig, ScheduleName
+from dacapo.experiments.trainers.schedules import learning_rate
 
 
-def schedule(name: str, **more: Any) -> Schedule:
-    values = {"rate": 1.0, "final": 0.1, "warmup": 10, "length": 110, **more}
-    return Schedule(name=name, **values)
+def schedule(name: str, **more: Any) -> DefaultTrainerConfig:
+    values = {
+        "learning_rate": 1.0, "final_rate": 0.1, "warmup_iterations": 10,
+        "schedule_iterations": 110, **more,
+    }  # fmt: skip
+    return DefaultTrainerConfig(schedule=ScheduleName[name], **values)
 
 
 @pytest.mark.parametrize("name", ["cosine", "polynomial", "plateau", "constant"])
 def test_warm_up(name: str) -> None:
-    rates = [schedule(name).learning_rate(i, CriterionHistory()) for i in range(11)]
+    rates = [learning_rate(schedule(name), i, CriterionHistory()) for i in range(11)]
     np.testing.assert_allclose(rates, np.arange(1, 12) / 11)
 
 
 @pytest.mark.parametrize("name", ["cosine", "polynomial"])
 def test_falls_to_the_final_rate_and_stays(name: str) -> None:
-    rates = [schedule(name).learning_rate(i, CriterionHistory()) for i in range(10, 130)]
+    rates = [learning_rate(schedule(name), i, CriterionHistory()) for i in range(10, 130)]
     assert rates == sorted(rates, reverse=True)
     assert rates[99] == pytest.approx(0.1)
     assert set(rates[100:]) == {rates[100]}
 
 
 def test_polynomial_by_hand() -> None:
-    rate = schedule("polynomial", final=0.0, warmup=0, length=101).learning_rate(
-        50, CriterionHistory()
+    rate = learning_rate(
+        schedule("polynomial", final_rate=0.0, warmup_iterations=0, schedule_iterations=101),
+        50,
+        CriterionHistory(),
     )
     assert rate == pytest.approx(0.5**0.9)
 
@@ -45,16 +51,16 @@ def test_a_plateau_agrees_with_torchs() -> None:
     theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimizer, factor=0.5, patience=2, threshold=0.0
     )
-    ours = schedule("plateau", final=0.0, factor=0.5, patience=2)
+    ours = schedule("plateau", final_rate=0.0, plateau_factor=0.5, plateau_patience=2)
     for number in range(1, 41):
         theirs.step(values[number - 1])
-        rate = ours.learning_rate(1000, CriterionHistory(values[:number]))
+        rate = learning_rate(ours, 1000, CriterionHistory(values[:number]))
         assert rate == pytest.approx(optimizer.param_groups[0]["lr"])
     assert rate < 0.1
 
 
 def test_a_plateau_goes_no_lower_than_the_final_rate() -> None:
-    assert schedule("plateau").learning_rate(99, CriterionHistory([1.0] * 100)) == 0.1
+    assert learning_rate(schedule("plateau"), 99, CriterionHistory([1.0] * 100)) == 0.1
 
 
 def test_waiting_for_an_improvement() -> None:

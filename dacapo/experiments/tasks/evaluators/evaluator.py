@@ -132,7 +132,7 @@ class GroundTruth:
         gt: (*spatial), label ids as they stand in the file.
         mask: nonzero where annotated: (*spatial), or (K, *spatial) where classes are annotated
             each by itself; None: everywhere.
-        voxel_size: an axis, z first, in nm, or in pixels for data without a physical size; None:
+        voxel_size: per axis, z first, in nm, or in pixels for data without a physical size; None:
             1 along all axes.
         skeletons: their positions in voxels of `gt`.
     """
@@ -144,10 +144,10 @@ class GroundTruth:
 
 
 class Evaluator(ABC):
-    """Compares a segmentation with truth."""
+    """Compares a segmentation with ground truth."""
 
-    reads_merged: ClassVar[bool] = False
-    """Whether `against` also scores a `Merged` as it is."""
+    reads_lookups: ClassVar[bool] = False
+    """Whether `against` also scores a `LookupSegmentation` as it is."""
 
     @property
     @abstractmethod
@@ -156,14 +156,14 @@ class Evaluator(ABC):
 
     @abstractmethod
     def evaluate(self, output: Volume, gt: Volume, mask: Volume | None = None) -> EvaluationScores:
-        """Scores of an output against truth; voxels of mask 0 do not count."""
+        """Scores of an output against ground truth; voxels of mask 0 do not count."""
 
-    def against(self, truth: GroundTruth) -> Callable[[Any], EvaluationScores]:
+    def against(self, ground_truth: GroundTruth) -> Callable[[Any], EvaluationScores]:
         """A function that scores one output after the other; what they share is computed once."""
-        return lambda output: self.evaluate(output, truth.gt, truth.mask)
+        return lambda output: self.evaluate(output, ground_truth.gt, ground_truth.mask)
 
     def perfect(self, gt: Volume) -> Volume | None:
-        """The best output that there can be; None: nobody knows."""
+        """The best output that there can be; None: unknown."""
         return None
 
     def shown(self, gt: Volume, output: Volume) -> tuple[Volume, Volume]:

@@ -15,7 +15,7 @@ from dacapo.experiments.tasks.evaluators.evaluator import (
     Scores,
     Volume,
 )
-from dacapo.experiments.tasks.post_processors.post_processor import Merged
+from dacapo.experiments.tasks.post_processors.post_processor import LookupSegmentation
 from dacapo.ops.detection import Detection
 from dacapo.ops.overlap import (
     Overlap,
@@ -26,8 +26,8 @@ from dacapo.ops.overlap import (
 from dacapo.ops.run_length import expected_run_length
 
 _OVERLAP = [
-    Criterion("voi_split", False, 0, inf, "bit", "conditional entropy of segments in truth"),
-    Criterion("voi_merge", False, 0, inf, "bit", "conditional entropy of truth in segments"),
+    Criterion("voi_split", False, 0, inf, "bit", "conditional entropy of segments in ground truth"),
+    Criterion("voi_merge", False, 0, inf, "bit", "conditional entropy of ground truth in segments"),
     Criterion("voi", False, 0, inf, "bit", "variation of information", headline=True),
     Criterion("adapted_rand_error", False, 0, 1, "1", "adapted Rand error", headline=True),
     Criterion("adapted_rand_precision", True, 0, 1, "1", "adapted Rand precision"),
@@ -35,7 +35,7 @@ _OVERLAP = [
 ]
 _COUNTS = [
     Criterion("average_precision", True, 0, 1, "1", "matched share, IoU 0.5 to 0.95", True),
-    Criterion("num_objects", True, 0, inf, "1", "number of truth objects", selects=False),
+    Criterion("num_objects", True, 0, inf, "1", "number of ground-truth objects", selects=False),
     Criterion("num_segments", True, 0, inf, "1", "number of segments", selects=False),
     Criterion("count_error", False, 0, inf, "1", "segments too many or too few"),
 ]
@@ -54,16 +54,17 @@ _DETECTION = {
 class InstanceEvaluator(Evaluator):
     """Overlap of segments, objects found, and run length along skeletons where there are any.
 
-    Variation of information and adapted Rand error count the annotated voxels of truth objects;
-    a prediction of 0 there is one segment. Objects are matched by intersection over union, for
-    which truth 0 is background where it is annotated, and a prediction of 0 is none. Criteria of a
-    threshold carry it in percent: `f1_50`. See `dacapo.ops.overlap`, `dacapo.ops.detection` and
-    `dacapo.ops.run_length` for the definitions, and for what is NaN when.
+    Variation of information and adapted Rand error count the annotated voxels of ground-truth
+    objects; a prediction of 0 there is one segment. Objects are matched by intersection over union,
+    for which ground truth 0 is background where it is annotated, and a prediction of 0 is none.
+    Criteria of a threshold carry it in percent: `f1_50`. See `dacapo.ops.overlap`,
+    `dacapo.ops.detection` and `dacapo.ops.run_length` for the definitions, and for what is NaN
+    when.
 
     Args:
-        ignore_smaller: truth objects with fewer counted voxels do not count.
+        ignore_smaller: ground-truth objects with fewer counted voxels do not count.
         iou_thresholds: at least 0.5, where matches are one to one.
-        run_length: score along skeletons too; NaN where truth has none.
+        run_length: score along skeletons too; NaN where ground truth has none.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class InstanceEvaluator(Evaluator):
         which = f", objects from {ignore_smaller} voxels on" if ignore_smaller > 1 else ""
         self._table = [replace(c, long_name=c.long_name + which) for c in table]
 
-    reads_merged = True
+    reads_lookups = True
 
     def perfect(self, gt: Volume) -> Volume:
         return gt
@@ -98,11 +99,15 @@ class InstanceEvaluator(Evaluator):
     def evaluate(self, output: Volume, gt: Volume, mask: Volume | None = None) -> Scores:
         return self.against(GroundTruth(gt, mask))(output)
 
-    def against(self, truth: GroundTruth) -> Callable[[Volume | Merged], Scores]:
-        annotated = np.ones(truth.gt.shape, bool) if truth.mask is None else truth.mask != 0
-        return _Scorer(self, truth, annotated).score
+    def against(self, ground_truth: GroundTruth) -> Callable[[Volume | LookupSegmentation], Scores]:
+        annotated = (
+            np.ones(ground_truth.gt.shape, bool)
+            if ground_truth.mask is None
+            else ground_truth.mask != 0
+        )
+        return _Scorer(self, ground_truth, annotated).score
 
-    def scores(self, table: Overlap, truth: GroundTruth, segment: Volume | None) -> Scores:
+    def scores(self, table: Overlap, ground_truth: GroundTruth, segment: Volume | None) -> Scores:
         """All scores.
 
         Args:
@@ -128,15 +133,15 @@ class InstanceEvaluator(Evaluator):
         for threshold in self._thresholds:
             for name in _DETECTION:
                 values[_at(name, threshold)] = getattr(found, name)(threshold)
-        if truth.skeletons is not None and segment is not None:
-            lengths = expected_run_length(truth.skeletons, segment)
+        if ground_truth.skeletons is not None and segment is not None:
+            lengths = expected_run_length(ground_truth.skeletons, segment)
             values |= {c.name: v for c, v in zip(_RUN_LENGTH, lengths, strict=True)}
-        return Scores(self._table, values, self._reasons(found, truth))
+        return Scores(self._table, values, self._reasons(found, ground_truth))
 
-    def _reasons(self, found: Detection, truth: GroundTruth) -> dict[str, str]:
-        reasons = {c.name: "no counted truth object" for c in self._table}
+    def _reasons(self, found: Detection, ground_truth: GroundTruth) -> dict[str, str]:
+        reasons = {c.name: "no counted ground-truth object" for c in self._table}
         reasons |= dict.fromkeys((c.name for c in _RUN_LENGTH), "no skeletons")
-        if truth.skeletons is not None:
+        if ground_truth.skeletons is not None:
             reasons |= dict.fromkeys((c.name for c in _RUN_LENGTH), "no edge that counts")
         if found.num_objects:
             pairs = "no two counted voxels are joined"
@@ -147,45 +152,51 @@ class InstanceEvaluator(Evaluator):
 
 
 class _Scorer:
-    """Scores one output after the other against one truth.
+    """Scores one output after the other against one ground truth.
 
     Fragments are looked at once: each way to merge them is a look-up in their table.
     """
 
-    def __init__(self, evaluator: InstanceEvaluator, truth: GroundTruth, annotated: Volume) -> None:
+    def __init__(
+        self, evaluator: InstanceEvaluator, ground_truth: GroundTruth, annotated: Volume
+    ) -> None:
         self._evaluator = evaluator
-        self._truth = truth
+        self._ground_truth = ground_truth
         self._annotated = annotated
         self._of_fragments: tuple[Volume, Overlap] | None = None
 
-    def score(self, output: Volume | Merged) -> Scores:
-        """Of a segmentation (*spatial) of this truth."""
-        fragments = output.fragments if isinstance(output, Merged) else output
+    def score(self, output: Volume | LookupSegmentation) -> Scores:
+        """Of a segmentation (*spatial) of this ground truth."""
+        fragments = output.fragments if isinstance(output, LookupSegmentation) else output
         if fragments.shape != self._annotated.shape:
             raise ValueError(
-                f"truth {self._annotated.shape} and output {fragments.shape} differ in shape"
+                f"ground truth {self._annotated.shape} and output {fragments.shape} differ in shape"
             )
-        if not isinstance(output, Merged):
+        if not isinstance(output, LookupSegmentation):
             table = self._table(output)
         else:
             if self._of_fragments is None or self._of_fragments[0] is not fragments:
                 self._of_fragments = fragments, self._table(fragments)
-            table = self._of_fragments[1].merge(output.segment)
-        return self._evaluator.scores(table, self._truth, self._at_nodes(output))
+            table = self._of_fragments[1].merge(output.lookup)
+        return self._evaluator.scores(table, self._ground_truth, self._at_nodes(output))
 
     def _table(self, output: Volume) -> Overlap:
-        return overlap(self._truth.gt, output, self._annotated)
+        return overlap(self._ground_truth.gt, output, self._annotated)
 
-    def _at_nodes(self, output: Volume | Merged) -> Volume | None:
+    def _at_nodes(self, output: Volume | LookupSegmentation) -> Volume | None:
         """The segment at each node, -1 where none counts."""
-        if self._truth.skeletons is None:
+        if self._ground_truth.skeletons is None:
             return None
-        position = self._truth.skeletons.position
+        position = self._ground_truth.skeletons.position
         place = np.floor(position).astype(np.int64)
         inside = ((place >= 0) & (place < self._annotated.shape)).all(axis=1)
         inside[inside] = self._annotated[tuple(place[inside].T)]
         at = tuple(place[inside].T)
-        ids = output.segment[output.fragments[at]] if isinstance(output, Merged) else output[at]
+        ids = (
+            output.lookup[output.fragments[at]]
+            if isinstance(output, LookupSegmentation)
+            else output[at]
+        )
         number = np.unique(ids, return_inverse=True)[1].reshape(-1) + 1  # ids may be of any size
         segment = np.full(len(position), -1, np.int64)
         segment[inside] = np.where(ids == 0, 0, number)

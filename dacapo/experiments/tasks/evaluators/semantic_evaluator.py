@@ -26,20 +26,22 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 @dataclass(frozen=True)
 class _Comparison:
-    """One class of one segmentation beside truth; what no criterion asks for is not computed."""
+    """One class of one segmentation and its ground truth; computed when a criterion asks."""
 
-    truth: Shape
+    ground_truth: Shape
     prediction: Shape
     tolerance: float
     clip: float
 
     @cached_property
     def voxels(self) -> Confusion:
-        return Confusion.of(self.truth.inside, self.prediction.inside, self.truth.counted)
+        return Confusion.of(
+            self.ground_truth.inside, self.prediction.inside, self.ground_truth.counted
+        )
 
     @cached_property
     def surfaces(self) -> SurfaceDistances:
-        return SurfaceDistances(self.truth, self.prediction)
+        return SurfaceDistances(self.ground_truth, self.prediction)
 
     @cached_property
     def tolerant(self) -> Confusion:
@@ -47,8 +49,8 @@ class _Comparison:
 
         True positives are the mean of those of the two segmentations, whose numbers may differ.
         """
-        fp = beyond(self.prediction, self.truth, self.tolerance)
-        fn = beyond(self.truth, self.prediction, self.tolerance)
+        fp = beyond(self.prediction, self.ground_truth, self.tolerance)
+        fn = beyond(self.ground_truth, self.prediction, self.tolerance)
         return Confusion((self._predicted - fp + self._true - fn) / 2, fp, fn, self.voxels.tn)
 
     @property
@@ -68,10 +70,10 @@ class _Comparison:
         return self.voxels.tp + self.voxels.fn
 
     def false_positive_distance(self, clip: float | None = None) -> float:
-        return mean_distance(self.prediction, self.truth, clip)
+        return mean_distance(self.prediction, self.ground_truth, clip)
 
     def false_negative_distance(self, clip: float | None = None) -> float:
-        return mean_distance(self.truth, self.prediction, clip)
+        return mean_distance(self.ground_truth, self.prediction, clip)
 
     def false_distance(self, clip: float | None = None) -> float:
         return (self.false_positive_distance(clip) + self.false_negative_distance(clip)) / 2
@@ -89,11 +91,11 @@ def _length(name: str, text: str, measure: Measure, headline: bool = False) -> A
 
 
 _ROWS: list[tuple[Criterion, Measure]] = [
-    _share("dice", "Dice coefficient", True, lambda c: c.voxels.dice, headline=True),
+    _share("dice", "Dice coefficient (F1 score of voxels)", True,
+           lambda c: c.voxels.dice, headline=True),
     _share("jaccard", "Jaccard index", True, lambda c: c.voxels.jaccard, headline=True),
     _share("precision", "precision", True, lambda c: c.voxels.precision),
     _share("recall", "recall", True, lambda c: c.voxels.recall),
-    _share("f1", "F1 score of voxels", True, lambda c: c.voxels.dice),
     _share("dice_tolerant", "Dice within {tolerance}", True, lambda c: c.tolerant.dice),
     _share("jaccard_tolerant", "Jaccard within {tolerance}", True, lambda c: c.tolerant.jaccard),
     _share("precision_tolerant", "precision within {tolerance}", True,
@@ -116,13 +118,13 @@ _ROWS: list[tuple[Criterion, Measure]] = [
     _share("false_discovery_rate", "false discovery rate", False,
            lambda c: c.voxels.false_discovery_rate),
     _length("mean_false_distance", "mean false distance", lambda c: c.false_distance()),
-    _length("mean_false_positive_distance", "mean distance of the prediction to truth",
+    _length("mean_false_positive_distance", "mean distance of the prediction to ground truth",
             lambda c: c.false_positive_distance()),
-    _length("mean_false_negative_distance", "mean distance of truth to the prediction",
+    _length("mean_false_negative_distance", "mean distance of ground truth to the prediction",
             lambda c: c.false_negative_distance()),
     _length("mean_false_distance_clipped", "mean false distance, at most {clip}",
             lambda c: c.false_distance(c.clip)),
-    _length("mean_false_positive_distance_clipped", "mean distance to truth, at most {clip}",
+    _length("mean_false_positive_distance_clipped", "mean distance to ground truth, at most {clip}",
             lambda c: c.false_positive_distance(c.clip)),
     _length("mean_false_negative_distance_clipped", "mean distance to prediction, at most {clip}",
             lambda c: c.false_negative_distance(c.clip)),
@@ -137,8 +139,9 @@ class SemanticEvaluator(Evaluator):
     All annotated voxels count, background too. Distances are between centres of voxels, of
     surfaces in the sense of `dacapo.ops.surfaces`. A score is NaN where its class is not annotated,
     where a denominator is 0 (precision and false distances of an empty prediction, recall of an
-    empty truth, Dice of both), and for surface distances where one of the two surfaces is missing.
-    The mean, named like the criterion alone, leaves out a class that truth does not hold where it
+    empty ground truth, Dice of both), and for surface distances where one of the two surfaces is
+    missing. The mean, named like the criterion alone, leaves out a class that ground truth does not
+    hold where it
     has no score, and is NaN where any other class is: leaving out a class never helps, and
     inventing one never either.
 
@@ -180,19 +183,19 @@ class SemanticEvaluator(Evaluator):
     def evaluate(self, output: Volume, gt: Volume, mask: Volume | None = None) -> Scores:
         return self.against(GroundTruth(gt, mask))(output)
 
-    def against(self, truth: GroundTruth) -> Callable[[Volume], Scores]:
-        voxel_size = truth.voxel_size or [1.0] * truth.gt.ndim
+    def against(self, ground_truth: GroundTruth) -> Callable[[Volume], Scores]:
+        voxel_size = ground_truth.voxel_size or [1.0] * ground_truth.gt.ndim
         tolerance = max(voxel_size) if self._tolerance is None else self._tolerance
         clip = 10 * max(voxel_size) if self._clip is None else self._clip
         shapes = [
             Shape(inside, counted, voxel_size)
             for inside, counted in zip(
-                self.groups.split(truth.gt), self._counted(truth), strict=True
+                self.groups.split(ground_truth.gt), self._counted(ground_truth), strict=True
             )
         ]
 
         def score(output: Volume) -> Scores:
-            parts = self._split(output, truth.gt.shape)
+            parts = self._split(output, ground_truth.gt.shape)
             return self._score(
                 [
                     _Comparison(shape, Shape(part, shape.counted, voxel_size), tolerance, clip)
@@ -221,7 +224,7 @@ class SemanticEvaluator(Evaluator):
             absent = {
                 name
                 for name, comparison in zip(self.groups.names, comparisons, strict=True)
-                if comparison.truth.is_empty and isnan(own[name])
+                if comparison.ground_truth.is_empty and isnan(own[name])
             }
             judged = [value for name, value in own.items() if name not in absent]
             values[criterion.name] = sum(judged) / len(judged) if judged else nan
@@ -231,13 +234,13 @@ class SemanticEvaluator(Evaluator):
             )
         return Scores(self._table, values, reasons)
 
-    def _counted(self, truth: GroundTruth) -> Sequence[Mask]:
+    def _counted(self, ground_truth: GroundTruth) -> Sequence[Mask]:
         """For each class where it is annotated."""
         num = len(self.groups.names)
-        if truth.mask is None:
-            return [np.ones(truth.gt.shape, bool)] * num
-        known: Mask = truth.mask != 0
-        return [known] * num if known.ndim == truth.gt.ndim else list(known)
+        if ground_truth.mask is None:
+            return [np.ones(ground_truth.gt.shape, bool)] * num
+        known: Mask = ground_truth.mask != 0
+        return [known] * num if known.ndim == ground_truth.gt.ndim else list(known)
 
     def _split(self, output: Volume, shape: tuple[int, ...]) -> Mask:
         """(K, *spatial) of an output that is so already, or that numbers classes from 1."""
@@ -246,8 +249,8 @@ class SemanticEvaluator(Evaluator):
             return np.asarray(output != 0)
         if output.shape != shape:
             raise ValueError(
-                f"an output of {num} classes for truth {shape} is {shape} or {(num, *shape)}, not "
-                f"{output.shape}"
+                f"an output of {num} classes for ground truth {shape} is {shape} or "
+                f"{(num, *shape)}, not {output.shape}"
             )
         return np.stack([output == number for number in range(1, num + 1)])
 
@@ -262,11 +265,14 @@ def _numbered(classes: Volume) -> Volume:
 
 def _reason(comparison: _Comparison) -> str:
     """Why a score of a class may be NaN."""
-    if not comparison.truth.counted.any():
+    if not comparison.ground_truth.counted.any():
         return "nothing is annotated for this class"
     empty = [
         text
-        for text, shape in (("truth", comparison.truth), ("the prediction", comparison.prediction))
+        for text, shape in (
+            ("ground truth", comparison.ground_truth),
+            ("the prediction", comparison.prediction),
+        )
         if shape.is_empty
     ]
     if empty:

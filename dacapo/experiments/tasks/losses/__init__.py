@@ -1,7 +1,14 @@
 """What training minimises."""
 
-from dacapo.experiments.tasks.losses.loss import CombinedLoss, Loss
-from dacapo.experiments.tasks.losses.probability_loss import ProbabilityLoss
-from dacapo.experiments.tasks.losses.regression_loss import RegressionLoss
+from dacapo.experiments.tasks.losses.loss import ActivatedLoss, CombinedLoss, Loss, WeightedLoss
+from dacapo.experiments.tasks.losses.weighted import ClassLoss, ProbabilityLoss, RegressionLoss
 
-__all__ = ["CombinedLoss", "Loss", "ProbabilityLoss", "RegressionLoss"]
+__all__ = [
+    "ActivatedLoss",
+    "ClassLoss",
+    "CombinedLoss",
+    "Loss",
+    "ProbabilityLoss",
+    "RegressionLoss",
+    "WeightedLoss",
+]

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+from dacapo.config import Config
+from dacapo.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Loss(ABC):
@@ -18,6 +24,52 @@ class Loss(ABC):
         Args:
             prediction, target, weight: (B, C, *spatial).
         """
+
+
+@dataclass(kw_only=True)
+class WeightedLoss(Config, Loss):
+    """A weighted sum of terms, whose weights are options; a weight of 0 leaves a term out."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not any(self.factors().values()):
+            names = ", ".join(self.factors())
+            raise InputError(f"task.loss: {names} are all 0, so nothing would be trained")
+
+    @classmethod
+    def config_key(cls) -> str:
+        return "task.loss"
+
+    @abstractmethod
+    def factors(self) -> dict[str, float]:
+        """Term -> weight."""
+
+    @abstractmethod
+    def term(self, name: str, prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """One of the terms, a scalar."""
+
+    def compute(self, prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        total = prediction.new_zeros(())
+        for name, factor in self.factors().items():
+            if factor != 0:
+                total = total + factor * self.term(name, prediction, target, weight)
+        return total
+
+
+class ActivatedLoss(Loss):
+    """A loss of what an activation makes of the model's output, for targets that are not classes.
+
+    Args:
+        activation: from what the model gives in train mode to what the target is compared with.
+    """
+
+    def __init__(self, loss: Loss, activation: Callable[[Tensor], Tensor]) -> None:
+        self.loss, self.activation = loss, activation
+
+    def compute(self, prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        # Before the activation, as the gradient of tanh at infinity times 0 is not a number.
+        counted = prediction.where(weight > 0, prediction.new_zeros(()))
+        return self.loss.compute(self.activation(counted), target, weight)
 
 
 class CombinedLoss(Loss):

@@ -1,91 +1,41 @@
-"""From a prediction to a segmentation: configs at once, what they build on demand."""
+"""From a prediction to a segmentation: each a dataclass that declares its stages."""
 
-from typing import TYPE_CHECKING
-
-from dacapo.experiments.lazy import lazy_exports
-from dacapo.experiments.tasks.post_processors.configs import (
-    AffinitiesPostProcessorConfig,
-    AgglomerationConfig,
-    ArgmaxConfig,
-    ComponentsConfig,
-    MapsPostProcessorConfig,
-    MutexWatershedConfig,
+from dacapo.experiments.tasks.post_processors.affinities import (
+    AffinitiesPostProcessor,
+    Agglomeration,
+    MutexWatershed,
+)
+from dacapo.experiments.tasks.post_processors.maps import (
+    Argmax,
+    Components,
+    MapsPostProcessor,
+    PredictionReader,
+    Threshold,
+    Watershed,
+)
+from dacapo.experiments.tasks.post_processors.post_processor import (
+    GridPostProcessor,
+    LookupSegmentation,
+    PostProcessor,
     PostProcessorConfig,
-    ThresholdConfig,
-    WatershedConfig,
+    PostProcessorParameters,
+    Setting,
 )
 
-if TYPE_CHECKING:
-    from dacapo.experiments.tasks.post_processors.agglomeration import (
-        AgglomerationParameters,
-        AgglomerationPostProcessor,
-    )
-    from dacapo.experiments.tasks.post_processors.mutex_watershed import (
-        MutexWatershedParameters,
-        MutexWatershedPostProcessor,
-    )
-    from dacapo.experiments.tasks.post_processors.post_processor import (
-        Merged,
-        PostProcessor,
-        PostProcessorParameters,
-    )
-    from dacapo.experiments.tasks.post_processors.prediction_reader import PredictionReader
-    from dacapo.experiments.tasks.post_processors.threshold import (
-        ArgmaxParameters,
-        ArgmaxPostProcessor,
-        ComponentsPostProcessor,
-        ThresholdParameters,
-        ThresholdPostProcessor,
-    )
-    from dacapo.experiments.tasks.post_processors.watershed import (
-        WatershedParameters,
-        WatershedPostProcessor,
-    )
-
 __all__ = [
-    "AffinitiesPostProcessorConfig",
-    "AgglomerationConfig",
-    "AgglomerationParameters",
-    "AgglomerationPostProcessor",
-    "ArgmaxConfig",
-    "ArgmaxParameters",
-    "ArgmaxPostProcessor",
-    "ComponentsConfig",
-    "ComponentsPostProcessor",
-    "MapsPostProcessorConfig",
-    "Merged",
-    "MutexWatershedConfig",
-    "MutexWatershedParameters",
-    "MutexWatershedPostProcessor",
+    "AffinitiesPostProcessor",
+    "Agglomeration",
+    "Argmax",
+    "Components",
+    "GridPostProcessor",
+    "LookupSegmentation",
+    "MapsPostProcessor",
+    "MutexWatershed",
     "PostProcessor",
     "PostProcessorConfig",
     "PostProcessorParameters",
     "PredictionReader",
-    "ThresholdConfig",
-    "ThresholdParameters",
-    "ThresholdPostProcessor",
-    "WatershedConfig",
-    "WatershedParameters",
-    "WatershedPostProcessor",
+    "Setting",
+    "Threshold",
+    "Watershed",
 ]
-
-__getattr__ = lazy_exports(
-    __name__,
-    {
-        "AgglomerationParameters": "agglomeration",
-        "AgglomerationPostProcessor": "agglomeration",
-        "ArgmaxParameters": "threshold",
-        "ArgmaxPostProcessor": "threshold",
-        "ComponentsPostProcessor": "threshold",
-        "PredictionReader": "prediction_reader",
-        "Merged": "post_processor",
-        "MutexWatershedParameters": "mutex_watershed",
-        "MutexWatershedPostProcessor": "mutex_watershed",
-        "PostProcessor": "post_processor",
-        "PostProcessorParameters": "post_processor",
-        "ThresholdParameters": "threshold",
-        "ThresholdPostProcessor": "threshold",
-        "WatershedParameters": "watershed",
-        "WatershedPostProcessor": "watershed",
-    },
-)

@@ -1,42 +1,72 @@
-"""Turning a prediction into what people want."""
+"""Turning a prediction into a segmentation, in stages that settings share."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import numpy as np
+from dacapo.config import Config, ranged
+from dacapo.errors import InputError
 
-Volume = np.ndarray[Any, np.dtype[Any]]
+if TYPE_CHECKING:
+    import numpy as np
 
+    Volume = np.ndarray[Any, np.dtype[Any]]
 
-@dataclass(frozen=True, eq=False)
-class Merged:
-    """A segmentation as fragments and the segment that each belongs to.
-
-    Attributes:
-        fragments: (*spatial), numbers from 0 on; the same array for all settings that share it.
-        segment: for each number its segment, 0 for 0.
-    """
-
-    fragments: Volume
-    segment: Volume
-
-    def volume(self) -> Volume:
-        """The segmentation (*spatial)."""
-        return self.segment[self.fragments]
+_MAX_THREADS = 4  # each may hold a copy of the prediction
 
 
 class PostProcessorParameters:
-    """One setting of a post-processor; subclasses are dataclasses, frozen or not, with its fields.
+    """One setting of a post-processor; a subclass may be a dataclass, with its fields.
 
-    A field `id`, where there is one, numbers the settings and is no parameter.
+    A field `id`, where there is one, numbers the settings and is not a parameter.
     """
 
 
+class Setting(PostProcessorParameters):
+    """One value of each parameter, as attributes.
+
+    >>> Setting(bias=0.5, min_size=64).bias
+    0.5
+    """
+
+    def __init__(self, **values: Any) -> None:
+        vars(self).update(values)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"no parameter {name!r}; there are {', '.join(vars(self))}")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Setting) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(vars(self).items()))
+
+    def __repr__(self) -> str:
+        return f"Setting({', '.join(f'{k}={v!r}' for k, v in vars(self).items())})"
+
+
 P = TypeVar("P", bound=PostProcessorParameters)
+
+
+@dataclass(frozen=True, eq=False)
+class LookupSegmentation:
+    """A segmentation as fragments and a look-up table of the segment that each belongs to.
+
+    Attributes:
+        fragments: (*spatial), numbers from 0 on; the same array for all settings that share it.
+        lookup: for each fragment its segment, 0 for 0.
+    """
+
+    fragments: Volume
+    lookup: Volume
+
+    def volume(self) -> Volume:
+        """The segmentation (*spatial)."""
+        return self.lookup[self.fragments]
 
 
 class PostProcessor(ABC, Generic[P]):
@@ -51,10 +81,108 @@ class PostProcessor(ABC, Generic[P]):
         """The segmentation of a prediction (C, *spatial), unsigned integers.
 
         (*spatial) of objects or of classes that exclude each other, 0 where there is none; or
-        (K, *spatial) of 0 and 1, one channel a class.
+        (K, *spatial) of 0 and 1, one channel per class.
         """
 
-    def process_all(self, prediction: Volume) -> Iterator[tuple[P, Volume | Merged]]:
+    def process_all(self, prediction: Volume) -> Iterator[tuple[P, Volume | LookupSegmentation]]:
         """Every setting's segmentation; what settings share is computed once."""
         for parameters in self.enumerate_parameters():
             yield parameters, self.process(prediction, parameters)
+
+
+Values = Mapping[str, Any]
+Run = Callable[[Any, Sequence[Values]], Iterator[Any]]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a post-processor.
+
+    Attributes:
+        run: (what the stage before gave, settings of this stage) -> a result for each, in order.
+        values: parameter -> the values that are tried; every combination is a setting.
+    """
+
+    run: Run
+    values: Mapping[str, Sequence[Any]]
+
+    @property
+    def settings(self) -> list[Values]:
+        return [dict(zip(self.values, v, strict=True)) for v in product(*self.values.values())]
+
+
+def stage(function: Callable[..., Any], **values: Sequence[Any]) -> Stage:
+    """A stage that calls `function(before, **setting)` for each setting in turn."""
+    return Stage(lambda before, settings: (function(before, **s) for s in settings), values)
+
+
+def threaded_stage(function: Callable[..., Any], **values: Sequence[Any]) -> Stage:
+    """The same, some settings at a time, for functions that release the interpreter's lock."""
+
+    def run(before: Any, settings: Sequence[Values]) -> Iterator[Any]:
+        import torch
+
+        from dacapo.processes.prefetch import prefetch
+
+        threads = min(torch.get_num_threads(), _MAX_THREADS)
+        ahead = threads if threads > 1 else 0
+        return prefetch(lambda i: function(before, **settings[i]), 0, len(settings), ahead)
+
+    return Stage(run, values)
+
+
+class GridPostProcessor(PostProcessor[Setting]):
+    """Runs stages one after the other for every combination of their parameters' values.
+
+    A stage runs once for each setting of the stages up to it, so that seeds, fragments or an
+    agglomeration are computed once for all settings that share them.
+    """
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self._stages = list(stages)
+
+    def enumerate_parameters(self) -> list[Setting]:
+        every = product(*(stage.settings for stage in self._stages))
+        return [Setting(**{k: v for part in parts for k, v in part.items()}) for parts in every]
+
+    def process(self, prediction: Volume, parameters: Setting) -> Volume:
+        chosen = [
+            replace(stage, values={name: [getattr(parameters, name)] for name in stage.values})
+            for stage in self._stages
+        ]
+        ((_, result),) = _walk(chosen, prediction, {})
+        return result.volume() if isinstance(result, LookupSegmentation) else result
+
+    def process_all(
+        self, prediction: Volume
+    ) -> Iterator[tuple[Setting, Volume | LookupSegmentation]]:
+        return _walk(self._stages, prediction, {})
+
+
+def _walk(
+    stages: Sequence[Stage], before: Any, setting: Values
+) -> Iterator[tuple[Setting, Volume | LookupSegmentation]]:
+    if not stages:
+        yield Setting(**setting), before
+        return
+    own = stages[0].settings
+    for values, result in zip(own, stages[0].run(before, own), strict=True):
+        yield from _walk(stages[1:], result, {**setting, **values})
+
+
+@dataclass(kw_only=True)
+class PostProcessorConfig(Config, ABC):
+    """From a prediction to a segmentation; each list holds values to try, all are combined."""
+
+    min_size: list[int] = ranged([0], low=0)
+    """Segments of fewer voxels do not stay; all values are tried."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, values in vars(self).items():
+            if isinstance(values, list):
+                key = f"{self.config_key()}.{name}"
+                if not values:
+                    raise InputError(f"{key} is empty: give at least one value to try")
+                if len(set(values)) < len(values):
+                    raise InputError(f"{key}={values} has a value twice")

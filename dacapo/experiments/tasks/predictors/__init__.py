@@ -6,7 +6,7 @@ from dacapo.experiments.tasks.predictors.class_predictor import ClassPredictor, 
 from dacapo.experiments.tasks.predictors.combined_predictor import CombinedPredictor
 from dacapo.experiments.tasks.predictors.descriptors_predictor import DescriptorsPredictor
 from dacapo.experiments.tasks.predictors.distance_predictor import DistancePredictor
-from dacapo.experiments.tasks.predictors.predictor import Predictor
+from dacapo.experiments.tasks.predictors.predictor import GroupsPredictor, Predictor
 
 __all__ = [
     "AffinitiesPredictor",
@@ -15,6 +15,7 @@ __all__ = [
     "CombinedPredictor",
     "DescriptorsPredictor",
     "DistancePredictor",
+    "GroupsPredictor",
     "OneHotPredictor",
     "Predictor",
 ]

@@ -8,17 +8,16 @@ from funlib.geometry import Coordinate, Roi
 from torch import Tensor, nn
 
 from dacapo.experiments.arraytypes import ProbabilityArray
-from dacapo.experiments.tasks.predictors.predictor import Predictor, whole
+from dacapo.experiments.tasks.predictors.predictor import Predictor
 from dacapo.ops.affinities import affinities, both_known, reach
-from dacapo.ops.weights import balance
 
 
 class AffinitiesPredictor(Predictor):
-    """One channel an offset: whether a voxel and the one at the offset are of one object.
+    """One channel per offset: whether a voxel and the one at the offset are of one object.
 
     Args:
         neighborhood: offsets in voxels.
-        max_class_weight: a class is weighed up at most this many times.
+        max_class_weight: the rarer class of an offset weighs at most this many times more.
     """
 
     def __init__(
@@ -46,17 +45,8 @@ class AffinitiesPredictor(Predictor):
     def create_target(self, gt: Tensor, voxel_size: Coordinate | None = None) -> Tensor:
         return affinities(gt, self.neighborhood).float()
 
-    def create_weight(
-        self,
-        gt: Tensor,
-        target: Tensor,
-        mask: Tensor,
-        voxel_size: Coordinate | None = None,
-        region: tuple[slice, ...] | None = None,
-    ) -> Tensor:
-        region = whole(gt, region)
-        known = both_known(mask, self.neighborhood)[:, :, *region]
-        return balance(target[:, :, *region], known, self.max_class_weight)
+    def known(self, gt: Tensor, target: Tensor, mask: Tensor, voxel_size: Coordinate) -> Tensor:
+        return both_known(mask, self.neighborhood)
 
     def unknown_in(self, shape: Coordinate, voxel_size: Coordinate) -> str:
         for offset in self.neighborhood:

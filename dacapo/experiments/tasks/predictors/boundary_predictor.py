@@ -11,10 +11,8 @@ from dacapo.experiments.tasks.predictors.predictor import (
     by_channel,
     equal_axes,
     grown,
-    whole,
 )
 from dacapo.ops.distances import distance_to_unknown, signed_distance
-from dacapo.ops.weights import balance
 
 _SLACK = 1e-4  # distances are float32
 
@@ -26,7 +24,7 @@ class BoundaryPredictor(Predictor):
 
     Args:
         width: in voxels of the finest axis.
-        max_class_weight: the rarer side is weighed up at most this many times.
+        max_class_weight: the rarer of rim and rest weighs at most this many times more.
     """
 
     def __init__(self, width: float = 1.5, max_class_weight: float = 10.0) -> None:
@@ -50,26 +48,17 @@ class BoundaryPredictor(Predictor):
         distance = by_channel(lambda c: signed_distance(c, steps, self.width + 1), gt[:, None])
         return ((distance > 0) & (distance <= self.width + _SLACK)).float()
 
-    def create_weight(
-        self,
-        gt: Tensor,
-        target: Tensor,
-        mask: Tensor,
-        voxel_size: Coordinate | None = None,
-        region: tuple[slice, ...] | None = None,
-    ) -> Tensor:
-        known = (mask != 0)[:, None]
+    def known(self, gt: Tensor, target: Tensor, mask: Tensor, voxel_size: Coordinate) -> Tensor:
+        annotated = (mask != 0)[:, None]
         steps = self._steps(gt, voxel_size)
-        unknown = by_channel(lambda c: distance_to_unknown(c, steps), known)
-        reliable = known & ((unknown > self.width + _SLACK) | (gt == 0)[:, None])
-        region = whole(gt, region)
-        return balance(target[:, :, *region], reliable[:, :, *region], self.max_class_weight)
+        unknown = by_channel(lambda c: distance_to_unknown(c, steps), annotated)
+        return annotated & ((unknown > self.width + _SLACK) | (gt == 0)[:, None])
 
     def unknown_in(self, shape: Coordinate, voxel_size: Coordinate) -> str:
         finest = min(voxel_size)
         steps = [min(v / finest, self.width) for v in voxel_size]
         if any(s * ((n + 1) // 2) <= self.width for s, n in zip(steps, shape, strict=True)):
-            return f"task.width={self.width}: what lies so near to a voxel is known nowhere"
+            return f"task.width={self.width}: what lies so near to a voxel is not known anywhere"
         return ""
 
     def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:

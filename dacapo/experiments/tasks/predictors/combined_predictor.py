@@ -14,19 +14,19 @@ from dacapo.experiments.tasks.predictors.predictor import Labels, Predictor
 
 
 class CombinedPredictor(Predictor):
-    """Named parts, each a predictor; their channels follow each other.
+    """Named heads, each a predictor; their channels follow each other.
 
     Args:
-        parts: name -> predictor. They read labels alike: the first one encodes them.
+        heads: name -> predictor. They read labels alike: the first one encodes them.
     """
 
-    def __init__(self, parts: Mapping[str, Predictor]) -> None:
-        self.parts = dict(parts)
-        self._first = next(iter(self.parts.values()))
+    def __init__(self, heads: Mapping[str, Predictor]) -> None:
+        self.heads = dict(heads)
+        self._first = next(iter(self.heads.values()))
 
     @property
     def num_axes(self) -> int | None:
-        known = [p.num_axes for p in self.parts.values() if p.num_axes is not None]
+        known = [p.num_axes for p in self.heads.values() if p.num_axes is not None]
         return known[0] if known else None
 
     @property
@@ -35,15 +35,15 @@ class CombinedPredictor(Predictor):
 
     @property
     def num_channels(self) -> int:
-        return sum(p.num_channels for p in self.parts.values())
+        return sum(p.num_channels for p in self.heads.values())
 
     @property
     def channel_names(self) -> list[str]:
-        return [name for part in self.parts.values() for name in part.channel_names]
+        return [name for head in self.heads.values() for name in head.channel_names]
 
     @property
     def output_array_type(self) -> ArrayType:
-        types = [p.output_array_type for p in self.parts.values()]
+        types = [p.output_array_type for p in self.heads.values()]
         names = [n for t in types if isinstance(t, ProbabilityArray) for n in t.channels]
         if len(names) == self.num_channels:
             return ProbabilityArray(names)
@@ -51,13 +51,13 @@ class CombinedPredictor(Predictor):
 
     @property
     def activation(self) -> nn.Module:
-        return _ByChannels([(p.num_channels, p.activation) for p in self.parts.values()])
+        return _ByChannels([(p.num_channels, p.activation) for p in self.heads.values()])
 
     def encode(self, labels: Labels) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
         return self._first.encode(labels)
 
     def create_target(self, gt: Tensor, voxel_size: Coordinate | None = None) -> Tensor:
-        return torch.cat([p.create_target(gt, voxel_size) for p in self.parts.values()], dim=1)
+        return torch.cat([p.create_target(gt, voxel_size) for p in self.heads.values()], dim=1)
 
     def create_weight(
         self,
@@ -67,22 +67,30 @@ class CombinedPredictor(Predictor):
         voxel_size: Coordinate | None = None,
         region: tuple[slice, ...] | None = None,
     ) -> Tensor:
-        targets = target.split([p.num_channels for p in self.parts.values()], dim=1)
+        targets = target.split([p.num_channels for p in self.heads.values()], dim=1)
         weights = [
-            part.create_weight(gt, own, mask, voxel_size, region)
-            for part, own in zip(self.parts.values(), targets, strict=True)
+            head.create_weight(gt, own, mask, voxel_size, region)
+            for head, own in zip(self.heads.values(), targets, strict=True)
         ]
         return torch.cat(weights, dim=1)
 
+    def known(self, gt: Tensor, target: Tensor, mask: Tensor, voxel_size: Coordinate) -> Tensor:
+        targets = target.split([p.num_channels for p in self.heads.values()], dim=1)
+        known = [
+            head.known(gt, own, mask, voxel_size)
+            for head, own in zip(self.heads.values(), targets, strict=True)
+        ]
+        return torch.cat(known, dim=1)
+
     def unknown_in(self, shape: Coordinate, voxel_size: Coordinate) -> str:
-        found = (part.unknown_in(shape, voxel_size) for part in self.parts.values())
+        found = (head.unknown_in(shape, voxel_size) for head in self.heads.values())
         return next((text for text in found if text), "")
 
     def class_masks(self, labels: Labels) -> list[Labels]:
         return self._first.class_masks(labels)
 
     def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
-        regions = [p.gt_region_for_roi(roi, voxel_size) for p in self.parts.values()]
+        regions = [p.gt_region_for_roi(roi, voxel_size) for p in self.heads.values()]
         begin = Coordinate(map(min, *(r.begin for r in regions), roi.begin))
         end = Coordinate(map(max, *(r.end for r in regions), roi.end))
         return Roi(begin, end - begin)

@@ -6,7 +6,7 @@ from funlib.geometry import Coordinate, Roi
 from torch import Tensor, nn
 
 from dacapo.experiments.arraytypes import ProbabilityArray
-from dacapo.experiments.tasks.predictors.predictor import Predictor, equal_axes, grown, whole
+from dacapo.experiments.tasks.predictors.predictor import Predictor, equal_axes, grown
 from dacapo.ops.descriptors import (
     TRUNCATE,
     local_shape_descriptors,
@@ -47,20 +47,15 @@ class DescriptorsPredictor(Predictor):
         voxel_size = equal_axes(gt, voxel_size)
         return local_shape_descriptors(gt, self._sigma(voxel_size), voxel_size)
 
-    def create_weight(
-        self,
-        gt: Tensor,
-        target: Tensor,
-        mask: Tensor,
-        voxel_size: Coordinate | None = None,
-        region: tuple[slice, ...] | None = None,
-    ) -> Tensor:
+    def known(self, gt: Tensor, target: Tensor, mask: Tensor, voxel_size: Coordinate) -> Tensor:
         # The background has no shape. Where a part of the window is not annotated, an object may
-        # go on there, so its shape is known the less the larger that part.
-        voxel_size = equal_axes(gt, voxel_size)
+        # continue there, so the larger that part, the less its shape is known.
         share = window_share(mask, self._sigma(voxel_size), voxel_size)
-        inside = (share * ((gt != 0) & (mask != 0)))[:, None, *whole(gt, region)]
-        return inside.expand(-1, self.num_channels, *inside.shape[2:])
+        inside = (share * ((gt != 0) & (mask != 0)))[:, None]
+        return inside.expand(-1, self.num_channels, *gt.shape[1:])
+
+    def balance(self, foreground: Tensor, known: Tensor) -> Tensor:
+        return known  # descriptors have no classes to balance
 
     def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
         return grown(roi, TRUNCATE * self._sigma(voxel_size)[0], voxel_size)

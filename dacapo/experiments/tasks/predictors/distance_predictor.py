@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 from funlib.geometry import Coordinate, Roi
 from torch import Tensor, nn
@@ -12,22 +11,19 @@ from torch import Tensor, nn
 from dacapo.experiments.arraytypes import DistanceArray
 from dacapo.experiments.tasks.label_groups import LabelGroups
 from dacapo.experiments.tasks.predictors.predictor import (
-    Labels,
-    Predictor,
+    GroupsPredictor,
     by_channel,
     equal_axes,
     per_class,
-    whole,
 )
 from dacapo.ops.distances import distance_to_unknown, signed_distance
-from dacapo.ops.weights import balance
 
 _LIMIT = 2.0  # in scales: farther away, the tangent has come within 4 % of its end
 _SLACK = 1e-5  # targets are float32
 
 
-class DistancePredictor(Predictor):
-    """One channel a class: tanh(d / scale) of the distance d to the border, positive inside.
+class DistancePredictor(GroupsPredictor):
+    """One channel per class: tanh(d / scale) of the distance d to the border, positive inside.
 
     For objects the border between two that touch counts; distances end at two scales. With
     `inner`, only the inside has a distance, and all else is 0: values lie in [0, 1).
@@ -35,7 +31,7 @@ class DistancePredictor(Predictor):
     Args:
         groups: the classes; without any, objects.
         scale: in voxels of the finest axis.
-        max_class_weight: inside or outside are weighed up at most this many times.
+        max_class_weight: inside or outside weighs at most this many times more.
         inner: 0 outside.
         per_section: distances are measured within each section, along the last two of three axes.
     """
@@ -48,19 +44,10 @@ class DistancePredictor(Predictor):
         inner: bool = False,
         per_section: bool = False,
     ) -> None:
-        self.groups = groups
+        super().__init__(groups, max_class_weight)
         self.scale = scale
-        self.max_class_weight = max_class_weight
         self.inner = inner
         self.per_section = per_section
-
-    @property
-    def classes(self) -> list[str]:
-        return [] if self.groups.are_objects else self.groups.names
-
-    @property
-    def num_channels(self) -> int:
-        return len(self.groups.names)
 
     @property
     def output_array_type(self) -> DistanceArray:
@@ -70,9 +57,6 @@ class DistancePredictor(Predictor):
     def activation(self) -> nn.Module:
         return nn.Sigmoid() if self.inner else nn.Tanh()
 
-    def encode(self, labels: Labels) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
-        return self.groups.encode(labels)
-
     def create_target(self, gt: Tensor, voxel_size: Coordinate | None = None) -> Tensor:
         steps = self._steps(equal_axes(gt, voxel_size))
         labels = gt[:, None] if self.groups.are_objects else self.groups.members(gt)
@@ -80,25 +64,15 @@ class DistancePredictor(Predictor):
         target = torch.tanh(distance)
         return target.clamp_min(0) if self.inner else target
 
-    def create_weight(
-        self,
-        gt: Tensor,
-        target: Tensor,
-        mask: Tensor,
-        voxel_size: Coordinate | None = None,
-        region: tuple[slice, ...] | None = None,
-    ) -> Tensor:
-        steps = self._steps(equal_axes(gt, voxel_size))
-        known = per_class(mask, gt, self.num_channels)
+    def known(self, gt: Tensor, target: Tensor, mask: Tensor, voxel_size: Coordinate) -> Tensor:
+        steps = self._steps(voxel_size)
+        annotated = per_class(mask, gt, self.num_channels)
         # Compared as the target is given: a border nearer than what is not known is the nearest.
-        reach = torch.tanh(by_channel(lambda c: distance_to_unknown(c, steps), known)) - _SLACK
+        reach = torch.tanh(by_channel(lambda c: distance_to_unknown(c, steps), annotated)) - _SLACK
         reliable = (target.abs() < reach) | (reach >= math.tanh(_LIMIT) - 2 * _SLACK)
-        inside = self.groups.members(gt)
         if self.inner:
-            reliable |= ~inside
-        region = whole(gt, region)
-        balanced = (reliable & known)[:, :, *region]
-        return balance(inside[:, :, *region].float(), balanced, self.max_class_weight)
+            reliable |= ~self.groups.members(gt)
+        return reliable & annotated
 
     def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
         return roi.grow(*[self._reach(voxel_size) * voxel_size] * 2)
@@ -107,13 +81,10 @@ class DistancePredictor(Predictor):
         sides = zip(self._steps(voxel_size), shape, strict=True)
         if any(step * ((size + 1) // 2) < 1 for step, size in sides):
             return (
-                f"task.scale={self.scale}: distances of more than one scale are known nowhere; "
-                f"lower it, or measure within sections with task.per_section=true"
+                f"task.scale={self.scale}: distances of more than one scale are not known "
+                f"anywhere; lower it, or measure within sections with task.per_section=true"
             )
         return ""
-
-    def class_masks(self, labels: Labels) -> list[Labels]:
-        return self.groups.class_masks(labels)
 
     def _steps(self, voxel_size: Coordinate) -> list[float]:
         """A voxel's edges in scales; a step to another section is too far where flat."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from dacapo.experiments.arraytypes import ArrayType
 from dacapo.experiments.model import Model
 from dacapo.experiments.tasks.label_groups import LabelGroups
 from dacapo.nn.initialize import initialize
+from dacapo.nn.weights import load_all, read_weights
+from dacapo.ops.weights import balance
 
 Labels = np.ndarray[Any, np.dtype[Any]]
 
@@ -26,7 +29,15 @@ class Predictor(ABC):
     `gt` are (B, *spatial) int32, labels that `encode` has made small, 0 where there is none or
     nothing is known. `mask` is uint8, nonzero where annotated: (B, *spatial), or for a predictor
     of K classes also (B, K, *spatial), where each is annotated by itself.
+
+    Attributes:
+        max_class_weight: the rarer class of a channel weighs at most this many times more.
+        initial_weights: a file whose weights every model begins with, head included; None: weights
+            are newly initialised.
     """
+
+    max_class_weight: float = 1.0
+    initial_weights: Path | None = None
 
     @property
     def num_axes(self) -> int | None:
@@ -60,11 +71,15 @@ class Predictor(ABC):
         """From what is trained (logits) to what is predicted."""
 
     def create_model(self, architecture: Architecture) -> Model:
-        """The architecture with a head; fresh weights come from torch's global generator."""
+        """The architecture with a head; new weights come from torch's global generator."""
         convolution = nn.Conv2d if architecture.dims == 2 else nn.Conv3d
         head = convolution(architecture.num_out_channels, self.num_channels, 1)
         initialize(head)
-        return Model(architecture, head, eval_activation=self.activation)
+        model = Model(architecture, head, eval_activation=self.activation)
+        if self.initial_weights is not None:
+            weights = read_weights(self.initial_weights, "task.weights").tensors
+            load_all(model, weights, f"task.weights={self.initial_weights}")
+        return model
 
     def encode(self, labels: Labels) -> np.ndarray[Any, np.dtype[np.int32]]:
         """Label ids of any size as small numbers; what matters to the target stays."""
@@ -78,7 +93,6 @@ class Predictor(ABC):
             voxel_size: of the labels; None: equal along all axes.
         """
 
-    @abstractmethod
     def create_weight(
         self,
         gt: Tensor,
@@ -94,13 +108,29 @@ class Predictor(ABC):
             region: the part of the spatial axes that is trained, and so balanced and returned; the
                 rest is context. None: all.
         """
+        region = region or (slice(None),) * (gt.ndim - 1)
+        known = self.known(gt, target, mask, equal_axes(gt, voxel_size))
+        foreground = self.foreground(gt, target)
+        return self.balance(foreground[:, :, *region], known[:, :, *region])
+
+    @abstractmethod
+    def known(self, gt: Tensor, target: Tensor, mask: Tensor, voxel_size: Coordinate) -> Tensor:
+        """(B, C, *spatial), nonzero where the annotation determines the target."""
+
+    def foreground(self, gt: Tensor, target: Tensor) -> Tensor:
+        """(B, C, *spatial), 0 or 1: the two classes of each channel that are balanced."""
+        return target
+
+    def balance(self, foreground: Tensor, known: Tensor) -> Tensor:
+        """Weights of the region that is trained: the rarer class counts as much as the other."""
+        return balance(foreground, known, self.max_class_weight)
 
     def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
         """The labels that the targets of a region depend on."""
         return roi
 
     def unknown_in(self, shape: Coordinate, voxel_size: Coordinate) -> str:
-        """What of a target is known nowhere in labels of this shape, with the key to change.
+        """What of a target is not known anywhere in labels of this shape, with the key to change.
 
         Empty where nothing is.
         """
@@ -111,9 +141,34 @@ class Predictor(ABC):
         return [np.zeros(labels.shape, np.bool_) for _ in self.classes]
 
 
-def whole(gt: Tensor, region: tuple[slice, ...] | None) -> tuple[slice, ...]:
-    """A region of labels (B, *spatial), all of them where it is None."""
-    return region or (slice(None),) * (gt.ndim - 1)
+class GroupsPredictor(Predictor):
+    """A predictor of named groups of labels, or of objects where there are none.
+
+    Args:
+        groups: the classes; without any, one: being in an object.
+        max_class_weight: inside or outside weighs at most this many times more.
+    """
+
+    def __init__(self, groups: LabelGroups, max_class_weight: float = 10.0) -> None:
+        self.groups = groups
+        self.max_class_weight = max_class_weight
+
+    @property
+    def classes(self) -> list[str]:
+        return [] if self.groups.are_objects else self.groups.names
+
+    @property
+    def num_channels(self) -> int:
+        return len(self.groups.names)
+
+    def encode(self, labels: Labels) -> np.ndarray[Any, np.dtype[np.int32]]:
+        return self.groups.encode(labels)
+
+    def class_masks(self, labels: Labels) -> list[Labels]:
+        return self.groups.class_masks(labels)
+
+    def foreground(self, gt: Tensor, target: Tensor) -> Tensor:
+        return self.groups.members(gt).float()
 
 
 def equal_axes(gt: Tensor, voxel_size: Coordinate | None) -> Coordinate:

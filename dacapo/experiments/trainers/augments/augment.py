@@ -1,18 +1,65 @@
-"""What an augmentation does."""
+"""What an augmentation is, and what it changes."""
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from funlib.geometry import Coordinate
+
+from dacapo.config import Config, ranged
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
+
+
+class Stage(IntEnum):
+    """Augmentations run in this order, whatever order they are named in."""
+
+    warp = 0
+    flip = 1
+    intensity = 2
+    defect = 3
+
+
+def probability(default: float) -> Any:
+    """The field `p` with another default."""
+    return ranged(default, low=0, high=1)
+
+
+@dataclass(kw_only=True)
+class Augment(Config, ABC):
+    """A random change of a sample that leaves its meaning.
+
+    Every draw comes from the generator that it is given, so that a sample is a pure function of
+    (seed, iteration, number).
+    """
+
+    stage: ClassVar[Stage]
+
+    p: float = probability(1.0)
+    """Probability that a sample is changed."""
+
+    @classmethod
+    def config_key(cls) -> str:
+        name = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+        return f"{super().config_key()}.{name}".lstrip(".")
+
+    def apply(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """The sample, changed or not."""
+        return self.change(sample, rng) if rng.random() < self.p else sample
+
+    @abstractmethod
+    def change(self, sample: Sample, rng: np.random.Generator) -> Sample: ...
+
+    def margin(self, size: Coordinate, voxel_size: Coordinate) -> Coordinate:
+        """What is read beyond a sample of this size on each side; `apply_warp` crops it again."""
+        return Coordinate((0,) * size.dims)
 
 
 @dataclass(frozen=True)
@@ -25,7 +72,7 @@ class Sample:
         weight: (*spatial) float32, factor of the loss; None: 1.
         raw_voxel_size, gt_voxel_size: in world units.
         margin: read on each side for the augmentations that need it, in world units.
-        warp: where voxels are to come from, once `apply_warp` moves them all at a time.
+        warp: where voxels come from, once `apply_warp` moves all of them in one interpolation.
     """
 
     raw: Tensor
@@ -37,17 +84,24 @@ class Sample:
     weight: Tensor | None = None
     warp: Warp | None = None
 
-    def moved(
-        self, move: Callable[[Tensor, Coordinate], Tensor], margin: Coordinate | None = None
+    def map(
+        self,
+        raw: Callable[[Tensor, Coordinate], Tensor],
+        labels: Callable[[Tensor, Coordinate], Tensor] | None = None,
     ) -> Sample:
-        """The sample with raw and all labels moved alike; `move` gets each with its voxel size."""
-        labels: dict[str, Any] = {
-            key: move(value, self.gt_voxel_size)
-            for key in ("gt", "mask", "weight")
-            if (value := getattr(self, key)) is not None
-        }
-        raw = move(self.raw, self.raw_voxel_size)
-        return replace(self, raw=raw, margin=self.margin if margin is None else margin, **labels)
+        """The sample with functions applied to raw and to gt, mask and weight alike.
+
+        Args:
+            raw, labels: get a volume with its voxel size; None: labels change as raw does.
+        """
+        labels = labels or raw
+        return replace(
+            self,
+            raw=raw(self.raw, self.raw_voxel_size),
+            gt=labels(self.gt, self.gt_voxel_size),
+            mask=labels(self.mask, self.gt_voxel_size),
+            weight=None if self.weight is None else labels(self.weight, self.gt_voxel_size),
+        )
 
 
 @dataclass(frozen=True)
@@ -57,12 +111,12 @@ class Warp:
     Attributes:
         matrix: (dims, dims).
         control_points: (dims, *grid), displacements in world units; None: there is no field.
-        spacing: of the control_points, in world units.
+        control_point_spacing: in world units.
     """
 
     matrix: Tensor
     control_points: Tensor | None = None
-    spacing: float = 1.0
+    control_point_spacing: float = 1.0
 
     def after(self, earlier: Warp | None) -> Warp:
         """Both, as one; only one of them may have a field."""
@@ -70,64 +124,57 @@ class Warp:
             return self
         assert self.control_points is None or earlier.control_points is None
         field = self if self.control_points is not None else earlier
-        return Warp(self.matrix @ earlier.matrix, field.control_points, field.spacing)
+        return Warp(self.matrix @ earlier.matrix, field.control_points, field.control_point_spacing)
 
 
-class Stage(IntEnum):
-    """Augmentations run in this order, whatever order they are named in."""
-
-    warp = 0
-    flip = 1
-    intensity = 2
-    defect = 3
+def uniform(rng: np.random.Generator, interval: Sequence[float]) -> float:
+    """A number between the two of an interval."""
+    low, high = interval
+    return float(rng.uniform(low, high))
 
 
-class Augment(ABC):
-    """Changes a sample with probability `p`; every draw comes from the generator it is given."""
+def apply_warp(sample: Sample) -> Sample:
+    """The sample with its warp applied and its margin cropped: raw linear, labels nearest.
 
-    stage: Stage
-
-    def __init__(self, p: float) -> None:
-        self.p = p
-
-    def apply(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """The sample, changed or not."""
-        return self.change(sample, rng) if rng.random() < self.p else self.leave(sample)
-
-    @abstractmethod
-    def change(self, sample: Sample, rng: np.random.Generator) -> Sample: ...
-
-    def leave(self, sample: Sample) -> Sample:
-        """What becomes of a sample that is not changed."""
-        return sample
-
-    def margin(self, size: Coordinate, voxel_size: Coordinate) -> Coordinate:
-        """What it needs on each side of a sample of this size; `apply_warp` cuts that off again."""
-        return Coordinate((0,) * size.dims)
-
-
-def moved(volume: Tensor, shift: Sequence[int], fill: float | None = None) -> Tensor:
-    """A volume (C, *spatial) moved by whole voxels along its last axes.
-
-    Args:
-        fill: what stands where nothing came to; None: the border repeated.
+    All warps are collected first and interpolated once, here: each interpolation blurs. Labels
+    that come from beyond what was read count as not annotated.
     """
-    for axis, by in enumerate(shift, start=-len(shift)):
-        if by == 0:
-            continue
-        length = volume.shape[axis]
-        by = max(-length, min(length, by))
-        kept = volume.narrow(axis, max(0, -by), length - abs(by))
-        border = volume.narrow(axis, 0 if by > 0 else length - 1, 1)
-        if fill is not None:
-            border = border * 0 + fill
-        new = border.expand([abs(by) if a == axis % volume.ndim else n
-                             for a, n in enumerate(volume.shape)])  # fmt: skip
-        volume = _joined(new, kept, axis, by > 0)
-    return volume
-
-
-def _joined(new: Tensor, kept: Tensor, axis: int, first: bool) -> Tensor:
+    no_margin = sample.margin * 0
+    if sample.warp is None:
+        cropped = sample.map(lambda volume, size: _without_margin(volume, size, sample.margin))
+        return replace(cropped, margin=no_margin)
     import torch
 
-    return torch.cat([new, kept] if first else [kept, new], dim=axis)
+    from dacapo.ops.warp import resample, warped_positions
+
+    warp, dims, device = sample.warp, sample.gt.ndim, sample.raw.device
+    matrix = warp.matrix.to(device)
+    points = None if warp.control_points is None else warp.control_points.to(device)
+
+    def warped(volume: Tensor, voxel_size: Coordinate, interpolate: bool) -> Tensor:
+        inner = _without_margin(volume, voxel_size, sample.margin).shape[-dims:]
+        at = warped_positions(inner, voxel_size, matrix, points, warp.control_point_spacing)
+        size = [n * v for n, v in zip(volume.shape[-dims:], voxel_size, strict=True)]
+        return resample(volume, at, size, interpolate)
+
+    labels = [sample.gt, sample.mask, *([] if sample.weight is None else [sample.weight])]
+    gt, mask, *weight = warped(
+        torch.stack([t.float() for t in labels]), sample.gt_voxel_size, interpolate=False
+    )
+    mask = mask.to(sample.mask.dtype)
+    return replace(
+        sample,
+        raw=warped(sample.raw, sample.raw_voxel_size, interpolate=True),
+        gt=gt.to(sample.gt.dtype) * (mask != 0),
+        mask=mask,
+        weight=weight[0] if weight else None,
+        margin=no_margin,
+        warp=None,
+    )
+
+
+def _without_margin(volume: Tensor, voxel_size: Coordinate, margin: Coordinate) -> Tensor:
+    crop = margin / voxel_size
+    for axis, num in enumerate(crop, start=-crop.dims):
+        volume = volume.narrow(axis, num, volume.shape[axis] - 2 * num)
+    return volume

@@ -1,0 +1,132 @@
+"""What the labels of a dataset hold, and what looks wrong in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dacapo.experiments.datasplits.datasets import Dataset
+
+_MAX_BLOCKS = 64
+_TINY = 10  # voxels
+_SHIFTS = range(-4, 5)
+Volume = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass
+class Findings:
+    """What one dataset holds, from all of its labels or from blocks spread over them.
+
+    Attributes:
+        is_whole: all labels were looked at.
+        sizes: id -> annotated voxels.
+        annotated: share of the labelled region.
+        isolated: share of labelled voxels none of whose face neighbours has the same id.
+        low, high: of raw around the labels.
+        warnings: what looks wrong.
+    """
+
+    is_whole: bool
+    sizes: dict[int, int]
+    annotated: float
+    isolated: float
+    low: float
+    high: float
+    warnings: list[str] = field(default_factory=list)
+
+
+def inspect_labels(dataset: Dataset, classes: Mapping[str, Sequence[int]]) -> Findings:
+    """Count what is annotated, and look for the usual mistakes."""
+    blocks = list(dataset.blocks())
+    step = max(1, len(blocks) // _MAX_BLOCKS)
+    sizes: dict[int, int] = {}
+    known = isolated = labelled = seen = 0
+    low, high = np.inf, -np.inf
+    for block in blocks[::step]:
+        labels, mask = dataset.read_gt(block), dataset.read_mask(block) != 0
+        ids, counts = np.unique(labels[mask], return_counts=True)
+        for i, n in zip(ids.tolist(), counts.tolist(), strict=True):
+            sizes[i] = sizes.get(i, 0) + n
+        known, seen = known + int(mask.sum()), seen + mask.size
+        objects = mask & (labels != 0)
+        labelled += int(objects.sum())
+        isolated += int((objects & _alone(labels)).sum())
+        raw = dataset.raw.read(block, out_of_bounds="mirror")
+        low, high = min(low, float(raw.min())), max(high, float(raw.max()))
+    findings = Findings(step == 1, sizes, known / seen, isolated / max(1, labelled), low, high)
+    findings.warnings = [
+        *_label_warnings(dataset, findings, bool(classes)),
+        *_shift_warnings(dataset),
+    ]
+    return findings
+
+
+def _alone(labels: Volume) -> Volume:
+    """Voxels none of whose face neighbours has the same label."""
+    alone = np.ones(labels.shape, np.bool_)
+    for axis in range(labels.ndim):
+        same = np.diff(labels.astype(np.uint64), axis=axis) == 0
+        after = [(0, 0)] * labels.ndim
+        after[axis] = (0, 1)
+        before = [(0, 0)] * labels.ndim
+        before[axis] = (1, 0)
+        alone &= ~np.pad(same, after) & ~np.pad(same, before)
+    return alone
+
+
+def _label_warnings(dataset: Dataset, findings: Findings, are_classes: bool) -> list[str]:
+    objects = {i: n for i, n in findings.sizes.items() if i != 0}
+    warnings = []
+    if not objects:
+        return ["no object is annotated"]
+    tiny = sum(n < _TINY for n in objects.values())
+    if findings.is_whole and not are_classes and tiny > 0.02 * len(objects):
+        warnings.append(
+            f"{tiny} of {len(objects)} objects have fewer than {_TINY} voxels: fragments? "
+            f"task.ignore_smaller leaves small ones out of the scores"
+        )
+    if dataset.gt.dtype.itemsize == 1 and len(objects) >= 250 and not are_classes:
+        warnings.append(
+            f"{len(objects)} ids in {dataset.gt.dtype}: 8 bits hold 255, so ids may have wrapped "
+            f"around and several objects share one"
+        )
+    if findings.isolated > 0.001:
+        warnings.append(
+            f"{findings.isolated:.2%} of the labelled voxels have no neighbour of the same id: "
+            f"labels that were interpolated or downsampled badly look like that"
+        )
+    return warnings
+
+
+def _shift_warnings(dataset: Dataset) -> list[str]:
+    """Whether label borders lie on raw's membranes or edges rather when moved by some voxels."""
+    raw, gt = dataset.raw, dataset.gt
+    blocks = list(dataset.blocks())
+    block = blocks[len(blocks) // 2]
+    if raw.voxel_size != gt.voxel_size or min(block.shape / gt.voxel_size) < 16:
+        return []
+    grey = dataset.read_raw(block)[0].astype(np.float64)
+    labels = dataset.read_gt(block).astype(np.float64)
+    inner = (slice(max(_SHIFTS), -max(_SHIFTS)),) * grey.ndim
+    features = [grey, np.sqrt(sum(g**2 for g in np.gradient(grey)))]
+    explained = np.stack([np.ones(grey[inner].size), *(f[inner].ravel() for f in features)], 1)
+    borders = (sum(np.abs(g) for g in np.gradient(labels)) > 0).astype(np.float64)
+    fit = {}
+    for axis in range(grey.ndim):
+        for shift in _SHIFTS:
+            moved = np.roll(borders, shift, axis=axis)[inner].ravel()
+            if moved.std() == 0:
+                return []
+            weights = np.linalg.lstsq(explained, moved, rcond=None)[0]
+            fit[axis, shift] = float((explained @ weights).std() / moved.std())
+    (axis, shift), best = max(fit.items(), key=lambda item: item[1])
+    # A membrane has an edge on either side: only a shift that fits one way alone says something.
+    if abs(shift) < 2 or best < fit[axis, 0] + 0.05 or best < fit[axis, -shift] + 0.05:
+        return []
+    return [
+        f"labels fit raw better when moved by {shift} voxels along {gt.axis_names[axis]} "
+        f"(correlation of borders {best:.2f}, as they are {fit[axis, 0]:.2f}): is the offset right?"
+    ]

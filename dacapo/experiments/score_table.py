@@ -1,0 +1,167 @@
+"""A table of scores with a header: what the numbers of a run mean, and which of them is best."""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from dacapo.errors import InputError
+from dacapo.experiments.criterion_history import CriterionHistory
+
+Scores = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class ScoreHeader:
+    """Names along the axes of a run's scores.
+
+    Attributes:
+        datasets: names.
+        parameters: label and fields of each setting of the post-processor.
+        criteria: name and attributes of each score; `store_best`: it belongs in a short table.
+        selected_by: the criterion that selects the best iteration and parameters.
+    """
+
+    datasets: Sequence[str]
+    parameters: Sequence[dict[str, Any]]
+    criteria: Sequence[dict[str, Any]]
+    selected_by: str
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return len(self.datasets), len(self.parameters), len(self.criteria)
+
+    def find(self, criterion: str | None = None) -> tuple[int, bool]:
+        """Index of a criterion, by default of that which selects, and whether higher is better.
+
+        Raises:
+            InputError: the run was not scored by it.
+        """
+        name = criterion or self.selected_by
+        names = [c["name"] for c in self.criteria]
+        if name not in names:
+            raise InputError(f"criterion={name}: the run has {', '.join(names)}")
+        at = names.index(name)
+        return at, bool(self.criteria[at]["higher_is_better"])
+
+    @property
+    def axes(self) -> tuple[list[str], list[str], list[str]]:
+        """The labels alone: scores of equal axes can be compared number by number."""
+        return (
+            list(self.datasets),
+            [p["label"] for p in self.parameters],
+            [c["name"] for c in self.criteria],
+        )
+
+    def encode(self) -> bytes:
+        """As JSON."""
+        return json.dumps(asdict(self), sort_keys=True).encode()
+
+    @classmethod
+    def decode(cls, payload: bytes) -> ScoreHeader:
+        """The inverse of `encode`."""
+        return cls(**json.loads(payload))
+
+    @property
+    def schema(self) -> int:
+        """Tells records of this header from those of others."""
+        return zlib.crc32(self.encode())
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best score of a run.
+
+    Attributes:
+        iteration: that its weights were trained until.
+        index: of that validation.
+        parameters: index of the post-processor's setting.
+        value: the mean over the datasets.
+        label: of the setting.
+        text: the criterion, its value and the setting in words.
+    """
+
+    iteration: int
+    index: int
+    parameters: int
+    value: float
+    label: str
+    text: str
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """The scores of one run.
+
+    Attributes:
+        header: names along the axes.
+        iterations: of the validations.
+        values: (iterations, datasets, parameters, criteria), NaN for what could not be computed.
+    """
+
+    header: ScoreHeader
+    iterations: Sequence[int]
+    values: Scores
+
+    @cached_property
+    def means(self) -> Scores:
+        """Over the datasets: (iterations, parameters, criteria).
+
+        NaN where any dataset has no score: failing on a hard dataset must not help.
+        """
+        means: Scores = self.values.mean(axis=1)
+        return means
+
+    def among(self, iterations: Collection[int]) -> ScoreTable:
+        """The validations of some iterations alone."""
+        kept = [at for at, iteration in enumerate(self.iterations) if iteration in iterations]
+        return ScoreTable(self.header, [self.iterations[at] for at in kept], self.values[kept])
+
+    def best(self, criterion: str | None = None) -> Best | None:
+        """The iteration and the setting with the best mean; None where no mean is a number.
+
+        A tie goes to the first.
+
+        Args:
+            criterion: by which; None: that which selects.
+        """
+        at, higher = self.header.find(criterion)
+        means = self.means[..., at]
+        if means.size == 0 or np.isnan(means).all():
+            return None
+        worst = -np.inf if higher else np.inf
+        filled = np.where(np.isnan(means), worst, means)
+        flat = filled.argmax() if higher else filled.argmin()
+        index, parameters = (int(i) for i in np.unravel_index(flat, means.shape))
+        value, label = float(means[index, parameters]), self.header.parameters[parameters]["label"]
+        text = f"{criterion or self.header.selected_by} {value:.3f} with {label}"
+        return Best(self.iterations[index], index, parameters, value, label, text)
+
+    def criterion_history(self, criterion: str | None = None) -> CriterionHistory:
+        """The best mean of each validation, in their order; NaN where there is none."""
+        best = (self.among([iteration]).best(criterion) for iteration in self.iterations)
+        values = [math.nan if b is None else b.value for b in best]
+        return CriterionHistory(values, self.header.find(criterion)[1])
+
+
+def column(values: Sequence[Any]) -> np.ndarray[Any, Any]:
+    """Values of a parameter as netCDF and zarr can hold them: all numbers, or all texts.
+
+    >>> column([1.0, None, 0.5]).tolist(), column(["a", None]).tolist()
+    ([1.0, nan, 0.5], ['a', ''])
+    """
+    if all(v is None or isinstance(v, int | float) for v in values):
+        return np.array([np.nan if v is None else +v for v in values])
+    return texts(["" if v is None else str(v) for v in values])
+
+
+def texts(values: Sequence[str]) -> np.ndarray[Any, Any]:
+    """Labels as an array, also when there are none."""
+    return np.array(values, dtype=object if not values else str)

@@ -1,0 +1,182 @@
+"""From affinities to segments."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dacapo.config import config, ranged
+from dacapo.errors import InputError
+from dacapo.experiments.tasks.post_processors.post_processor import (
+    GridPostProcessor,
+    LookupSegmentation,
+    PostProcessorConfig,
+    Stage,
+    Values,
+    stage,
+    threaded_stage,
+)
+
+if TYPE_CHECKING:
+    from dacapo.experiments.tasks.post_processors.post_processor import Volume
+
+Offsets = Sequence[Sequence[int]]
+
+
+@dataclass(kw_only=True)
+class AffinitiesPostProcessor(PostProcessorConfig):
+    """From affinities to segments."""
+
+    @abstractmethod
+    def stages(self, neighborhood: Offsets) -> list[Stage]:
+        """For a prediction whose first channels are the affinities of these offsets."""
+
+    def build(self, neighborhood: Offsets) -> GridPostProcessor:
+        return GridPostProcessor(self.stages(neighborhood))
+
+
+@config("task/post_processor")
+@dataclass(kw_only=True)
+class MutexWatershed(AffinitiesPostProcessor):
+    """Mutex watershed: short-range affinities hold together, long-range ones keep apart.
+
+    Wolf et al. 2018. Segments that are too small are absorbed by their neighbours.
+    """
+
+    bias: list[float] = ranged([0.3, 0.5, 0.7])
+    """Short-range affinities (of one voxel) above this attract, those below repel; all values are
+    tried."""
+    long_bias: list[float] = ranged([0.3, 0.5, 0.7])
+    """The same for long-range affinities."""
+    long_stride: int = ranged(2, low=1)
+    """Use long-range affinities at every n-th voxel along each axis only: faster."""
+    random_strides: bool = False
+    """Use as many long-range affinities, but at random voxels, the same in each run."""
+    min_size: list[int] = ranged([0, 64], low=0)
+
+    def stages(self, neighborhood: Offsets) -> list[Stage]:
+        is_long = [sum(map(abs, offset)) > 1 for offset in neighborhood]
+        strides = [[self.long_stride if far else 1] * len(neighborhood[0]) for far in is_long]
+
+        def segment(affinities: Volume, bias: float, long_bias: float) -> Volume:
+            import numpy as np
+
+            from dacapo.ops.mutex_watershed import mutex_watershed
+
+            biases = np.where(is_long, long_bias, bias).astype(np.float32)
+            weights = affinities - biases.reshape(-1, *[1] * (affinities.ndim - 1))
+            return mutex_watershed(
+                weights, neighborhood, strides, random_strides=self.random_strides
+            )
+
+        return [
+            stage(lambda prediction: prediction[: len(neighborhood)]),
+            threaded_stage(segment, bias=self.bias, long_bias=self.long_bias),
+            stage(_absorb_small, min_size=self.min_size),
+        ]
+
+
+@config("task/post_processor")
+@dataclass(kw_only=True)
+class Agglomeration(AffinitiesPostProcessor):
+    """Watershed fragments, merged by the affinities between them.
+
+    Segments that are too small are absorbed by their neighbours.
+    """
+
+    threshold: list[float] = ranged([0.2, 0.4, 0.6, 0.8], above=0, below=1)
+    """Fragments merge while the affinity between them is above 1 - threshold."""
+    quantile: list[int | None] = ranged([None])
+    """Of the affinities between two segments, in percent (null: their mean); all are tried."""
+    low_threshold: float = ranged(0.1, above=0, below=1)
+    """Affinities below it are not followed; a voxel with no other is background."""
+    high_threshold: float = ranged(0.999, above=0, below=1)
+    """Voxels with an affinity above it are joined at once."""
+    per_section: bool = False
+    """Fragments end at each section: for data whose sections are thick."""
+    min_size: list[int] = ranged([0, 64], low=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        key = self.config_key()
+        if self.high_threshold <= self.low_threshold:
+            raise InputError(
+                f"{key}.high_threshold={self.high_threshold} must be greater than "
+                f"{key}.low_threshold={self.low_threshold}"
+            )
+        known = range(10, 100, 5)  # those that waterz brings compiled, see `dacapo.ops`
+        if any(q is not None and q not in known for q in self.quantile):
+            raise InputError(
+                f"{key}.quantile={self.quantile}: choose from {list(known)} or null for the mean"
+            )
+
+    def stages(self, neighborhood: Offsets) -> list[Stage]:
+        steps = _unit_steps(neighborhood)
+
+        def cut(prediction: Volume) -> tuple[Volume, Volume]:
+            from dacapo.ops.agglomeration import fragments
+
+            affinities = _to_next_voxel(prediction, steps)
+            low, high = self.low_threshold, self.high_threshold
+            return affinities, fragments(affinities, low, high, self.per_section)
+
+        def merge(before: Any, settings: Sequence[Values]) -> Iterator[LookupSegmentation]:
+            from dacapo.ops.agglomeration import agglomerate
+
+            affinities, parts, quantile = before
+            thresholds = [s["threshold"] for s in settings]
+            for lookup in agglomerate(affinities, parts, thresholds, quantile):
+                yield LookupSegmentation(parts, lookup)
+
+        return [
+            stage(cut),
+            stage(lambda before, quantile: (*before, quantile), quantile=self.quantile),
+            # All thresholds, in rising order, lie on the way of one agglomeration.
+            Stage(merge, {"threshold": sorted(self.threshold)}),
+            stage(_absorb_small, min_size=self.min_size),
+        ]
+
+
+def _absorb_small(
+    segments: Volume | LookupSegmentation, min_size: int
+) -> Volume | LookupSegmentation:
+    from dacapo.ops.fragments import absorb_small
+
+    if min_size <= 1:
+        return segments
+    whole = segments.volume() if isinstance(segments, LookupSegmentation) else segments
+    return absorb_small(whole, min_size)
+
+
+def _unit_steps(neighborhood: Offsets) -> list[tuple[int, bool]]:
+    """For each axis the channel of its offset by one voxel, and whether that goes forward.
+
+    Raises:
+        InputError: an axis has none.
+    """
+    steps = []
+    for axis in range(len(neighborhood[0])):
+        forward = [int(a == axis) for a in range(len(neighborhood[0]))]
+        offsets = [list(o) for o in neighborhood]
+        backward = [-step for step in forward]
+        if forward not in offsets and backward not in offsets:
+            raise InputError(
+                f"task/post_processor=agglomeration needs an offset of one voxel along each "
+                f"axis; task.neighborhood has none along axis {axis}"
+            )
+        is_forward = forward in offsets
+        steps.append((offsets.index(forward if is_forward else backward), is_forward))
+    return steps
+
+
+def _to_next_voxel(prediction: Volume, steps: Sequence[tuple[int, bool]]) -> Volume:
+    """(dims, *spatial), each affinity to the next voxel along its axis."""
+    import numpy as np
+
+    out = np.zeros((len(steps), *prediction.shape[1:]), np.float32)
+    for axis, (channel, forward) in enumerate(steps):
+        affinity = prediction[channel]
+        out[axis] = affinity if forward else np.roll(affinity, -1, axis)
+    return out

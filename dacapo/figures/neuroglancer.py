@@ -1,0 +1,103 @@
+"""Volumes in neuroglancer, in the browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dacapo.arrays import Array, open_array
+from dacapo.arrays.units import in_nm
+from dacapo.errors import InputError
+from dacapo.runs import RunFolder
+
+_RANGES = {"raw": (0.0, 1.0), "target": (0.0, 1.0), "prediction": (0.0, 1.0)}
+_SHADER = "#uicontrol invlerp normalized\nvoid main() { emitGrayscale(normalized()); }"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A volume to show, and the values that are black and white."""
+
+    name: str
+    array: Array
+    low: float
+    high: float
+
+
+def snapshot_layers(folder: RunFolder, iteration: int | None) -> list[Layer]:
+    """Raw, target, weight and prediction of a snapshot.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = folder.snapshots()
+    if not found:
+        raise InputError(
+            f"run: {folder.path} has no snapshot; trainer.snapshot_interval=100 keeps one every "
+            f"100 iterations"
+        )
+    at = found[-1] if iteration is None else iteration
+    if at not in found:
+        raise InputError(
+            f"iteration={at}: {folder.path} has snapshots of {', '.join(map(str, found))}"
+        )
+    layers = []
+    for name in ("raw", "target", "weight", "prediction"):
+        array = open_array(str(folder.snapshot(at) / f"{name}.ome.zarr"))
+        low, high = _RANGES.get(name, (0.0, float(np.max(array.read(array.roi)))))
+        layers.append(Layer(name, array, low, high))
+    return layers
+
+
+@contextmanager
+def show(layers: Sequence[Layer], address: str, port: int) -> Iterator[str]:
+    """Serve layers while inside; gives the address to open.
+
+    Raises:
+        InputError: neuroglancer is not installed, or the address cannot be served at.
+    """
+    try:
+        import neuroglancer
+    except ModuleNotFoundError as error:
+        raise InputError(
+            "neuroglancer is not installed; pip install 'dacapo[neuroglancer]'"
+        ) from error
+    neuroglancer.set_server_bind_address(address, port)
+    try:
+        viewer = neuroglancer.Viewer()
+    except OSError as error:
+        raise InputError(f"address={address} port={port}: {error}") from error
+    try:
+        with viewer.txn() as state:
+            for layer in layers:
+                state.layers[layer.name] = _image(neuroglancer, layer)
+            state.layout = "4panel"
+        yield str(viewer)
+    finally:
+        neuroglancer.server.stop()
+
+
+def _image(neuroglancer: Any, layer: Layer) -> Any:
+    array = layer.array
+    channels = ["c^"] * len(array.channel_shape)
+    names = [name.lstrip("-") for name in array.axis_names]
+    space = neuroglancer.CoordinateSpace(
+        names=[*channels, *names],
+        units=[*[""] * len(channels), *["nm"] * array.dims],
+        scales=[*[1] * len(channels), *in_nm(array.voxel_size)],
+    )
+    offset = [round(o / v) for o, v in zip(array.offset, array.voxel_size, strict=True)]
+    volume = neuroglancer.LocalVolume(
+        array.read(array.roi),
+        dimensions=space,
+        voxel_offset=[*[0] * len(channels), *offset],
+    )
+    return neuroglancer.ImageLayer(
+        source=volume,
+        shader=_SHADER,
+        shader_controls={"normalized": {"range": [layer.low, layer.high]}},
+    )

@@ -1,0 +1,94 @@
+"""Score any segmentation against ground truth, without a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from funlib.geometry import Roi
+
+from dacapo.arrays import Array, open_array
+from dacapo.arrays.formats.swc import read_swc
+from dacapo.errors import InputError
+from dacapo.experiments.datasplits.datasets import Dataset, as_labels
+from dacapo.experiments.tasks.evaluators import Evaluator
+from dacapo.inference.scoring import ground_truth
+
+Labels = np.ndarray[Any, np.dtype[Any]]
+
+
+def score_files(
+    segmentation: str,
+    gt: str,
+    evaluator: Evaluator,
+    *,
+    mask: str | None = None,
+    read_labels: Callable[[Labels], Labels] = lambda labels: labels,
+    ignore_label: int | None = None,
+    skeletons: str | None = None,
+    overlap_only: bool = False,
+    voxel_size: Sequence[float] | None = None,
+    unit: str | None = None,
+) -> tuple[Any, str]:
+    """The scores, and the region that they are of in words.
+
+    Args:
+        segmentation, gt, mask: files on one grid.
+        read_labels: from the labels of the segmentation's file to what the evaluator takes.
+        ignore_label: ground truth of this id is not annotated.
+        skeletons: an .swc file or a folder of them, in the unit of the ground truth.
+        overlap_only: score what all files have; otherwise all of the ground truth.
+        voxel_size, unit: instead of what the files say.
+
+    Raises:
+        InputError: files that cannot be opened or do not fit each other.
+    """
+    grid = {"voxel_size": voxel_size, "unit": unit}
+    output, labels = (_open(u, k, grid) for u, k in ((segmentation, "segmentation"), (gt, "gt")))
+    annotated = None if mask is None else _open(mask, "mask", grid)
+    roi = _common_region(output, labels, annotated, overlap_only)
+    if skeletons is not None and labels.dims != 3:
+        raise InputError(f"skeletons={skeletons}: skeletons need a volume of three axes")
+    traced = None if skeletons is None else read_swc(Path(skeletons), labels.unit)
+    dataset = Dataset(
+        "gt", labels, labels.crop(roi), annotated, ignore_label=ignore_label, skeletons=traced
+    )
+    known = ground_truth(dataset)
+    if not np.any(known.mask):
+        raise InputError(f"{labels.name}: nothing is annotated in the region that is scored")
+    voxels = as_labels(output.read(roi)).reshape(known.gt.shape)
+    scores = evaluator.against(known)(read_labels(voxels))
+    return scores, f"{list(known.gt.shape)} voxels, {labels.extent(roi)}"
+
+
+def _open(uri: str, key: str, grid: dict[str, Any]) -> Array:
+    array = open_array(uri, key=key, pixels_if_silent=True, **grid)
+    if key != "mask" and array.dtype.kind not in "iub":
+        raise InputError(f"{array.name}: labels must be integers, not {array.dtype}")
+    if any(n != 1 for n in array.channel_shape):
+        raise InputError(f"{array.name}: one channel expected, shape {array.source.shape}")
+    return array
+
+
+def _common_region(segmentation: Array, gt: Array, mask: Array | None, overlap_only: bool) -> Roi:
+    """The region to score: all of the ground truth, which the other arrays must cover."""
+    roi = gt.roi
+    for other in (segmentation, mask):
+        if other is None:
+            continue
+        if other.voxel_size != gt.voxel_size or other.dims != gt.dims:
+            raise InputError(
+                f"{other.name} has voxels of {list(other.voxel_size)} and {gt.name} of "
+                f"{list(gt.voxel_size)} (in pm, or thousandths of a pixel): they must be equal"
+            )
+        if other.roi.contains(gt.roi):
+            continue
+        if not overlap_only or not other.roi.intersects(roi):
+            raise InputError(
+                f"{other.name} does not cover {gt.name}: {other.extent()} and "
+                f"{gt.extent()}; overlap_only=true scores what both have"
+            )
+        roi = roi.intersect(other.roi)
+    return roi

@@ -1,0 +1,108 @@
+"""Where jobs run: what a launcher asks of a machine or of a cluster, whatever the jobs do."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hydra.core.singleton import Singleton
+
+from dacapo.errors import InputError
+
+if TYPE_CHECKING:
+    from hydra_plugins.dacapo_launcher import _Launcher
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a sweep: its number, its overrides as Hydra gives them, and what it is called."""
+
+    number: int
+    overrides: Sequence[str]
+    label: str
+
+    def __str__(self) -> str:
+        return f"job {self.number} ({self.label})"
+
+
+class JobNotes(Protocol):
+    """What whoever gave the jobs away knows of them."""
+
+    def submitted(self, job: Job, job_id: str = "", log: Path | str = "") -> None:
+        """Note that the job waits, or begins with this log."""
+
+    def not_needed(self, job: Job) -> str:
+        """Why a waiting job is not to be started any more; empty when it is."""
+
+
+class Pool(ABC):
+    """Runs jobs."""
+
+    def __init__(self, launcher: _Launcher, notes: JobNotes) -> None:
+        self._launcher, self._params, self._notes = launcher, launcher.params, notes
+
+    @property
+    def num_processes(self) -> int:
+        """How many processes work on one job together."""
+        return 1
+
+    @abstractmethod
+    def start(self, jobs: Sequence[Job]) -> None:
+        """Take all jobs, and note that they wait.
+
+        Raises:
+            InputError: they cannot be run; none has started.
+        """
+
+    @abstractmethod
+    def ended(self) -> list[tuple[Job, str]]:
+        """Jobs that have ended since the last look, each with what the pool knows of its end."""
+
+    @abstractmethod
+    def interrupt(self) -> str:
+        """Ctrl-C: stop the jobs; or leave them running and say how they are cancelled."""
+
+    def arguments(self, job: Job) -> tuple[Any, ...]:
+        """What the launcher is called with in the job's process."""
+        name = f"job_id_for_{job.number}"
+        return (list(job.overrides), "hydra.sweep.dir", job.number, name, Singleton.get_state())
+
+
+def seconds(text: str, default: float, signal_delay: float) -> float:
+    """A time limit in seconds.
+
+    Args:
+        text: minutes, or [days-]hours:minutes:seconds, or a number with s; empty: the default.
+
+    Raises:
+        InputError: it is none, or too short for a signal that long before it.
+
+    >>> seconds("90", 0, 120), seconds("1-02:00:30", 0, 120), seconds("20s", 0, 5)
+    (5400.0, 93630.0, 20.0)
+    """
+    total = default if not text else _parse(text)
+    if total <= signal_delay:
+        raise InputError(
+            f"hydra.launcher.time={text}: must be longer than hydra.launcher.signal_delay="
+            f"{signal_delay:g} seconds"
+        )
+    return float(total)
+
+
+def _parse(text: str) -> float:
+    if re.fullmatch(r"\d+(\.\d+)?s", text):
+        return float(text[:-1])
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text)
+    if found is None:
+        raise InputError(
+            f"hydra.launcher.time={text}: give minutes, [days-]hours:minutes:seconds, or seconds "
+            f"like 90s"
+        )
+    days, first, second, third = (int(part or 0) for part in found.groups())
+    is_minutes = found[1] is None and found[3] is None
+    hours, minutes, rest = (0, first, 0) if is_minutes else (first, second, third)
+    return ((days * 24 + hours) * 60 + minutes) * 60 + rest

@@ -1,0 +1,114 @@
+"""One process' work on a run: build, resume, train, report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dacapo.experiments.run import Run
+from dacapo.experiments.run_config import RunConfig
+from dacapo.experiments.validation_scores import ValidationScores
+from dacapo.figures.pictures import draw_curves, draw_segmentation
+from dacapo.inference.scoring import check_scorable, segment
+from dacapo.processes.memory import peak_device_memory_mib, peak_memory_mib, reset_peak_memory
+from dacapo.processes.ranks import Ranks
+from dacapo.runs import NoWriter, RunFolder, RunWriter
+from dacapo.runs.checkpoint import CheckpointError
+from dacapo.training.checkpoints import resume
+from dacapo.training.diagnostics import startup_warnings
+from dacapo.training.loop import training_loop
+from dacapo.training.terminal import console, data_line, show_scores
+
+
+def train_run(
+    run_config: RunConfig,
+    folder: RunFolder,
+    writer: RunWriter | NoWriter,
+    ranks: Ranks,
+    reason_to_prune: Callable[[Run], str],
+) -> ValidationScores:
+    """Train a run to its end and note how it ended.
+
+    Raises:
+        InputError: the config does not fit the data, or a loss is not finite.
+    """
+    reset_peak_memory()
+    run = ranks.on_all_ranks(lambda: _build(run_config, ranks))
+    for line in run.datasplit.shared_context(run.sample_shape.context):
+        console.print(line)
+    for line in startup_warnings(run) if ranks.is_first else ():
+        console.print(line)
+    resume(run, folder, writer)
+    pruned = training_loop(run, folder, writer, lambda: reason_to_prune(run))
+    show_scores(run.validation_scores.table(), run.task.criterion)
+    if line := data_line(run.training_stats):
+        console.print(line)
+    if isinstance(writer, RunWriter):
+        _draw(run, folder, writer)
+    why = pruned or run.reason_to_stop()
+    if why:
+        console.print(f"{folder.path} is stopped: {why}")
+    notes = {"why": why} if why else {}
+    writer.finish("stopped" if pruned else "done", **notes, **_cost(run))
+    return run.validation_scores
+
+
+def finished_scores(run_config: RunConfig, folder: RunFolder) -> ValidationScores:
+    """Show the scores of a finished run again; neither its data nor its network are needed."""
+    console.print(f"{folder.path} is finished; a larger num_iterations trains it further")
+    history = folder.read_history()
+    task = run_config.task_config.build()
+    datasets = [] if history.header is None else history.header.datasets
+    scores = ValidationScores(
+        task.post_processor.enumerate_parameters(),
+        [_Named(name) for name in datasets],
+        task.evaluator.evaluation_scores,
+        history.scores,
+    )
+    show_scores(scores.table(), task.criterion)
+    return scores
+
+
+class _Named:
+    """A dataset of which nothing but its name is known."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+def _build(run_config: RunConfig, ranks: Ranks) -> Run:
+    run = Run(run_config, ranks)
+    check_scorable(run)
+    return run
+
+
+def _draw(run: Run, folder: RunFolder, writer: RunWriter) -> None:
+    """Pictures of the best segmentation of the first validation dataset, and of the history."""
+    curves = draw_curves(run.training_stats, run.validation_scores, run.task.criterion)
+    console.print(f"curves:  {writer.add_file('curves.png', curves)}")
+    best = run.validation_scores.best(run.task.criterion)
+    if best is None:
+        console.print(f"no picture: {run.task.criterion} could not be computed")
+        return
+    try:
+        run.train_state.load_state(folder.read_checkpoint(best.iteration))
+    except CheckpointError as error:
+        console.print(f"no picture: {error}")
+        return
+    dataset = run.datasplit.validate[0]
+    picture = draw_segmentation(
+        dataset,
+        run.task.evaluator,
+        segment(run, dataset, best.parameters),
+        f"{run.name}/{run.repetition}, iteration {best.iteration}: {best.text}",
+    )
+    console.print(f"picture: {writer.add_file('picture.png', picture)}")
+
+
+def _cost(run: Run) -> dict[str, Any]:
+    """Peak memory on the host and on the GPU in MiB (NaN where it is not known), weights."""
+    return {
+        "peak_memory_mib": peak_memory_mib(),
+        "peak_device_memory_mib": peak_device_memory_mib(),
+        "num_parameters": sum(p.numel() for p in run.model.parameters()),
+    }
