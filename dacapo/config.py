@@ -148,14 +148,14 @@ def check_ranges(node: Any, key: str = "") -> None:
         return
     nested = {}
     own = ranges(OmegaConf.get_type(node))
-    for name in node:
-        child = f"{key}.{name}".lstrip(".")
-        value = None if OmegaConf.is_missing(node, name) else node[name]
+    for field in map(str, node):
+        child = f"{key}.{field}".lstrip(".")
+        value = None if OmegaConf.is_missing(node, field) else node[field]
         if isinstance(value, DictConfig):
             nested[child] = value
-        elif name in own:
+        elif field in own:
             plain = OmegaConf.to_container(value) if OmegaConf.is_list(value) else value
-            _check_range(plain, *own[str(name)], child)
+            _check_range(plain, *own[field], child)
     for child, value in nested.items():  # after its own: others may refer to them
         check_ranges(value, child)
 

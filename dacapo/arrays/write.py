@@ -108,13 +108,11 @@ def _write_pyramid(
     folder: Path, group: Any, array: Array, interpolate: bool, version: str,
     levels: int | None, chunk: int, shard: int | None, more: Mapping[str, Any],
 ) -> None:  # fmt: skip
+    schema = _schema(version)
     channels = _channel_names(array)
-    axes: list[dict[str, str]] = [{"name": c, "type": "channel"} for c in channels]
-    for name in array.axis_names:
-        axis = {"name": name.lstrip("-"), "type": "space"}
-        if not is_pixel(array.unit):
-            axis["unit"] = _OME_UNITS.get(array.unit, array.unit)
-        axes.append(axis)
+    unit = None if is_pixel(array.unit) else _OME_UNITS.get(array.unit, array.unit)
+    axes = [schema.ChannelAxis(name=c) for c in channels]
+    axes += [schema.SpaceAxis(name=name.lstrip("-"), unit=unit) for name in array.axis_names]
     datasets = []
     made = pyramid(array, interpolate, levels, chunk)
     for number, level in enumerate(made):
@@ -129,14 +127,21 @@ def _write_pyramid(
         ones: list[float] = [1.0] * len(channels)
         centre = [c + s / 2 for c, s in zip(corner, size, strict=True)]
         transforms = [
-            {"type": "scale", "scale": [*ones, *size]},
-            {"type": "translation", "translation": [*(0.0 * o for o in ones), *centre]},
+            schema.ScaleTransformation(scale=[*ones, *size]),
+            schema.TranslationTransformation(translation=[*(0.0 * o for o in ones), *centre]),
         ]
-        datasets.append({"path": str(number), "coordinateTransformations": transforms})
-    image = {"axes": axes, "datasets": datasets, "name": folder.name.lstrip(".").split(".")[0]}
-    if version == "0.4":
-        image["version"] = version
-    _set(group, version, {"multiscales": [image], **more})
+        datasets.append(schema.Dataset(path=str(number), coordinateTransformations=transforms))
+    name = folder.name.lstrip(".").split(".")[0]
+    image = schema.Multiscale(name=name, axes=axes, datasets=datasets)
+    plain = image.model_dump(mode="json", exclude_none=True)
+    _set(group, version, {"multiscales": [plain], **more})
+
+
+def _schema(version: str) -> Any:
+    """The classes of a version's metadata, which check what they are made of."""
+    from yaozarrs import v04, v05
+
+    return v04 if version == "0.4" else v05
 
 
 def _written(folder: Path, number: int, made: Sequence[Array]) -> Array:

@@ -1,7 +1,7 @@
 """Models in the format of bioimage.io: a description, rdf.yaml, and files beside it.
 
-https://github.com/bioimage-io/spec-bioimage-io, versions 0.4 and 0.5. Of the code in such a package
-nothing is run: a network is known by its name, or it is not used.
+Descriptions are parsed by `bioimageio.spec`, the format's own library (versions 0.4 and 0.5). Of
+the code in such a package nothing is run: a network is known by its name, or it is not used.
 """
 
 from __future__ import annotations
@@ -10,21 +10,18 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from dacapo.errors import InputError
 
 _YAML = (".yaml", ".yml")
-_NAMES = ("rdf.yaml", "bioimageio.yaml", "model.yaml")
 
 
 @dataclass(frozen=True)
 class Package:
-    """A model as its description tells it.
+    """A model as its description gives it.
 
     Attributes:
         path: of the folder or zip file that holds all of it.
@@ -32,9 +29,10 @@ class Package:
         library: the library it is imported from; empty where its source lies in the package.
         arguments: what it is made with.
         in_channels: of its input.
-        least, step: spatial input sizes that fit are minimum + n * step, per axis; step 0: one
+        minimum, step: spatial input sizes that fit are minimum + n * step, per axis; step 0: one
             size.
         preprocessing: names of what is to be done to raw first.
+        weights_source, weights_sha256: the file of its state dict, and its digest where given.
     """
 
     path: Path
@@ -42,10 +40,11 @@ class Package:
     library: str
     arguments: Mapping[str, Any]
     in_channels: int
-    least: tuple[int, ...]
+    minimum: tuple[int, ...]
     step: tuple[int, ...]
     preprocessing: tuple[str, ...]
-    weights: Mapping[str, Any] = field(repr=False)
+    weights_source: str
+    weights_sha256: str | None
 
     def read_weights(self, key: str) -> io.BytesIO:
         """The file of its state dict, as it was published.
@@ -53,11 +52,12 @@ class Package:
         Raises:
             InputError: it is missing or was changed.
         """
-        source = self.weights.get("source")
-        data = _read(self.path, str(source), key)
-        wanted = self.weights.get("sha256")
+        data = _read(self.path, self.weights_source, key)
+        wanted = self.weights_sha256
         if wanted is not None and hashlib.sha256(data).hexdigest() != wanted:
-            raise InputError(f"{key}={self.path}: {source} is not what its sha256 says")
+            raise InputError(
+                f"{key}={self.path}: {self.weights_source} is not what its sha256 says"
+            )
         return io.BytesIO(data)
 
 
@@ -68,98 +68,98 @@ def read_package(path: Path, key: str) -> Package:
         key: that named it, for messages.
 
     Raises:
-        InputError: there is none, or it has no state dict of PyTorch.
+        InputError: there is none, it is not valid, or it has no state dict of PyTorch.
     """
-    described = _description(path, key)
-    weights = dict((described.get("weights") or {}).get("pytorch_state_dict") or {})
-    inputs = described.get("inputs") or []
-    if not weights or len(inputs) != 1:
-        kinds = ", ".join(described.get("weights") or {}) or "none"
+    description = _description(path, key)
+    weights = description.weights.pytorch_state_dict
+    inputs = description.inputs
+    if weights is None or len(inputs) != 1:
+        kinds = ", ".join(name for name, w in description.weights if w is not None) or "none"
         raise InputError(
             f"{key}={path}: needs weights.pytorch_state_dict and one input; it has weights of "
             f"{kinds} and {len(inputs)} inputs"
         )
-    try:
-        network, library, arguments = _architecture(weights)
-        axes = _axes(inputs[0])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"{key}={path}: its description of the network or of its input lacks {error}"
-        ) from error
-    space = [name for name in axes if name in "zyx"]
+    is_old = description.format_version.startswith("0.4")
+    network, library, arguments = (_architecture_04 if is_old else _architecture_05)(weights)
+    sizes = (_sizes_04 if is_old else _sizes_05)(inputs[0])
+    spatial = [sizes[name] for name in sizes if name in "zyx"]
     return Package(
         path.parent if path.suffix in _YAML else path,
         network,
         library,
         arguments,
-        axes.get("c", (1, 0))[0],
-        tuple(axes[name][0] for name in space),
-        tuple(axes[name][1] for name in space),
-        tuple(str(p.get("id", p.get("name"))) for p in inputs[0].get("preprocessing") or ()),
-        weights,
+        sizes.get("c", (1, 0))[0],
+        tuple(minimum for minimum, _ in spatial),
+        tuple(step for _, step in spatial),
+        tuple(str(getattr(p, "id", None) or p.name) for p in inputs[0].preprocessing or ()),
+        str(weights.source.path if hasattr(weights.source, "path") else weights.source),
+        None if weights.sha256 is None else str(weights.sha256),
     )
 
 
-def _description(path: Path, key: str) -> Mapping[str, Any]:
-    if path.suffix in _YAML:
-        text = _read(path.parent, path.name, key)
-    else:
-        if not path.exists():
-            raise InputError(f"{key}={path}: there is no such file or folder")
-        found = [name for name in _NAMES if _has(path, name)]
-        if not found:
-            raise InputError(f"{key}={path}: holds none of {', '.join(_NAMES)}")
-        text = _read(path, found[0], key)
+def _description(path: Path, key: str) -> Any:
+    """The parsed description; its files are not looked at."""
+    if not path.exists():
+        raise InputError(f"{key}={path}: there is no such file or folder")
     try:
-        described = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"{key}={path}: its description is not valid yaml: {error}") from error
-    if not isinstance(described, dict) or described.get("type") != "model":
-        raise InputError(f"{key}={path}: does not describe a model of bioimage.io")
-    return described
+        from bioimageio.spec import InvalidDescr, ValidationContext, load_description
+        from ruyaml.error import YAMLError
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{key}={path}: needs the package bioimageio.spec: pip install 'dacapo[bioimageio]'"
+        ) from error
+    try:
+        with ValidationContext(perform_io_checks=False):
+            description = load_description(path)
+    except (OSError, ValueError, TypeError, LookupError, zipfile.BadZipFile, YAMLError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{key}={path}: is not a package of bioimage.io: {reason}") from error
+    if isinstance(description, InvalidDescr):
+        errors = [e for d in description.validation_summary.details for e in d.errors]
+        place = ".".join(map(str, errors[0].loc)) if errors else "?"
+        message = errors[0].msg if errors else "it is not valid"
+        raise InputError(
+            f"{key}={path}: its description is not valid ({len(errors)} errors): {place}: {message}"
+        )
+    if description.type != "model":
+        raise InputError(f"{key}={path}: describes a {description.type}, not a model")
+    return description
 
 
-def _architecture(weights: Mapping[str, Any]) -> tuple[str, str, Mapping[str, Any]]:
-    """Name, library and arguments: of 0.5, or the text `file.py:Name` of 0.4."""
-    told = weights.get("architecture")
-    if isinstance(told, dict):
-        return str(told["callable"]), str(told.get("import_from", "")), told.get("kwargs") or {}
-    name = str(told).replace(":", ".").split(".")[-1]
-    library = "" if ":" in str(told) else str(told).rpartition(".")[0]
-    return name, library, weights.get("kwargs") or {}
+def _architecture_05(weights: Any) -> tuple[str, str, Mapping[str, Any]]:
+    """Name, library and arguments."""
+    made_by = weights.architecture
+    library = getattr(made_by, "import_from", "")
+    return str(made_by.callable), str(library), dict(made_by.kwargs)
 
 
-def _axes(tensor: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
-    """Name of each axis (b, c, z, y, x) -> its least size and the step of further ones."""
-    axes = tensor["axes"]
-    if isinstance(axes, str):  # 0.4
-        shape = tensor["shape"]
-        if isinstance(shape, dict):
-            pairs = list(zip(shape["min"], shape["step"], strict=True))
-        else:
-            pairs = [(size, 0) for size in shape]
-        return {name: (int(a), int(b)) for name, (a, b) in zip(axes, pairs, strict=True)}
-    found = {}
-    for axis in axes:
-        kind = axis["type"]
-        name = "c" if kind == "channel" else str(axis.get("id", kind))[0]
-        if kind == "channel":
-            size: Any = len(axis["channel_names"]) if "channel_names" in axis else axis["size"]
-        else:
-            size = axis.get("size", 1)
-        is_free = isinstance(size, dict) and "min" in size
-        least, step = (size["min"], size["step"]) if is_free else (size, 0)
-        found[name] = (int(least) if isinstance(least, int) else 1, int(step))
-    return found
+def _architecture_04(weights: Any) -> tuple[str, str, Mapping[str, Any]]:
+    """The same from a text: `file.py:Name` or `library.module.Name`."""
+    made_by = str(weights.architecture)
+    name = made_by.replace(":", ".").split(".")[-1]
+    library = "" if ":" in made_by else made_by.rpartition(".")[0]
+    return name, library, dict(weights.kwargs or {})
 
 
-def _has(path: Path, name: str) -> bool:
-    if path.is_dir():
-        return (path / name).is_file()
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as package:
-        return name in package.namelist()
+def _sizes_05(tensor: Any) -> dict[str, tuple[int, int]]:
+    """Letter of each axis (b, c, z, y, x) -> its smallest size and the step of further ones."""
+    sizes = {}
+    for axis in tensor.axes:
+        size = axis.size
+        is_free = hasattr(size, "min")
+        minimum, step = (size.min, size.step) if is_free else (size, 0)
+        letter = "c" if axis.type == "channel" else str(axis.id)[0]
+        sizes[letter] = (int(minimum) if isinstance(minimum, int) else 1, int(step))
+    return sizes
+
+
+def _sizes_04(tensor: Any) -> dict[str, tuple[int, int]]:
+    shape = tensor.shape
+    if hasattr(shape, "min"):
+        pairs = list(zip(shape.min, shape.step, strict=True))
+    else:
+        pairs = [(size, 0) for size in shape]
+    return {a: (int(m), int(s)) for a, (m, s) in zip(str(tensor.axes), pairs, strict=True)}
 
 
 def _read(path: Path, name: str, key: str) -> bytes:

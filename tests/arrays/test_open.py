@@ -154,7 +154,7 @@ class TestRefused:
             ({"voxel_size": 8.0}, "its metadata cannot be read"),
             ({"voxel_size": [1, 1, 1], "units": "furlong"}, "unknown unit 'furlong'"),
             ({"voxel_size": [1, 1, 1], "offset": [0, 0]}, "differ in axes"),
-            ({"voxel_size": [1.0005, 1, 1], "units": "pm"}, "no whole multiple"),
+            ({"voxel_size": [1.0005, 1, 1], "units": "pm"}, "not a whole multiple"),
             ({"voxel_size": [1, float("nan"), 1]}, "is not finite|must be positive"),
         ],
     )
@@ -175,7 +175,7 @@ class TestRefused:
     def test_damaged_zarr_metadata(self, tmp_path: Path) -> None:
         zarr.open_group(str(tmp_path / "a.zarr"), mode="w").create_array("raw", data=DATA)
         (tmp_path / "a.zarr" / "raw" / "zarr.json").write_text('{"zarr_format": 3')
-        with pytest.raises(InputError, match=r"zarr.json in .* is no JSON"):
+        with pytest.raises(InputError, match=r"zarr.json in .* is not JSON"):
             open_array(f"{tmp_path}/a.zarr/raw")
 
     def test_incomplete_ome_metadata(self, tmp_path: Path) -> None:

@@ -31,8 +31,8 @@ def test_rounding_errors_within_a_millionth_of_a_voxel_are_forgiven() -> None:
 @pytest.mark.parametrize(
     ("value", "unit", "message"),
     [
-        (4.0005, "nm", "no whole multiple of 1 pm"),
-        (0.33333, "pixel", "no whole multiple of 1/1000 pixel"),
+        (4.0005, "nm", "not a whole multiple of 1 pm"),
+        (0.33333, "pixel", "not a whole multiple of 1/1000 pixel"),
         (float("nan"), "nm", "is not finite"),
         (1, "parsec", "unknown unit 'parsec'"),
     ],

@@ -47,16 +47,16 @@ class BioimageioConfig(NetworkConfig):
         return self.wrap(_made_by(package), f"bioimageio ({package.network})", arguments)
 
     def _check_shape(self, package: Package) -> None:
-        if len(package.least) != len(self.input_shape):
+        if len(package.minimum) != len(self.input_shape):
             raise InputError(
                 f"architecture.input_shape={self.input_shape}: {self.path} has "
-                f"{len(package.least)} spatial axes"
+                f"{len(package.minimum)} spatial axes"
             )
-        sizes = zip(self.input_shape, package.least, package.step, strict=True)
-        if any(n < least or (step and (n - least) % step) for n, least, step in sizes):
+        sizes = zip(self.input_shape, package.minimum, package.step, strict=True)
+        if any(n < low or (step and (n - low) % step) for n, low, step in sizes):
             raise InputError(
                 f"architecture.input_shape={self.input_shape}: {self.path} takes sizes of "
-                f"{list(package.least)} and multiples of {list(package.step)} more"
+                f"{list(package.minimum)} and multiples of {list(package.step)} more"
             )
 
 

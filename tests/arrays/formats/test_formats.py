@@ -230,7 +230,7 @@ class TestPyramids:
         where = self.write(tmp_path)
         with pytest.raises(InputError, match=r"no level .*\[40.0, 4.6, 4.6\] nano.*, \[40.0, 9.2"):
             open_array(where, level=[40, 5, 5])
-        with pytest.raises(InputError, match="no pyramid of several levels"):
+        with pytest.raises(InputError, match="not a pyramid of several levels"):
             open_array(f"{where}/0", level=[40, 9.2, 9.2])
         assert open_array(f"{where}/0", level=[40, 4.6, 4.6]).shape == DATA.shape
 
@@ -299,7 +299,7 @@ class TestDamaged:
         imagecodecs.imwrite(Path(where) / "s5.png", DATA[0, :3])
         self.refused(where, r"s5.png has the shape \(3, 7\)", **NM)
         (Path(where) / "s5.png").write_bytes(b"no image")
-        self.refused(where, "s5.png is no readable image", **NM)
+        self.refused(where, "s5.png is not a readable image", **NM)
 
     def test_an_empty_folder(self, tmp_path: Path) -> None:
         self.refused(str(tmp_path), "holds neither .* nor images")

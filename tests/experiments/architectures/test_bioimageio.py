@@ -46,26 +46,56 @@ AXES = [
 ]
 
 
+_SAME_SIZE = [
+    *AXES[:2],
+    *(
+        {
+            "type": "space", "id": a, "size": {"tensor_id": "raw", "axis_id": a},
+            "unit": "nanometer",
+        }
+        for a in "zyx"
+    ),
+]  # fmt: skip
+_PARTICULARS = {
+    "type": "model", "name": "smooth", "description": "Two convolutions.", "license": "MIT",
+    "authors": [{"name": "Somebody"}], "cite": [{"text": "A paper", "doi": "10.5281/zenodo.1"}],
+    "documentation": "README.md", "timestamp": "2026-01-01T00:00:00",
+}  # fmt: skip
+
+
 def write_package(folder: Path, version: str = "0.5.4", **changed: Any) -> Path:
-    """A package of the network above with weights of 0.5."""
+    """A valid package of the network above with weights of 0.5; `changed` of its weights."""
     folder.mkdir()
-    weights = {k: torch.full_like(v, 0.5) for k, v in Smooth(4).state_dict().items()}
-    torch.save(weights, folder / "weights.pt")
+    values = {k: torch.full_like(v, 0.5) for k, v in Smooth(4).state_dict().items()}
+    torch.save(values, folder / "weights.pt")
     (folder / "smooth.py").write_text("raise AssertionError('code of a package was run')\n")
+    for name in ("in.npy", "out.npy", "README.md"):
+        (folder / name).touch()
     digest = hashlib.sha256((folder / "weights.pt").read_bytes()).hexdigest()
-    told: dict[str, Any] = {"source": "weights.pt", "sha256": digest}
-    tensor: dict[str, Any] = {"preprocessing": [{"id": "zero_mean_unit_variance"}], "axes": AXES}
+    weights: dict[str, Any] = {"source": "weights.pt", "sha256": digest}
+    more: dict[str, Any] = {}
     if version.startswith("0.5"):
         arguments = {"width": 4}
-        told["architecture"] = {"callable": "Smooth", "source": "smooth.py", "kwargs": arguments}
+        weights["architecture"] = {"callable": "Smooth", "source": "smooth.py", "kwargs": arguments}
+        weights["pytorch_version"] = "2.4"
+        steps = [{"id": "zero_mean_unit_variance", "kwargs": {"axes": ["z", "y", "x"]}}]
+        inputs = {"id": "raw", "axes": AXES, "preprocessing": steps}
+        outputs: dict[str, Any] = {"id": "maps", "axes": _SAME_SIZE}
+        inputs["test_tensor"], outputs["test_tensor"] = {"source": "in.npy"}, {"source": "out.npy"}
     else:
-        told |= {"architecture": "smooth.py:Smooth", "kwargs": {"width": 4}}
-        shape = {"min": [1, 1, 8, 8, 8], "step": [0, 0, 4, 4, 4]}
-        tensor = {"axes": "bczyx", "shape": shape, "preprocessing": [{"name": "scale_range"}]}
-    told |= changed
+        weights |= {"architecture": "smooth.py:Smooth", "kwargs": {"width": 4}}
+        weights["architecture_sha256"] = "0" * 64
+        shape: dict[str, Any] = {"min": [1, 1, 8, 8, 8], "step": [0, 0, 4, 4, 4]}
+        steps = [{"name": "scale_range", "kwargs": {"mode": "per_sample", "axes": "zyx"}}]
+        both = {"axes": "bczyx", "data_type": "float32"}
+        inputs = {"name": "raw", "shape": shape, "preprocessing": steps, **both}
+        shape = {"reference_tensor": "raw", "scale": [1] * 5, "offset": [0] * 5}
+        outputs = {"name": "maps", "shape": shape, **both}
+        more = {"test_inputs": ["in.npy"], "test_outputs": ["out.npy"]}
+    weights |= changed
     described = {
-        "type": "model", "format_version": version, "name": "smooth",
-        "inputs": [tensor], "weights": {"pytorch_state_dict": told},
+        **_PARTICULARS, **more, "format_version": version, "inputs": [inputs],
+        "outputs": [outputs], "weights": {"pytorch_state_dict": weights},
     }  # fmt: skip
     (folder / "rdf.yaml").write_text(yaml.safe_dump(described))
     return folder
@@ -93,9 +123,9 @@ def test_a_run_begins_with_network_and_weights(tmp_path: Path, version: str, kin
         )
     )  # fmt: skip
     assert run.architecture.num_out_channels == 4
-    told = run.begin(lambda _: pytest.fail("no other run is read"))  # type: ignore[arg-type]
-    assert "took 2 of 4 weights" in told
-    assert "trained on raw after " in told
+    message = run.begin(lambda _: pytest.fail("no other run is read"))  # type: ignore[arg-type]
+    assert "took 2 of 4 weights" in message
+    assert "trained on raw after " in message
     body = run.model.state_dict()["architecture.network.layers.0.weight"]
     assert (body == 0.5).all()
     assert run.train_step(next(run.batches(0))).loss > 0
@@ -103,7 +133,7 @@ def test_a_run_begins_with_network_and_weights(tmp_path: Path, version: str, kin
 
 def test_sizes_that_fit(tmp_path: Path) -> None:
     package = read_package(write_package(tmp_path / "model"), "architecture.path")
-    assert (package.least, package.step) == ((8, 8, 8), (4, 4, 4))
+    assert (package.minimum, package.step) == ((8, 8, 8), (4, 4, 4))
     assert package.network == "Smooth"
 
 
@@ -139,17 +169,32 @@ def test_mistakes(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: [", "is not valid yaml"),
-        ("type: dataset", "does not describe a model"),
-        ("{type: model, inputs: [], weights: {onnx: {}}}", "weights of onnx and 0 inputs"),
+        ("a: [", "is not a package of bioimage.io: while parsing a flow node"),
+        ("{type: model, format_version: 0.5.4, inputs: []}", r"is not valid \(\d+ errors\): "),
+        ("[1, 2]", "is not a package of bioimage.io|is not valid"),
     ],
 )
 def test_descriptions_that_are_none(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "rdf.yaml").write_text(text)
     with pytest.raises(InputError, match=message):
-        read_package(tmp_path, "start.path")
+        read_package(tmp_path / "rdf.yaml", "start.path")
+
+
+def test_packages_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no such file"):
         read_package(tmp_path / "nothing.zip", "start.path")
-    (tmp_path / "other").mkdir()
-    with pytest.raises(InputError, match=r"holds none of rdf.yaml"):
-        read_package(tmp_path / "other", "start.path")
+    with pytest.raises(InputError, match=r"is not a package of bioimage\.io"):
+        read_package(tmp_path, "start.path")
+    (tmp_path / "a.zip").write_bytes(b"rubbish")
+    with pytest.raises(InputError, match=r"is not a package of bioimage\.io"):
+        read_package(tmp_path / "a.zip", "start.path")
+
+
+def test_other_weights_alone_are_not_enough(tmp_path: Path) -> None:
+    path = write_package(tmp_path / "model")
+    described = yaml.safe_load((path / "rdf.yaml").read_text())
+    source = {"source": "weights.pt", "pytorch_version": "2.4"}
+    described["weights"] = {"torchscript": source}
+    (path / "rdf.yaml").write_text(yaml.safe_dump(described))
+    with pytest.raises(InputError, match="it has weights of torchscript and 1 inputs"):
+        read_package(path, "start.path")
