@@ -1,16 +1,46 @@
-# The two commands of the README. PYTHON is any Python from 3.11 to 3.13.
+# What a checkout offers. PYTHON is any Python from 3.11 to 3.13.
 PYTHON ?= python3
+TORCH ?= 2.13.0
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar off
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: train test
+.PHONY: train test test-long check lock lines
 
-train: .venv/installed
+train: .venv/train  ## set up what training needs, then train the embedded example
 	$(BIN)/python -m dacapo.train
 
-test: .venv/installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: .venv/test  ## set up what the tests need as well, then run them
+	$(PYTEST)
 
-.venv/installed: pyproject.toml constraints.txt
+test-long: .venv/test  ## the tests that take minutes each: learning, kills, sweeps, SLURM
+	$(PYTEST) -m long
+
+check: test  ## what CI runs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lock:  ## renew constraints.txt, the tested set of packages
+	rm -rf .lock
+	$(PYTHON) -m venv .lock
+	.lock/bin/python -m pip install --quiet torch==$(TORCH) ".[test]"
+	.lock/bin/python -m pip freeze --exclude dacapo | LC_ALL=C sort -f > constraints.txt
+	rm -rf .lock
+
+lines:  ## lines of code per room, without blanks, comments and docstrings
+	$(PYTHON) benchmarks/lines.py
+
+.venv/python:
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[test]"
+	touch $@
+
+.venv/train: .venv/python pyproject.toml constraints.txt
+	@echo "installing dacapo and what training needs into .venv: a minute or two"
+	$(PIP) -c constraints.txt -e .
+	touch $@
+
+.venv/test: .venv/train
+	@echo "installing what the tests need into .venv: a minute or two"
+	$(PIP) -c constraints.txt -e ".[test]"
 	touch $@

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # several tests run side by side
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # `nohup` and `&` in a script ignore Ctrl-C for all that they start, also for what tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 import torch
