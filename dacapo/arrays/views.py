@@ -112,12 +112,6 @@ def clip(array: Array, low: float, high: float) -> Array:
     return each(array, lambda v: np.clip(v, low, high), dtype)
 
 
-def rescale(array: Array, low: float, high: float) -> Array:
-    """float32 where `low` becomes 0 and `high` becomes 1."""
-    scale = np.float32(1 / (high - low))
-    return each(array, lambda v: (v.astype(np.float32) - np.float32(low)) * scale, np.float32)
-
-
 def binarize(array: Array, ids: Sequence[int] | None = None) -> Array:
     """1 for the given ids (None: for all but 0), else 0."""
     if ids is None:

@@ -217,7 +217,7 @@ def _run_coordinates(runs: Sequence[RunRecord]) -> dict[str, Any]:
     for key in sorted({key for run in runs for key in run.overrides}):
         columns[key] = texts([run.overrides.get(key, "") for run in runs])
     columns["seconds_per_iteration"] = np.array([_seconds(run.history) for run in runs])
-    for key in ("peak_memory_mib", "num_parameters"):
+    for key in ("peak_memory_mib", "peak_device_memory_mib", "num_parameters"):
         costs = [float(run.history.outcome.get(key, math.nan)) for run in runs]
         columns[key] = np.array(costs, np.float64)
     return columns

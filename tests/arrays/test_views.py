@@ -33,7 +33,6 @@ RAW = RNG.integers(0, 256, (4, 6, 8)).astype(np.uint8)
 def test_a_part_of_a_view_is_the_part_of_the_whole() -> None:
     made = [
         views.clip(array(RAW), 20, 200),
-        views.rescale(array(RAW), 0, 255),
         views.relabel(array(IDS), {1: 9}),
         views.pad(array(IDS), SIZE * 2, 7),
         views.concat([array(RAW), array(IDS)]),
@@ -52,7 +51,6 @@ def test_a_part_of_a_view_is_the_part_of_the_whole() -> None:
 
 def test_voxelwise() -> None:
     assert np.array_equal(whole(views.clip(array(RAW), 20.5, 200)), RAW.clip(21, 200))
-    assert np.allclose(whole(views.rescale(array(RAW), 10, 20)), (RAW - 10.0) / 10)
     assert np.array_equal(whole(views.binarize(array(IDS), [2, 4])), np.isin(IDS, [2, 4]))
     assert np.array_equal(whole(views.binarize(array(IDS))), IDS != 0)
     assert np.array_equal(whole(views.valid_mask(array(IDS), [3])), IDS != 3)

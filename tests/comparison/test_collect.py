@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 from dacapo.compare import main
@@ -89,6 +90,8 @@ def test_coordinates_and_attributes(runs: Any) -> None:
     assert (dataset["num_parameters"].values[1:] > 1000).all()
     assert (dataset["seconds_per_iteration"].values[1:] > 0).all()
     assert (dataset["peak_memory_mib"].values[1:] > 100).all()
+    used_gpu = ~np.isnan(dataset["peak_device_memory_mib"].values[1:])
+    assert used_gpu.tolist() == [torch.cuda.is_available()] * 3
     assert dataset.voi.attrs["higher_is_better"] == 0
     assert dataset.voi.attrs["lower"] == 0
     assert "upper" not in dataset.voi.attrs
