@@ -75,8 +75,8 @@ def make_volume(folder: Path, labels: str) -> Path:
 
 
 def open_dataset(path: Path, cache_mib: int = 512) -> Dataset:
-    reading = ReadOptions(cache_mib=cache_mib)
-    raw, gt = (open_array(f"{path}/{n}", reading=reading) for n in ("raw", "labels"))
+    options = ReadOptions(cache_mib=cache_mib)
+    raw, gt = (open_array(f"{path}/{n}", options=options) for n in ("raw", "labels"))
     return Dataset("volume", raw, gt, intensity_range=(0.0, 255.0))
 
 

@@ -27,7 +27,7 @@ _USAGE = """\
 python -m dacapo.train [group=option ...] [key=value ...] [-m]
 
   Trains a model, validates it, and keeps scores, weights and pictures in
-  runs_dir/name/repetition. The same command resumes where it stopped.
+  runs_dir/name/repetition. Rerun the same command to resume.
   With -m, comma-separated values and range(...) are swept.
 
   python -m dacapo.train                                     the embedded default
@@ -56,11 +56,11 @@ def one_line_errors() -> Iterator[None]:
         _exit(str(error))
     except (HydraException, OmegaConfBaseException) as error:
         _exit(_readable(error))
-    except BrokenPipeError:  # whoever reads the output has enough, such as `head`
+    except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141) from None
     except KeyboardInterrupt:
-        raise SystemExit(130) from None  # before training began: nothing to save or to explain
+        raise SystemExit(130) from None  # before training began, so there is no state to save
 
 
 def run_command(cls: type[C], command: Callable[[C], int | None]) -> None:
@@ -76,7 +76,7 @@ def run_command(cls: type[C], command: Callable[[C], int | None]) -> None:
 
 
 def from_arguments(cls: type[C], arguments: Sequence[str]) -> C | None:
-    """A config of `key=value` arguments; None after `--help`, which prints its keys.
+    """Compose a config from `key=value` arguments; None after `--help`, which prints the keys.
 
     Raises:
         InputError: an argument is not `key=value`, or a number is out of its range.
@@ -123,7 +123,7 @@ def print_help(arguments: Sequence[str]) -> None:
     for group in sorted({p.parent for p in folder.glob("**/*.yaml")} - {folder}):
         options = ", ".join(sorted(p.stem for p in group.glob("*.yaml")))
         lines.append(f"  {group.relative_to(folder)}={options}")
-    lines += ["\nKeys, with the values that these arguments give", describe(cfg)]
+    lines += ["\nKeys, with the values for these arguments", describe(cfg)]
     print("\n".join(lines))
 
 
@@ -144,7 +144,7 @@ def field_docs(cls: type) -> dict[str, str]:
 
 
 def describe(node: DictConfig, prefix: str = "") -> str:
-    """Every key of a composed config with its value and its text, one block a key."""
+    """Every key of a composed config with its value and description, one block per key."""
     cls = OmegaConf.get_type(node)
     docs = field_docs(cls) if dataclasses.is_dataclass(cls) else {}
     limits = ranges(cls)
@@ -181,7 +181,7 @@ def _exit(message: str) -> None:
 
 
 def _readable(error: BaseException) -> str:
-    """Hydra's message and its cause, without what only its developers need."""
+    """Hydra's message and its cause, without the parts meant for its developers."""
     lines: list[str] = []
     cause: BaseException | None = error
     while cause is not None:

@@ -15,13 +15,13 @@ class CompareConfig(Config):
     """Collect the scores of all runs below a folder and compare them side by side."""
 
     runs_dir: str = "runs"
-    """Where the folders of runs lie."""
+    """Folder that holds the runs."""
     output: str | None = None
     """The Dataset's file, .nc for netCDF or .zarr (default: runs_dir/comparison.nc)."""
     test: bool = False
     """Also score the volumes of datasplit.test, with the iteration and the parameters that
-    validation selected. Do this once, at the very end: what is selected by it is not a test any
-    more."""
+    validation selected. Do this once, at the very end: a volume that has guided a choice is no
+    longer a test."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Config dataclasses: offered to Hydra, checked, written to a file and read back."""
+"""Config dataclasses: registered with Hydra, checked, saved and loaded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TYPE = "_type_"
 
 
 class Config:
-    """What every config dataclass derives from: a new object checks its declared ranges.
+    """Base of all config dataclasses: a new object checks its declared ranges.
 
     A subclass that checks more calls `super().__post_init__()` first.
     """
@@ -40,10 +40,10 @@ class Config:
 
 
 def config(group: str | None) -> Callable[[type[C]], type[C]]:
-    """Offer a dataclass to Hydra as an option of `group` (None: the root or a nested value).
+    """Register a dataclass with Hydra as an option of `group` (None: the root or a nested value).
 
-    The class becomes a schema that a yaml file of the group names in its defaults list, and its
-    name becomes readable in a saved config.
+    The class becomes a schema that a yaml file of the group names in its defaults list, and a
+    saved config can be loaded by the name of the class.
     """
 
     def register(cls: type[C]) -> type[C]:
@@ -53,7 +53,7 @@ def config(group: str | None) -> Callable[[type[C]], type[C]]:
         for key in node:
             child = node._get_node(key)
             if isinstance(child, DictConfig) and OmegaConf.get_type(child) is dict:
-                OmegaConf.set_struct(child, False)  # people add entries of their own
+                OmegaConf.set_struct(child, False)  # users add entries of their own
         ConfigStore.instance().store(group=group, name=cls.__name__, node=node)
         return cls
 
@@ -62,12 +62,12 @@ def config(group: str | None) -> Callable[[type[C]], type[C]]:
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers that a field takes. Lists are checked number by number; null is left alone.
+    """The numbers that a field accepts. Lists are checked element by element; null is accepted.
 
     Attributes:
-        low, high: the bounds, included.
-        above, below: bounds that are excluded.
-        is_interval: the value is a list [low, high] in that order.
+        low, high: inclusive bounds.
+        above, below: exclusive bounds.
+        is_interval: the value is a list [low, high] with low <= high.
     """
 
     low: float = -inf
@@ -81,7 +81,7 @@ class Range:
         return inside and -inf < value < inf
 
     def __str__(self) -> str:
-        """In words.
+        """The range in words.
 
         >>> str(Range(low=1)), str(Range(above=0, below=1)), str(Range(low=0, high=1))
         ('at least 1', 'greater than 0 and less than 1', 'between 0 and 1')
@@ -104,23 +104,23 @@ def ranged(
     below: float = inf,
     identity: bool = True,
 ) -> Any:
-    """A field of a number, or of a list of numbers, with the range that each must lie in.
+    """A field for a number, or a list of numbers, with the range in which each must lie.
 
     Args:
-        low, high: the bounds, included.
-        above, below: bounds that are excluded.
-        identity: False: it changes how a run is computed but not what it computes.
+        low, high: inclusive bounds.
+        above, below: exclusive bounds.
+        identity: False if the option changes how a run is computed, but not its result.
     """
     return _field(default, Range(low, high, above, below), identity)
 
 
 def interval(default: list[Any] | None, *, low: float = -inf, high: float = inf) -> Any:
-    """A field of two numbers [low, high] in that order, within these bounds."""
+    """A field for an interval [low, high] within these bounds."""
     return _field(default, Range(low, high, is_interval=True), True)
 
 
 def not_identity(default: Any) -> Any:
-    """A field that changes how a run is computed but not what it computes: not in its name."""
+    """A field that changes how a run is computed but not its result: no part of its identity."""
     return _field(default, None, False)
 
 
@@ -132,15 +132,15 @@ def _field(default: Any, limits: Range | None, identity: bool) -> Any:
 
 
 def check_ranges(node: Any, key: str = "") -> None:
-    """Refuse numbers outside of the range that their field declares.
+    """Refuse numbers outside the range that their field declares.
 
     Args:
-        node: a config object, of which the own fields are checked; or a composed config, with all
-            that is nested in it.
-        key: of the node, for messages.
+        node: a config object, whose own fields are checked; or a composed config, which is checked
+            with everything nested in it.
+        key: the key of the node, for messages.
 
     Raises:
-        InputError: with the full key of the number, its value and the range.
+        InputError: names the full key of the number, its value and the range.
     """
     if not isinstance(node, DictConfig):
         for name, (limits, nullable) in ranges(type(node)).items():
@@ -156,12 +156,12 @@ def check_ranges(node: Any, key: str = "") -> None:
         elif field in own:
             plain = OmegaConf.to_container(value) if OmegaConf.is_list(value) else value
             _check_range(plain, *own[field], child)
-    for child, value in nested.items():  # after its own: others may refer to them
+    for child, value in nested.items():  # after the node's own keys, to which nested ones may refer
         check_ranges(value, child)
 
 
 def ranges(cls: Any) -> dict[str, tuple[Range, bool]]:
-    """Field -> its range, and whether it may be null; of the fields that declare one."""
+    """Field -> its range and whether it may be null, for all fields that declare a range."""
     if not dataclasses.is_dataclass(cls):
         return {}
     return {
@@ -195,17 +195,19 @@ def _numbers(value: Any) -> Iterator[float]:
 
 
 def conf_dir() -> str:
-    """The folder of yaml files: inside the package in a wheel, beside it in a checkout."""
+    """The folder of yaml files: inside the package in a wheel, next to it in a checkout."""
     package = Path(__file__).resolve().parent
     candidates = [package / "conf", package.parent / "conf"]
     for candidate in candidates:
         if (candidate / "train.yaml").is_file():
             return str(candidate)
-    raise FileNotFoundError(f"conf/train.yaml is in neither of {[str(c) for c in candidates]}")
+    raise FileNotFoundError(
+        f"conf/train.yaml was not found in any of {[str(c) for c in candidates]}"
+    )
 
 
 def encode(value: Any) -> Any:
-    """Plain dicts, lists, strings and numbers; each config carries the name of its class.
+    """Convert to plain dicts, lists, strings and numbers; each config carries its class name.
 
     >>> encode({"a": (1, Path("x"))})
     {'a': [1, 'x']}
@@ -233,8 +235,8 @@ def decode(value: Any) -> Any:
     name = value[_TYPE]
     if name not in _classes:
         raise InputError(
-            f"the saved config names {name!r}, which is not known here: import the module that "
-            f"defines it first (known: {', '.join(sorted(_classes))})"
+            f"the saved config names {name!r}, which is not registered: first import the module "
+            f"that defines it (registered: {', '.join(sorted(_classes))})"
         )
     node = OmegaConf.structured(_classes[name])
     for key, item in value.items():
@@ -244,7 +246,7 @@ def decode(value: Any) -> Any:
 
 
 def identity(node: Any) -> Any:
-    """Everything in a config that decides a result, as plain data; 8 and 8.0 are one.
+    """All options of a config that determine its result, as plain data; 8 and 8.0 are equal.
 
     >>> identity([8, 8.0, 0.5, Path("x")])
     [8, 8, 0.5, 'x']
@@ -261,5 +263,5 @@ def identity(node: Any) -> Any:
 
 
 def identity_hash(plain: Any) -> str:
-    """Eight hex digits over plain data."""
+    """A digest of plain data, in eight hex digits."""
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:8]

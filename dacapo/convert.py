@@ -12,7 +12,7 @@ from dacapo.config import Config, config, ranged
 @config(None)
 @dataclass(kw_only=True)
 class ConvertConfig(Config):
-    """Write a volume, and labels beside it, as an OME-Zarr image with a pyramid."""
+    """Write a volume, optionally with labels, as an OME-Zarr image with a pyramid."""
 
     image: str
     """Any volume that can be read: file.h5:dataset, stack.tif, a folder of images, a URL..."""
@@ -21,21 +21,21 @@ class ConvertConfig(Config):
     labels: str | None = None
     """Labels of the image, any volume that can be read."""
     voxel_size: list[float] | None = None
-    """Instead of what the files say, per axis (z, y, x)."""
+    """Overrides the files' metadata, per axis (z, y, x)."""
     offset: list[float] | None = None
-    """Corner of the first voxel, instead of what the files say."""
+    """Corner of the first voxel; overrides the files' metadata."""
     unit: str | None = None
-    """Of voxel size and offset: nm, um, pixel..."""
+    """Unit of voxel_size and offset: nm, um, pixel..."""
     axes: str | None = None
-    """A letter for each axis of the image as it is stored, like tczyx."""
+    """One letter per axis of the image as stored, like tczyx."""
     version: str = "0.4"
-    """0.4 (zarr 2) or 0.5 (zarr 3)."""
+    """Version of OME-Zarr: 0.4 (zarr 2) or 0.5 (zarr 3)."""
     levels: int | None = ranged(None, low=1)
-    """Of the pyramid (default: until a level fits into one chunk)."""
+    """Number of pyramid levels (default: until a level fits into one chunk)."""
     chunk: int = ranged(64, low=1)
     """Edge of a chunk, in voxels."""
     shard: int | None = ranged(None, low=1)
-    """Edge of a file of many chunks, in voxels (version 0.5)."""
+    """Edge of a shard, a file of many chunks, in voxels (version 0.5)."""
 
 
 def main() -> None:

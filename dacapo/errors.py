@@ -1,9 +1,9 @@
-"""The one exception that means: the user can mend this."""
+"""The exception for errors that the user can correct."""
 
 
 class InputError(ValueError):
-    """A mistake in what a user gave us: a config, a file, a folder.
+    """A user error: something is wrong with a config, a file or a folder.
 
     The message says what was wrong, where, the value, and the key to change. The command line
-    shows it without a traceback; every other exception is ours and keeps its traceback.
+    shows it without a traceback; every other exception is a bug and keeps its traceback.
     """

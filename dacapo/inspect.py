@@ -1,6 +1,6 @@
-"""`python -m dacapo.inspect datasplit=...`: what the data are, and what looks wrong in them.
+"""`python -m dacapo.inspect datasplit=...`: describe the data, and warn of common mistakes.
 
-It takes the overrides of `dacapo.train`, and output=inspect.html.
+It takes the arguments of `dacapo.train`, and output=inspect.html.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from dacapo.experiments.datasplits import DataSplitConfig
 @config(None)
 @dataclass(kw_only=True)
 class InspectConfig(Config):
-    """Print what the data of dacapo.train are, and what looks wrong in them.
+    """Describe the data of a training, and warn of common mistakes.
 
     Further arguments are those of dacapo.train, such as
     datasplit=regions datasplit.raw=vol.h5:raw datasplit.gt=vol.h5:labels.
     """
 
     output: str = "inspect.html"
-    """A page with pictures."""
+    """The page to write, with pictures."""
 
 
 def main() -> None:

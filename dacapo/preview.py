@@ -1,6 +1,6 @@
-"""`python -m dacapo.preview ...`: some batches as they will be trained, on a page.
+"""`python -m dacapo.preview ...`: a page that shows training samples after augmentation.
 
-It takes the overrides of `dacapo.train`, and num=4 and output=preview.html.
+It takes the arguments of `dacapo.train`, and num=4 and output=preview.html.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from dacapo.experiments.run_config import RunConfig
 @config(None)
 @dataclass(kw_only=True)
 class PreviewConfig(Config):
-    """Show some batches as they will be trained. Further arguments are those of dacapo.train."""
+    """Show training samples after augmentation. Further arguments are those of dacapo.train."""
 
     num: int = ranged(4, low=1)
-    """How many samples."""
+    """Number of samples."""
     output: str = "preview.html"
-    """The page."""
+    """The page to write."""
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Kind(Enum):
-    """What labels are."""
+    """The meaning of labels."""
 
     instance = "instance"
     semantic = "semantic"
@@ -32,7 +32,7 @@ class ScoreConfig(ObjectScoring, ClassScoring):
     segmentation: str
     """file.h5:dataset, store.zarr/array or image.ome.zarr."""
     gt: str
-    """GroundTruth, on the same grid; all of it is scored."""
+    """Ground truth on the same grid; all of it is scored."""
     kind: Kind
     """instance: labels are ids of objects; semantic: of classes, or 0 and anything else."""
     mask: str | None = None
@@ -40,15 +40,18 @@ class ScoreConfig(ObjectScoring, ClassScoring):
     classes: dict[str, list[int]] = field(default_factory=dict)
     """For kind=semantic: class -> ids, in both files (default: all that is not 0 is one class)."""
     ignore_label: int | None = None
-    """Ground truth of this id is not annotated."""
+    """Voxels with this ground-truth label are not annotated."""
     skeletons: str | None = None
-    """An .swc file or a folder of them, in the unit of ground truth: also score the run length."""
+    """Also score the run length along these skeletons: an .swc file or a folder of such files, in
+    the
+    unit of the ground truth."""
     overlap_only: bool = False
-    """Score the part that both files have, instead of refusing a segmentation that lacks some."""
+    """Score only the region that both files cover, instead of refusing an incomplete
+    segmentation."""
     voxel_size: list[float] | None = None
-    """Instead of what the files say, per axis (default where they say nothing: pixels)."""
+    """Overrides the files' metadata, per axis (default: as in the files, else pixels)."""
     unit: str | None = None
-    """Of voxel_size: nm, um, pixel..."""
+    """Unit of voxel_size: nm, um, pixel..."""
     json: bool = False
     """Print JSON instead of a table."""
 
@@ -69,14 +72,14 @@ def score_command(options: ScoreConfig) -> None:
 
 
 def score(options: ScoreConfig) -> tuple[Scores, str]:
-    """The scores, and the region that they are of in words."""
+    """The scores, and a description of the region that was scored."""
     from dacapo.experiments.tasks.label_groups import LabelGroups
     from dacapo.inference.score_files import score_files
 
     groups = LabelGroups(options.classes)
     is_instance = options.kind is Kind.instance
     if options.skeletons is not None and not is_instance:
-        raise InputError("skeletons are for kind=instance")
+        raise InputError("skeletons need kind=instance")
     options.run_length = options.skeletons is not None
     names = (
         "mask", "ignore_label", "skeletons", "overlap_only", "voxel_size", "unit"
@@ -91,7 +94,7 @@ def score(options: ScoreConfig) -> tuple[Scores, str]:
 
 
 def print_scores(scores: Scores, region: str) -> None:
-    """One line a criterion; the classes of semantic scores side by side."""
+    """One line per criterion; semantic scores have the classes side by side."""
     from dacapo.training.terminal import console, print_table
 
     classes = list(dict.fromkeys(c.split("__")[0] for c in scores.criteria if "__" in c))
@@ -119,7 +122,7 @@ def print_scores(scores: Scores, region: str) -> None:
 
 
 def print_json(scores: Scores, region: str) -> None:
-    """All scores as they are, null for NaN with its reason beside it."""
+    """All scores at full precision; null for NaN, with its reason."""
     values = {name: getattr(scores, name) for name in scores.criteria}
     document = {
         "region": region,

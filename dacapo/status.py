@@ -1,4 +1,4 @@
-"""`python -m dacapo.status runs_dir=...`: what has become of all runs, and how far they are."""
+"""`python -m dacapo.status runs_dir=...`: state and progress of all runs."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 @config(None)
 @dataclass(kw_only=True)
 class StatusConfig(Config):
-    """Show what has become of all runs below a folder, and how far they are."""
+    """Show state and progress of all runs below a folder."""
 
     runs_dir: str = "runs"
-    """Where the folders of runs lie."""
+    """Folder that holds the runs."""
     watch: bool = False
-    """Show it again every `interval` seconds, until Ctrl-C or until nothing is left to wait for."""
+    """Refresh every `interval` seconds, until Ctrl-C or until all runs have ended."""
     interval: float = ranged(5.0, above=0)
-    """Seconds between two looks."""
+    """Seconds between refreshes."""
     json: bool = False
-    """Print one JSON object a run instead of a table, for scripts."""
+    """Print one JSON object per run instead of a table, for scripts."""
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def status(options: StatusConfig) -> None:
-    """Print a table, once or again and again."""
+    """Print a table, once or repeatedly."""
     from dacapo.comparison.progress import read_progress
     from dacapo.training.terminal import console
 

@@ -1,6 +1,6 @@
 """`python -m dacapo.train`: train what the command line describes, here or as a sweep.
 
-Nothing heavy is imported before a run begins, so that a typing error is answered at once.
+Nothing heavy is imported before a run begins, so that a typing error is reported immediately.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Compose the config, run it here or in a sweep; a sweep ends with all runs compared."""
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # `one_line_errors` shortens them, not Hydra
+    os.environ.setdefault(
+        "HYDRA_FULL_ERROR", "1"
+    )  # `one_line_errors` shortens tracebacks, not Hydra
     with one_line_errors():
         if {"--help", "-h"} & set(sys.argv[1:]):
             print_help(sys.argv[1:])
@@ -49,10 +51,10 @@ def main() -> None:
 
 
 def job(cfg: DictConfig) -> float:
-    """One run of a sweep, or the only one; returns its best score.
+    """Train one run, of a sweep or alone; returns its best score.
 
-    In a sweep a user error raises, so that the other jobs continue, and what is finished or is
-    being trained elsewhere is skipped.
+    In a sweep a user error raises, so that the other jobs continue. Runs that are finished or being
+    trained elsewhere are skipped.
     """
     hydra_config = HydraConfig.get()
     if hydra_config.mode is RunMode.RUN:
@@ -68,14 +70,16 @@ def job(cfg: DictConfig) -> float:
             )
         return _job(cfg, hydra_config, in_sweep=True)
     except InputError as error:
-        # Of the jobs that fail, Hydra reports the first alone.
+        # Hydra reports only the first of the jobs that fail.
         sys.stderr.write(f"error: job {hydra_config.job.num}: {error}\n")
         raise
 
 
 def _job(cfg: DictConfig, hydra_config: Any, in_sweep: bool) -> float:
     run_config, request = sweep.read_request(cfg, hydra_config)
-    from dacapo.runs import BusyError  # with numpy, which a mistake in the config can do without
+    from dacapo.runs import (
+        BusyError,
+    )  # imports numpy, which is not needed to report a mistake in the config
 
     runs_dir = Path(str(cfg.runs_dir))
     folder = run_folder(run_config, runs_dir)
@@ -89,7 +93,7 @@ def _job(cfg: DictConfig, hydra_config: Any, in_sweep: bool) -> float:
                 return sweep.objective(plan.history, run_config)
         try:
             train(run_config, runs_dir, request)
-        except BusyError as error:  # another process was faster since
+        except BusyError as error:  # another process has claimed it since
             if not in_sweep:
                 raise
             print(error, flush=True)
@@ -101,13 +105,13 @@ def train(
 ) -> ValidationScores:
     """Train, validate and keep everything in `runs_dir/name/repetition`.
 
-    The same call resumes where an earlier one stopped, to the same bits. A finished run returns
-    its scores.
+    Calling it again resumes an interrupted run, to the same bits. For a finished run, it returns
+    the scores.
 
     Raises:
         BusyError: another process trains this run.
-        InputError: the config does not fit the data, or what the folder holds; or the run has
-            failed twice with the same traceback, and `request.retry` is not set.
+        InputError: the config does not fit the data or the run's folder, or the run has failed
+            twice with the same traceback and `request.retry` is not set.
     """
     from dacapo.runs import NoWriter
     from dacapo.training.session import finished_scores, train_run
@@ -134,7 +138,7 @@ def train(
 
 
 if __name__ == "__main__":
-    # Under its own name, not as `__main__`, the job can be sent to other processes.
+    # Imported by name, not as `__main__`, the job can be pickled for other processes.
     from dacapo.train import main as _main
 
     _main()

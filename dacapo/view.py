@@ -16,15 +16,15 @@ class ViewConfig(Config):
     """Open a snapshot of a run, which trainer.snapshot_interval keeps, in neuroglancer."""
 
     run: str
-    """Its folder, or name/repetition below runs_dir."""
+    """The run: its folder, or name/repetition below runs_dir."""
     runs_dir: str = "runs"
-    """Where the folders of runs lie."""
+    """Folder that holds the runs."""
     iteration: int | None = None
-    """Which snapshot (default: the latest)."""
+    """Iteration of the snapshot (default: the latest)."""
     address: str = "127.0.0.1"
-    """To serve at; 0.0.0.0 lets other machines in."""
+    """Address to serve at; 0.0.0.0 allows access from other machines."""
     port: int = ranged(0, low=0, high=65535)
-    """To serve at (default: any that is free)."""
+    """Port to serve at (default: any free one)."""
 
 
 def main() -> None:

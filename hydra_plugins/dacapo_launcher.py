@@ -1,7 +1,7 @@
-"""`hydra/launcher=local` and `hydra/launcher=slurm`: what Hydra needs to find them.
+"""Plugins through which Hydra finds `hydra/launcher=local` and `hydra/launcher=slurm`.
 
-What they do is in `dacapo.sweeps.launch`; nothing heavy is imported here, because Hydra loads every
-plugin at every start.
+The work is done in `dacapo.sweeps.launch`. Nothing heavy is imported here, because Hydra loads all
+plugins at every start.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import dacapo.launching.config  # noqa: F401 (offers the keys to Hydra)
 
 
 class _Launcher(BaseSubmititLauncher):  # type: ignore[misc]
-    """Hands the jobs to `dacapo.sweeps.launch`; the job itself is run by the class above."""
+    """Passes the jobs to `dacapo.sweeps.launch`; the base class runs a single job."""
 
     def __init__(self, **params: Any) -> None:
         super().__init__(**params)
-        # The class above reads this key.
+        # The base class reads this key.
         self.params["submitit_folder"] = self.params["folder"]
 
     def launch(
@@ -32,12 +32,12 @@ class _Launcher(BaseSubmititLauncher):  # type: ignore[misc]
 
 
 class LocalLauncher(_Launcher):
-    """Processes on this machine."""
+    """Runs jobs in processes on this machine."""
 
     _EXECUTOR = "local"
 
 
 class SlurmLauncher(_Launcher):
-    """Jobs of a SLURM cluster."""
+    """Runs jobs on a SLURM cluster."""
 
     _EXECUTOR = "slurm"

@@ -69,7 +69,7 @@ def imports_nothing_heavy(cwd: Path, *arguments: str) -> tuple[int, str, str]:
         (["start=run"], "start.run: required, give a value"),
         (["trainer.optimizer=lion"], "expected one of [adamw, radam, sgd]"),
         (["experiment=flyem"], "datasplit.train.train.raw is missing (and datasplit.raw too)"),
-        (["datasplit=volumes"], "datasplit.train is empty: give at least one volume"),
+        (["datasplit=volumes"], "datasplit.train is empty: name at least one volume"),
         (["num_iterations"], "num_iterations"),
         (["hydra/launcher=slurm"], "launchers start the jobs of a sweep, so add -m"),
     ],
@@ -96,7 +96,7 @@ def test_config_commands(tmp_path: Path, arguments: list[str]) -> None:
     expected = {"--cfg": "overrides" if "hydra" in arguments else "neighborhood"}
     assert expected.get(arguments[0], "task") in out
     if "--help" in arguments:
-        assert "Offsets in voxels, one output channel each" in out
+        assert "Offsets in voxels, one per output channel" in out
         assert "trainer/augments=blur, contrast, cutout" in out
     assert list(tmp_path.iterdir()) == []
 
@@ -128,7 +128,7 @@ def test_a_run_from_the_command_line(tmp_path: Path) -> None:
     # Another config under the name is refused, in one line, and nothing is touched.
     status, out, err = run(tmp_path, *SMALL_AFFINITIES, "name=a", "trainer.learning_rate=0.5")
     assert status == 1
-    assert err.startswith("error: runs/a/0 holds a run of another config: trainer.learning_rate")
+    assert err.startswith("error: runs/a/0 holds a run with another config: trainer.learning_rate")
 
 
 def test_a_sweep_with_a_failure_ends_with_one_dataset(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_every_failure_of_a_sweep_is_told(tmp_path: Path) -> None:
     status, out, err = run(tmp_path / "empty", "-m", "trainer.batch_size=0", "repetition=0")
     assert status == 1
     assert "trainer.batch_size=0 must be at least 1" in err
-    assert "no runs there" not in err
+    assert "the folder holds no runs" not in err
 
 
 def test_two_commands_at_once_share_the_work(tmp_path: Path) -> None:
@@ -373,15 +373,15 @@ class TestData:
             ({"labels": LABELS / 2}, [], "labels must be integers, not float64"),
             ({"raw": np.full((40, 40, 40), np.nan, np.float32)}, [], "are NaN or infinite"),
             ({"mask": np.zeros((40, 40, 40), np.uint8)}, ["datasplit.mask={file}:mask"],
-             "dataset a: nothing is annotated"),
+             "dataset a: no voxel is annotated"),
             ({}, ["datasplit.unit=furlong"], "unknown unit 'furlong'"),
-            ({}, ["datasplit.train.a.region.z=[0,163]"], "begins and ends on voxel borders"),
+            ({}, ["datasplit.train.a.region.z=[0,163]"], "begin and end on voxel borders"),
             ({}, ["datasplit.train.a.region.z=[0,900]"], "inside the volume, 0.0 to 320.0 nm"),
             ({}, ["architecture.input_shape=[44,44,44]"], "fewer than the network's input"),
             ({}, ["architecture.input_shape=[29,28,28]"], "the nearest that fits is"),
             ({}, ["datasplit.voxel_size=[8,8]"], "does not fit|differ|no whole|axes"),
             ({}, ["runs_dir=a.h5"], "runs_dir"),
-            ({"labels": np.zeros((40, 40, 40), np.uint8)}, [], "dataset a: nothing is annotated"),
+            ({"labels": np.zeros((40, 40, 40), np.uint8)}, [], "dataset a: no voxel is annotated"),
             ({}, ["datasplit.validate.b.region.z=[96,264]"], "datasplit.validate.b share labels"),
             ({}, ["datasplit.voxel_size=[nan,8,8]"], "is not finite"),
         ],

@@ -130,7 +130,7 @@ def test_files_without_a_voxel_size_are_counted_in_pixels(
         (["segmentation={p}:float", "gt={p}:gt", "kind=instance"], "must be integers, not float64"),
         (["segmentation={p}:coarse", "gt={p}:gt", "kind=instance"], "they must be equal"),
         (["segmentation={p}:seg", "gt={p}:zero", "mask={p}:zero", "kind=semantic"],
-         "nothing is annotated"),
+         "no voxel is annotated"),
     ],
 )  # fmt: skip
 def test_mistakes(

@@ -95,7 +95,7 @@ def test_watching_ends_when_nothing_is_left_to_wait_for(
 def test_nothing_there_and_values_that_make_no_sense(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    with pytest.raises(InputError, match="no runs there"):
+    with pytest.raises(InputError, match="the folder holds no runs"):
         read_progress(tmp_path)
     for argument in (f"runs_dir={tmp_path}", "interval=0", "watch=maybe"):
         with pytest.raises(SystemExit):

@@ -14,13 +14,13 @@ from dacapo.arrays.units import PIXEL, from_world
 from dacapo.errors import InputError
 
 READ_ERRORS = (OSError, ValueError, RuntimeError, LookupError, EOFError, zlib.error)
-"""What the libraries that read voxels raise about a damaged file."""
+"""Exceptions that the libraries raise while reading voxels of a damaged file."""
 
 _LAYERS = 64  # of the first spatial axis that are read at once
 
 
 class Source(Protocol):
-    """What holds the voxels: a numpy array, an HDF5 dataset, a zarr array."""
+    """The storage of the voxels: a numpy array, an HDF5 dataset, a zarr array."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -37,9 +37,9 @@ class Array:
         source: (channels..., *spatial).
         voxel_size: in world units (pm, or thousandths of a pixel), one per axis.
         offset: corner of the first voxel, in world units.
-        unit: in which users read and write the sizes of this volume.
+        unit: the unit in which users read and write the sizes of this volume.
         axis_names: of the spatial axes.
-        name: where the voxels came from, for messages.
+        name: the source of the voxels, for messages.
         class_names: of label ids, where the file gives them.
     """
 
@@ -73,7 +73,7 @@ class Array:
 
     @property
     def roi(self) -> Roi:
-        """The region that has voxels, in world units."""
+        """The region that the voxels cover, in world units."""
         return Roi(self.offset, self.shape * self.voxel_size)
 
     @property
@@ -87,8 +87,8 @@ class Array:
 
         Args:
             roi: in world units, on this array's grid.
-            beyond: what stands where the region leaves the array: mirrored voxels (the border
-                voxel is not repeated), zeros, or an error.
+            out_of_bounds: what fills the part of the region outside the array: mirrored voxels (the
+                border voxel is not repeated), zeros, or an error.
         """
         begin, shape = self.to_voxels(roi)
         wanted = [(b, b + s) for b, s in zip(begin, shape, strict=True)]
@@ -119,7 +119,7 @@ class Array:
         return out
 
     def _voxels(self, block: Sequence[slice]) -> np.ndarray[Any, Any]:
-        """What the source holds in a block, which lies inside."""
+        """The voxels of a block that lies inside the array."""
         try:
             data = np.asarray(self.source[(..., *block)])
         except InputError:
@@ -139,8 +139,8 @@ class Array:
             if value % step or size % step:
                 raise InputError(
                     f"{self.name}: the region from {from_world(roi.begin, self.unit)} to "
-                    f"{from_world(roi.end, self.unit)} {self.unit} does not fall on voxel borders: "
-                    f"they start at {from_world(self.offset, self.unit)} and lie "
+                    f"{from_world(roi.end, self.unit)} {self.unit} is not aligned with the voxel "
+                    f"grid: voxels start at {from_world(self.offset, self.unit)} and are "
                     f"{from_world(self.voxel_size, self.unit)} {self.unit} apart"
                 )
         return relative / self.voxel_size, roi.shape / self.voxel_size
@@ -154,16 +154,18 @@ class Array:
         return replace(self, source=_Window(self.source, window), offset=roi.offset)
 
     def extent(self, roi: Roi | None = None) -> str:
-        """A region, or all of this array, in words."""
+        """The extent of a region, or of the whole array, as text."""
         roi = roi or self.roi
         begin, end = (from_world(c, self.unit) for c in (roi.begin, roi.end))
         return f"{begin} to {end} {self.unit}"
 
     def in_memory(self) -> Array:
-        """The same array with all its voxels read."""
+        """The same array with all of its voxels in memory."""
         voxels = np.empty(self.source.shape, self.dtype)
         rest = [slice(0, n) for n in self.shape[1:]]
-        for begin in range(0, self.shape[0], _LAYERS):  # a remote store answers part by part
+        for begin in range(
+            0, self.shape[0], _LAYERS
+        ):  # a remote store returns its parts one by one
             layers = slice(begin, min(begin + _LAYERS, self.shape[0]))
             place: Any = (..., layers, *rest)
             voxels[place] = self._voxels([layers, *rest])
@@ -171,7 +173,7 @@ class Array:
 
 
 def full_index(index: tuple[Any, ...], shape: Sequence[int]) -> tuple[slice, ...]:
-    """One slice with begin and end for each axis, for an index that begins with an ellipsis.
+    """Expand an index that begins with an ellipsis to one slice per axis, with begin and end.
 
     >>> full_index((..., slice(2, 4)), (3, 9))
     (slice(0, 3, None), slice(2, 4, None))
@@ -183,10 +185,10 @@ def full_index(index: tuple[Any, ...], shape: Sequence[int]) -> tuple[slice, ...
 
 @dataclass(frozen=True)
 class Arranged:
-    """Some axes of a source in another order, and one index along each of the others.
+    """A source with its axes reordered; axes that are dropped are fixed at one index.
 
     Attributes:
-        order: for each axis here, its position in the source.
+        order: for each axis of this array, its position in the source.
         fixed: position in the source -> index.
     """
 
@@ -239,7 +241,7 @@ class _Window:
 
 
 def _is_run(index: np.ndarray[Any, Any]) -> bool:
-    """Whether indices count up by one."""
+    """Whether the indices are consecutive."""
     return bool(np.all(np.diff(index) == 1))
 
 

@@ -1,4 +1,4 @@
-"""What files say of the grid of an array, put into one order."""
+"""The grid of an array as files describe it, in one common order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dacapo.errors import InputError
 
 SPATIAL = "zyx"
 BAD_METADATA = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What reading metadata raises that have another form than they should."""
+"""Exceptions raised while reading metadata that do not have the expected form."""
 
 _TIME = ("t", "time")
 _CHANNEL = ("c", "channel", "channels", "s", "sample", "rgb")
@@ -18,13 +18,13 @@ _CHANNEL = ("c", "channel", "channels", "s", "sample", "rgb")
 
 @dataclass(kw_only=True)
 class Metadata:
-    """The grid of an array in the file's own units; None where the file is silent.
+    """The grid of an array in the file's own units; None where the file does not specify it.
 
     Attributes:
-        voxel_size, offset: one number for each spatial axis, in the order of the array's axes.
-        unit: one for all spatial axes, or one for each.
-        axis_names: of all axes of the array, or of the spatial ones alone, which then come last.
-            `-x` is an axis that the file counts downwards.
+        voxel_size, offset: one number per spatial axis, in the order of the array's axes.
+        unit: one for all spatial axes, or one per axis.
+        axis_names: of all axes of the array, or only of the spatial ones, which then come last.
+            `-x` is an axis along which world positions decrease.
         centred: the offset is the centre of the first voxel, not its corner.
         class_names: of label ids.
     """
@@ -61,21 +61,23 @@ def sort_axes(
     """Sort the axes of an array by their names.
 
     Args:
-        names: see `Metadata`; None: z, y, x come last.
-        dims: number of spatial axes where a voxel size tells it.
+        names: see `Metadata`; None: the last axes are z, y, x.
+        dims: number of spatial axes, if a voxel size determines it.
 
     Raises:
-        InputError: names that do not fit the shape, a name twice, no spatial axis.
+        InputError: the names do not match the shape, a name occurs twice, or no axis is spatial.
     """
     num = len(shape)
     if names is None:
         dims = min(dims or num, 3)
         names = list(SPATIAL[-dims:])
     plain = [str(n).strip().lower() for n in names]
-    if len(plain) < num:  # those of the spatial axes alone
+    if len(plain) < num:  # the names of the spatial axes only
         plain = ["c"] * (num - len(plain)) + plain
     if len(plain) != num:
-        raise InputError(f"{who}: axes {list(names)} do not fit the shape {tuple(shape)}; set axes")
+        raise InputError(
+            f"{who}: axes {list(names)} do not match the shape {tuple(shape)}; set axes"
+        )
     channel, time, spatial = [], [], []
     for at, name in enumerate(plain):
         if name in _TIME:
@@ -93,7 +95,7 @@ def sort_axes(
         )
     ranked = sorted(range(len(letters)), key=lambda i: (SPATIAL + letters[i]).index(letters[i]))
     if not set(letters) <= set(SPATIAL):
-        ranked = list(range(len(letters)))  # names of their own: as they come
+        ranked = list(range(len(letters)))  # unusual names: keep the order of the file
     return Axes(
         tuple(channel),
         tuple(time),

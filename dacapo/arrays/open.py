@@ -1,4 +1,4 @@
-"""Open a volume by the text that users write: `vol.h5:raw`, `vol.zarr/raw`, `stack.tif`, a URL."""
+"""Open a volume by its path or URL: `vol.h5:raw`, `vol.zarr/raw`, `stack.tif`, s3://..."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ Opened = tuple[Source, Metadata]
 
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions:
-    """How voxels are fetched, which changes none of them.
+    """How voxels are fetched; this never changes their values.
 
     Attributes:
         timeout: seconds to wait for a remote store.
-        cache_mib: decoded chunks to keep, of all chunked stores together; each HDF5 file and each
-            folder of images may keep an eighth of it.
+        cache_mib: size of the cache of decoded chunks, shared by all chunked stores; each HDF5 file
+            and each folder of images may use an eighth of it in addition.
     """
 
     timeout: float = 60.0
@@ -42,7 +42,7 @@ class ReadOptions:
 
 
 def open_array(
-    where: str,
+    uri: str,
     *,
     voxel_size: Sequence[float] | None = None,
     offset: Sequence[float] | None = None,
@@ -52,30 +52,30 @@ def open_array(
     time: int | None = None,
     key: str = "path",
     pixels_if_silent: bool = False,
-    reading: ReadOptions | None = None,
+    options: ReadOptions | None = None,
 ) -> Array:
-    """Open an array without reading voxels; its spatial axes come in the order z, y, x.
+    """Open an array without reading voxels; its spatial axes are in the order z, y, x.
 
     Args:
-        where: `file.h5:dataset`; a TIFF, NIfTI or NRRD file; a zarr array, an OME-Zarr image, an
-            N5 dataset, a precomputed volume or a folder of 2D images. Chunked stores may lie
+        uri: `file.h5:dataset`; a TIFF, NIfTI or NRRD file; a zarr array, an OME-Zarr image, an
+            N5 dataset, a precomputed volume or a folder of 2D images. Chunked stores may be
             behind http(s)://, s3:// (with the usual AWS_ variables) or gs://.
-        voxel_size, offset, unit: instead of what the file says, z, y, x; the offset is the corner
+        voxel_size, offset, unit: override the file's metadata (z, y, x); the offset is the corner
             of the first voxel.
-        axes: a letter for each axis of the array as it is stored, like `tczyx`.
-        level: the voxel size of the level of a pyramid to open (default: the finest).
+        axes: one letter per axis of the array as stored, like `tczyx`.
+        level: the voxel size of the pyramid level to open (default: the finest).
         time: which time point of an array that has several.
-        key: the config key that holds `where`, for messages.
-        pixels_if_silent: where the file gives no voxel size, count in pixels.
+        key: the config key that holds `uri`, for messages.
+        pixels_if_silent: use pixels if the file gives no voxel size.
 
     Raises:
-        InputError: no such file or dataset, no voxel size, an unknown unit, metadata that
-            contradict each other.
+        InputError: the file or dataset does not exist, has no voxel size or an unknown unit, or its
+            metadata contradict each other.
     """
-    name = f"{key}={where}"
+    name = f"{key}={uri}"
     choice = _Choice(level, unit, name)
     try:
-        source, found = _open(where, name, choice, reading or ReadOptions())
+        source, found = _open(uri, name, choice, options or ReadOptions())
     except InputError:
         raise
     except (*BAD_METADATA, OSError) as error:
@@ -86,14 +86,14 @@ def open_array(
     array = _on_grid(source, found, given, time, name, pixels_if_silent)
     if level is not None and not choice.was_asked and not choice.fits(array):
         raise InputError(
-            f"{name}: level={list(level)}, but this is not a pyramid of several levels and has "
-            f"voxels of {from_world(array.voxel_size, array.unit)} {array.unit}"
+            f"{name}: level={list(level)} was given, but this is not a pyramid of several levels; "
+            f"it has voxels of {from_world(array.voxel_size, array.unit)} {array.unit}"
         )
     return array
 
 
 class _Choice:
-    """Picks the level with a voxel size from a pyramid; the finest where none is given."""
+    """Picks the pyramid level of a given voxel size, by default the finest."""
 
     def __init__(self, level: Sequence[float] | None, unit: str | None, name: str) -> None:
         self.was_asked = False
@@ -106,7 +106,7 @@ class _Choice:
         return chosen
 
     def fits(self, array: Array) -> bool:
-        """Whether an array has the voxel size that is asked for."""
+        """Whether an array has the requested voxel size."""
         scale = scale_of(self._unit or array.unit, self._name)
         size = [s * scale for s in self._level or ()]
         return len(size) == array.dims and all(
@@ -125,62 +125,63 @@ class _Choice:
             unit = self._unit or array.unit
             known.append(f"{from_world(array.voxel_size, unit)} {unit}")
         raise InputError(
-            f"{self._name}: no level has voxels of {list(wanted)}; there are {', '.join(known)}"
+            f"{self._name}: no level has voxels of {list(wanted)}; the levels have "
+            f"{', '.join(known)}"
         )
 
 
 def _open(
-    where: str, name: str, pick: Callable[[list[Level]], Level], reading: ReadOptions
+    uri: str, name: str, pick: Callable[[list[Level]], Level], options: ReadOptions
 ) -> Opened:
     for prefix in _NEUROGLANCER:
-        where = where.removeprefix(prefix)
-    lower = where.lower()
-    file, colon, inner = where.rpartition(":")
+        uri = uri.removeprefix(prefix)
+    lower = uri.lower()
+    file, colon, inner = uri.rpartition(":")
     if colon and Path(file).suffix.lower() in HDF5_SUFFIXES:
         from dacapo.arrays.formats.hdf5 import open_hdf5
 
-        return open_hdf5(Path(file), inner, name, reading.cache_mib // 8)
-    if Path(where).suffix.lower() in HDF5_SUFFIXES:
+        return open_hdf5(Path(file), inner, name, options.cache_mib // 8)
+    if Path(uri).suffix.lower() in HDF5_SUFFIXES:
         from dacapo.arrays.formats.hdf5 import list_datasets
 
         raise InputError(
-            f"{name}: which dataset? Write file.h5:dataset; there are "
-            f"{list_datasets(Path(where), name)}"
+            f"{name}: no dataset given: write file.h5:dataset; the file has "
+            f"{list_datasets(Path(uri), name)}"
         )
     if lower.endswith(TIFF_SUFFIXES):
         from dacapo.arrays.formats.tiff import open_tiff
 
-        return open_tiff(Path(where), name, pick)
+        return open_tiff(Path(uri), name, pick)
     if lower.endswith((*NIFTI_SUFFIXES, *NRRD_SUFFIXES)):
         from dacapo.arrays.formats.medical import open_nifti, open_nrrd
 
         medical = open_nifti if lower.endswith(NIFTI_SUFFIXES) else open_nrrd
-        return medical(Path(where), name)
+        return medical(Path(uri), name)
     from dacapo.arrays.formats.chunked import SCHEMES, open_chunked
 
-    is_remote = where.startswith(tuple(f"{s}://" for s in SCHEMES))
-    if not is_remote and not Path(where).exists():
-        raise InputError(f"{name}: no such file or folder: {where}")
-    found = open_chunked(where, name, pick, reading.timeout, reading.cache_mib)
+    is_remote = uri.startswith(tuple(f"{s}://" for s in SCHEMES))
+    if not is_remote and not Path(uri).exists():
+        raise InputError(f"{name}: no such file or folder: {uri}")
+    found = open_chunked(uri, name, pick, options.timeout, options.cache_mib)
     if found is not None:
         return found
-    if Path(where).is_dir():
+    if Path(uri).is_dir():
         from dacapo.arrays.formats.images import open_images
 
-        return open_images(Path(where), name, reading.cache_mib // 8)
+        return open_images(Path(uri), name, options.cache_mib // 8)
     if is_remote:
         raise InputError(
-            f"{name}: neither a zarr, N5 nor precomputed volume lies there (no zarr.json, .zarray, "
+            f"{name}: no zarr, N5 or precomputed volume found there (no zarr.json, .zarray, "
             f".zgroup, attributes.json or info)"
         )
     raise InputError(
-        f"{name}: not a file that can be read: HDF5 (file.h5:dataset), TIFF, NIfTI, NRRD, or the "
-        f"folder of a zarr, OME-Zarr, N5 or precomputed volume or of 2D images"
+        f"{name}: unknown format; supported are HDF5 (file.h5:dataset), TIFF, NIfTI, NRRD, and the "
+        f"folders of zarr, OME-Zarr, N5 and precomputed volumes and of 2D images"
     )
 
 
 def _renamed(source: Source, found: Metadata, axes: str, name: str) -> Opened:
-    """The same with other names of axes, to which the file's sizes then no longer belong."""
+    """The metadata with renamed axes, to which the sizes in the file no longer apply."""
     if len(axes) != len(source.shape):
         raise InputError(
             f"{name}: axes={axes} names {len(axes)} axes, the array has the shape {source.shape}"
@@ -238,7 +239,9 @@ def _on_grid(
     units = list(unit or [PIXEL])
     units = units * dims if len(units) == 1 else units
     if len({is_pixel(u) for u in units}) > 1:
-        raise InputError(f"{name}: units {units} mix pixels and lengths; set voxel_size and unit")
+        raise InputError(
+            f"{name}: the units {units} mix pixels and lengths; set voxel_size and unit"
+        )
     voxel_size = to_world(size, units, size, f"{name}: voxel_size")
     offset = given.offset or found.offset or [0.0] * dims
     if len(offset) != dims:
@@ -255,7 +258,7 @@ def _on_grid(
 
 
 def _sorted(found: Metadata, order: Sequence[int], name: str) -> Metadata:
-    """The same with its numbers in the order of the sorted axes."""
+    """The metadata with its numbers in the order of the sorted axes."""
     parts: dict[str, Any] = {}
     for key in ("voxel_size", "offset", "unit"):
         values = getattr(found, key)
@@ -286,10 +289,10 @@ def _arranged(
         if time is None and num > 1:
             raise InputError(
                 f"{name}: the shape {source.shape} has {num} time points; set time=0 to "
-                f"{num - 1}, or axes if that axis is another one"
+                f"{num - 1}, or set axes if that axis is not time"
             )
         if not 0 <= (time or 0) < num:
-            raise InputError(f"{name}: time={time}, but there are time points 0 to {num - 1}")
+            raise InputError(f"{name}: time={time}, but the time points are 0 to {num - 1}")
         fixed[at] = time or 0
     if time and not times:
         raise InputError(f"{name}: time={time}, but the array has no time axis; set axes")

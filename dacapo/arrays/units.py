@@ -1,8 +1,8 @@
-"""World units: whole picometres inside, any unit at the border.
+"""World units: integer picometres internally, any unit for users.
 
-`funlib.geometry.Coordinate` holds whole numbers and truncates in silence, so a voxel of 283.72 nm
-must become 283720 pm before it gets there. Data without a physical size is counted in pixels;
-inside, a pixel is a thousand parts, so that the half-pixel shifts of image pyramids stay whole.
+`funlib.geometry.Coordinate` holds integers and truncates silently, so a voxel of 283.72 nm must
+become 283720 pm first. Data without a physical size are measured in pixels; a pixel is 1000 world
+units, so that the half-pixel shifts of image pyramids stay integers.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ _PICOMETRES = {
     "cm": 10**10, "centimeter": 10**10, "centimetre": 10**10,
     "m": 10**12, "meter": 10**12, "metre": 10**12,
 }  # fmt: skip
-_PARTS_OF_A_PIXEL = 1000  # as many as pm in a nm
+_PARTS_OF_A_PIXEL = 1000  # as many as there are pm in a nm
 _PIXEL_NAMES = (PIXEL, "px", "pixels", "voxel")
 
 
 def scale_of(unit: str, what: str) -> int:
-    """World units in one `unit`."""
+    """How many world units make one `unit`."""
     key = unit.strip().lower()
     if key in _PIXEL_NAMES:
         return _PARTS_OF_A_PIXEL
     if key not in _PICOMETRES:
         known = "pm, angstrom, nm, um, mm, cm, m and pixel"
-        raise InputError(f"{what}: unknown unit {unit!r}; known are {known}")
+        raise InputError(f"{what}: unknown unit {unit!r}; choose from {known}")
     return _PICOMETRES[key]
 
 
@@ -49,13 +49,13 @@ def is_pixel(unit: str) -> bool:
 def to_world(
     values: Sequence[float], unit: str | Sequence[str], voxel_size: Sequence[float], what: str
 ) -> Coordinate:
-    """World units from numbers with a unit.
+    """Convert numbers with a unit to world units.
 
     Args:
         values: one number per axis.
         unit: one for all axes, or one per axis.
-        voxel_size: in the same unit; a value may be off a whole number by 1e-6 of a voxel.
-        what: names the value in an error.
+        voxel_size: in the same unit; a value may differ from an integer by 1e-6 of a voxel.
+        what: name of the value, for messages.
 
     >>> to_world([283.72, 126.79], "nm", [283.72, 126.79], "voxel_size")
     (283720, 126790)
@@ -76,7 +76,7 @@ def to_world(
 
 
 def from_world(values: Coordinate, unit: str) -> list[float]:
-    """Numbers in `unit` from world units.
+    """Convert world units to numbers in `unit`.
 
     >>> from_world(Coordinate(4600, 500), "nm")
     [4.6, 0.5]
@@ -85,7 +85,7 @@ def from_world(values: Coordinate, unit: str) -> list[float]:
 
 
 def in_nm(values: Coordinate) -> list[float]:
-    """World units in nm, or in pixels for data without a physical size.
+    """Convert world units to nm, or to pixels for data without a physical size.
 
     >>> in_nm(Coordinate(4600, 500))
     [4.6, 0.5]

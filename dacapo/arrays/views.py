@@ -1,4 +1,4 @@
-"""Arrays made of arrays. Nothing is computed before a region is read, and then only there."""
+"""Arrays derived from arrays, lazily: only the voxels of a region that is read are computed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Voxels = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class _Lazy:
-    """Voxels that are computed from a block: begin and shape of its spatial axes."""
+    """Voxels computed on demand by a function of a block's begin and shape."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -45,7 +45,7 @@ def _lazy(
     read: Callable[[Roi], Voxels],
     voxel_size: Coordinate | None = None,
 ) -> Array:
-    """An array of a region whose voxels a function of the region to read computes."""
+    """An array over a region whose voxels are computed by a function of the region to read."""
     size = voxel_size or like.voxel_size
     shape = (*channels, *(roi.shape / size))
     return replace(
@@ -62,7 +62,7 @@ def _lazy(
 
 
 def each(array: Array, change: Callable[[Voxels], Voxels], dtype: Any) -> Array:
-    """A function of the voxels, one by one."""
+    """Apply a voxel-wise function."""
     return _lazy(
         array, array.roi, array.channel_shape, dtype,
         lambda roi: change(array.read(roi)).astype(dtype, copy=False),
@@ -70,21 +70,23 @@ def each(array: Array, change: Callable[[Voxels], Voxels], dtype: Any) -> Array:
 
 
 def select(array: Array, channels: Sequence[int]) -> Array:
-    """Some channels of an array with one channel axis; only they are read."""
+    """Select channels of an array with one channel axis; only these are read."""
     if len(array.channel_shape) != 1:
         raise InputError(
-            f"{array.name}: channels={list(channels)}, but its axes before space are "
-            f"{array.channel_shape}; one channel axis is expected"
+            f"{array.name}: channels={list(channels)} needs an array with one channel axis, "
+            f"but its axes before the spatial ones are {array.channel_shape}"
         )
     num = array.channel_shape[0]
     if not channels or not all(0 <= c < num for c in channels):
-        raise InputError(f"{array.name}: channels={list(channels)} must be of 0 to {num - 1}")
+        raise InputError(
+            f"{array.name}: channels={list(channels)} must lie between 0 and {num - 1}"
+        )
     return replace(array, source=_Channels(array.source, tuple(channels)))
 
 
 @dataclass(frozen=True)
 class _Channels:
-    """Some entries of the first axis of a source."""
+    """A selection along the first axis of a source."""
 
     source: Source
     channels: tuple[int, ...]
@@ -104,16 +106,16 @@ class _Channels:
 
 
 def clip(array: Array, low: float, high: float) -> Array:
-    """Values below `low` become `low`, above `high` become `high`."""
+    """Clip values to [low, high]."""
     dtype = array.dtype
-    if dtype.kind in "iu":  # bounds beyond the type's range change nothing
+    if dtype.kind in "iu":  # bounds beyond the type's range have no effect
         info = np.iinfo(dtype)
         low, high = max(ceil(low), info.min), min(floor(high), info.max)
     return each(array, lambda v: np.clip(v, low, high), dtype)
 
 
 def binarize(array: Array, ids: Sequence[int] | None = None) -> Array:
-    """1 for the given ids (None: for all but 0), else 0."""
+    """1 for the given ids (None: for all ids but 0), else 0."""
     if ids is None:
         return each(array, lambda v: v != 0, np.uint8)
     wanted = np.array(sorted(ids))
@@ -121,13 +123,13 @@ def binarize(array: Array, ids: Sequence[int] | None = None) -> Array:
 
 
 def valid_mask(array: Array, unknown: Sequence[int]) -> Array:
-    """The mask of annotation: 0 for the given ids, else 1."""
+    """The annotation mask: 0 for the given ids, else 1."""
     ids = np.array(sorted(unknown))
     return each(array, lambda v: ~_is_in(v, ids), np.uint8)
 
 
 def _is_in(values: Voxels, ids: Voxels) -> Voxels:
-    """Exact for ids beyond 2^53, where numpy's mix of signed and unsigned turns to floats."""
+    """Exact for ids beyond 2^53, where numpy mixes signed and unsigned integers into floats."""
     found = np.zeros(values.shape, np.bool_)
     for i in ids.tolist():
         found |= values == i
@@ -135,11 +137,11 @@ def _is_in(values: Voxels, ids: Voxels) -> Voxels:
 
 
 def relabel(array: Array, new: Mapping[int, int]) -> Array:
-    """Other ids for some; the others stay."""
+    """Replace some ids; all others stay."""
     largest = max([*new.values(), 0])
     dtype = np.promote_types(array.dtype, np.min_scalar_type(largest))
     if dtype.kind not in "iu":
-        raise InputError(f"{array.name}: relabel needs integers, its voxels are {array.dtype}")
+        raise InputError(f"{array.name}: relabel needs integers, but its voxels are {array.dtype}")
     if min([*new.values(), 0]) < 0:
         raise InputError(f"{array.name}: relabel={dict(new)}: ids must not be negative")
 
@@ -156,7 +158,7 @@ def group(array: Array, groups: Mapping[str, Sequence[int]]) -> Array:
     """Ids 1, 2... for the ids of each group in turn, 0 for all others."""
     ids = [i for members in groups.values() for i in members]
     if len(set(ids)) < len(ids):
-        raise InputError(f"{array.name}: groups={dict(groups)} name an id twice")
+        raise InputError(f"{array.name}: groups={dict(groups)} contain an id twice")
 
     def change(values: Voxels) -> Voxels:
         out = np.zeros(values.shape, np.uint16)
@@ -169,10 +171,10 @@ def group(array: Array, groups: Mapping[str, Sequence[int]]) -> Array:
 
 
 def pad(array: Array, size: Coordinate, value: float = 0) -> Array:
-    """Voxels of one value around an array.
+    """Add a border of constant voxels around an array.
 
     Args:
-        size: on each side, in world units, whole voxels.
+        size: width on each side, in world units, a multiple of the voxel size.
     """
     if any(s % v or s < 0 for s, v in zip(size, array.voxel_size, strict=True)):
         raise InputError(
@@ -199,7 +201,7 @@ def pad(array: Array, size: Coordinate, value: float = 0) -> Array:
 
 
 def constant(like: Array, value: float, dtype: Any = np.uint8) -> Array:
-    """One value in every voxel of an array's region."""
+    """An array of one value over the region of another array."""
     kept = np.dtype(dtype)
     if np.array(value).astype(kept) != value:
         kept = np.dtype(np.float32)
@@ -208,7 +210,7 @@ def constant(like: Array, value: float, dtype: Any = np.uint8) -> Array:
 
 
 def concat(arrays: Sequence[Array]) -> Array:
-    """The channels of all, one after the other, where all have voxels."""
+    """Concatenate channels, over the region that all arrays share."""
     roi = _common(arrays)
     dtype = np.result_type(*(a.dtype for a in arrays))
     nums = [int(np.prod(a.channel_shape)) for a in arrays]
@@ -222,7 +224,8 @@ def concat(arrays: Sequence[Array]) -> Array:
 
 
 def add(arrays: Sequence[Array]) -> Array:
-    """The sum, where all have voxels; integers become wide enough not to wrap around."""
+    """Add arrays over the region that all share; integers are widened so that they cannot
+    overflow."""
     roi = _common(arrays)
     channels = _same_channels(arrays)
     kinds = {a.dtype.kind for a in arrays}
@@ -237,7 +240,7 @@ def add(arrays: Sequence[Array]) -> Array:
 
 
 def union(arrays: Sequence[Array]) -> Array:
-    """1 where one of them is not 0, where all have voxels."""
+    """1 where any array is not 0, over the region that all share."""
     roi = _common(arrays)
     channels = _same_channels(arrays)
     return _lazy(
@@ -249,17 +252,19 @@ def union(arrays: Sequence[Array]) -> Array:
 
 
 def merge_instances(arrays: Sequence[Array]) -> Array:
-    """All objects of several arrays, none with the id of another, where all have voxels.
+    """Combine the objects of several arrays without id collisions, over the region that all share.
 
-    Where objects lie above each other, the first array wins. Object i of array k of n becomes
-    (i - 1) n + k + 1, so ids are the same wherever one reads.
+    Where objects overlap, the first array wins. Object i of array k of n becomes
+    (i - 1) n + k + 1, so ids do not depend on the region that is read.
     """
     roi = _common(arrays)
     channels = _same_channels(arrays)
     num = len(arrays)
     for array in arrays:
         if array.dtype.kind not in "iub":
-            raise InputError(f"{array.name}: merge needs integers, its voxels are {array.dtype}")
+            raise InputError(
+                f"{array.name}: merge needs integers, but its voxels are {array.dtype}"
+            )
 
     def read(wanted: Roi) -> Voxels:
         out = np.zeros((*channels, *(wanted.shape / arrays[0].voxel_size)), np.uint64)
@@ -281,15 +286,15 @@ def merge_instances(arrays: Sequence[Array]) -> Array:
 
 
 def resample(array: Array, voxel_size: Coordinate, interpolate: bool) -> Array:
-    """Another voxel size, with the same corner.
+    """Resample to another voxel size, keeping the corner.
 
-    Coarser voxels take the mean of what they cover and finer ones interpolate linearly between
-    centres; without interpolation each takes the value at its centre (of the lower voxel where
-    that lies on a border). The region keeps the whole voxels that fit.
+    Coarser voxels take the mean of the voxels that they cover, finer ones interpolate linearly
+    between centres; without interpolation each takes the value at its centre (that of the lower
+    voxel if the centre is on a border). The region is truncated to whole voxels.
 
     Args:
         voxel_size: in world units.
-        interpolate: whether a value between two voxels' values means something.
+        interpolate: whether values between those of two voxels are meaningful.
     """
     if voxel_size == array.voxel_size:
         return array
@@ -327,7 +332,7 @@ def resample(array: Array, voxel_size: Coordinate, interpolate: bool) -> Array:
 
 @dataclass(frozen=True)
 class _Grid:
-    """How voxels `begin` and on of the old grid make those of the new one, along one axis."""
+    """How old voxels, from `begin` on, are combined into new ones along one axis."""
 
     begin: int
     length: int
@@ -339,9 +344,9 @@ def _weights(first: int, last: int, new: int, old: int, num: int, interpolate: b
     """Weights (old, new), or for each new voxel the old one at its centre.
 
     Args:
-        first, last: new voxels, half-open.
+        first, last: range of new voxels, half-open.
         new, old: sizes of the voxels.
-        num: of old voxels.
+        num: number of old voxels.
     """
     at = np.arange(first, last)
     if not interpolate:
@@ -355,7 +360,9 @@ def _weights(first: int, last: int, new: int, old: int, num: int, interpolate: b
         cover = np.minimum(edges + old, high) - np.maximum(edges, low)
         matrix = np.clip(cover, 0, None) / new
     else:
-        place = ((2 * at + 1) * new - old) / (2 * old)  # in old voxels, between their centres
+        place = ((2 * at + 1) * new - old) / (
+            2 * old
+        )  # in units of old voxels, relative to their centres
         place = np.clip(place, 0, num - 1)
         left = np.minimum(np.floor(place).astype(int), max(num - 2, 0))
         begin, end = int(left[0]), min(int(left[-1]) + 2, num)
@@ -372,7 +379,7 @@ def _check_grids(arrays: Sequence[Array]) -> None:
             s % v for s, v in zip(shift, first.voxel_size, strict=True)
         ):
             raise InputError(
-                f"{array.name} and {first.name} lie on different grids: voxels of "
+                f"{array.name} and {first.name} are on different grids: voxels of "
                 f"{from_world(array.voxel_size, array.unit)} {array.unit} from "
                 f"{from_world(array.offset, array.unit)}, and of "
                 f"{from_world(first.voxel_size, first.unit)} {first.unit} from "
@@ -383,12 +390,12 @@ def _check_grids(arrays: Sequence[Array]) -> None:
 
 
 def _common(arrays: Sequence[Array]) -> Roi:
-    """The region that all have."""
+    """The region that all arrays share."""
     _check_grids(arrays)
     roi = reduce(Roi.intersect, (a.roi for a in arrays))
     if roi.empty:
         places = "; ".join(f"{a.name} {a.extent()}" for a in arrays)
-        raise InputError(f"arrays to join have no region in common: {places}")
+        raise InputError(f"the arrays to combine do not overlap: {places}")
     return roi
 
 
@@ -397,6 +404,6 @@ def _same_channels(arrays: Sequence[Array]) -> tuple[int, ...]:
         if array.channel_shape != arrays[0].channel_shape:
             raise InputError(
                 f"{array.name} and {arrays[0].name} have channels {array.channel_shape} and "
-                f"{arrays[0].channel_shape}: they must be equal"
+                f"{arrays[0].channel_shape}: these must be equal"
             )
     return arrays[0].channel_shape

@@ -1,7 +1,7 @@
 """Write arrays: HDF5 datasets, zarr arrays and OME-Zarr images with pyramids and labels.
 
-Voxels are copied block by block, so an array may be larger than memory. What is written appears
-under its name only when it is whole.
+Voxels are copied block by block, so an array may be larger than memory. The output gets its final
+name only when it is complete.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FORMATS: dict[str, Literal[2, 3]] = {"0.4": 2, "0.5": 3}
 
 
 def write_array(
-    where: str, array: Array, *, zarr_format: int = 3, chunk: int = 64, shard: int | None = None
+    uri: str, array: Array, *, zarr_format: int = 3, chunk: int = 64, shard: int | None = None
 ) -> None:
     """Write `file.h5:dataset` or a zarr array, with voxel size, offset and unit as attributes.
 
@@ -38,13 +38,13 @@ def write_array(
         chunk, shard: edges in voxels; shards are of zarr 3.
 
     Raises:
-        InputError: there is something of that name.
+        InputError: the output exists already.
     """
-    file, colon, dataset = where.rpartition(":")
+    file, colon, dataset = uri.rpartition(":")
     if colon and Path(file).suffix.lower() in HDF5_SUFFIXES:
         _write_hdf5(Path(file), dataset, array, chunk)
         return
-    with _new_folder(Path(where)) as folder:
+    with _new_folder(Path(uri)) as folder:
         target = _create(folder, array, zarr_format, chunk, shard)
         target.attrs.update(_attributes(array))
         _copy(array, target, shard or chunk)
@@ -63,18 +63,18 @@ def write_ome_zarr(
     """Write an OME-Zarr image with its pyramid, and labels with theirs.
 
     Args:
-        labels: name -> labels, below `labels/`.
+        labels: name -> label volume, written below `labels/`.
         version: 0.4 (zarr 2) or 0.5 (zarr 3).
-        levels: of the pyramids (default: until a level fits into one chunk).
+        levels: number of pyramid levels (default: until a level fits into one chunk).
         chunk, shard: edges in voxels; shards are of 0.5.
 
     Raises:
-        InputError: there is something of that name, or another version.
+        InputError: the output exists already, or the version is unknown.
     """
     import zarr
 
     if version not in _FORMATS:
-        raise InputError(f"version={version}: known are {', '.join(_FORMATS)}")
+        raise InputError(f"version={version}: choose from {', '.join(_FORMATS)}")
     with _new_folder(Path(path)) as folder:
         group = zarr.open_group(str(folder), mode="w", zarr_format=_FORMATS[version])
         _write_pyramid(folder, group, image, True, version, levels, chunk, shard, {})
@@ -90,7 +90,8 @@ def write_ome_zarr(
 
 
 def pyramid(array: Array, interpolate: bool, levels: int | None, chunk: int) -> list[Array]:
-    """The array, and each level of half the resolution along the axes of the smaller voxels."""
+    """Write the array, then levels of half the resolution along the axes with the smaller
+    voxels."""
     made = [array]
     while len(made) < (levels or 16):
         last = made[-1]
@@ -116,7 +117,7 @@ def _write_pyramid(
     datasets = []
     made = pyramid(array, interpolate, levels, chunk)
     for number, level in enumerate(made):
-        if number:  # from the level before, as it was written
+        if number:  # from the previous level, as written
             before = _written(folder, number - 1, made)
             level = views.resample(before, level.voxel_size, interpolate)
         stored = _as_type(level, array.dtype)
@@ -138,7 +139,7 @@ def _write_pyramid(
 
 
 def _schema(version: str) -> Any:
-    """The classes of a version's metadata, which check what they are made of."""
+    """The metadata classes of a version, which validate their input."""
     from yaozarrs import v04, v05
 
     return v04 if version == "0.4" else v05
@@ -153,7 +154,7 @@ def _written(folder: Path, number: int, made: Sequence[Array]) -> Array:
 
 
 def _as_type(array: Array, dtype: np.dtype[Any]) -> Array:
-    """The same in another type; means of integers are rounded."""
+    """Cast to another type; means of integers are rounded."""
     if array.dtype == dtype:
         return array
     return views.each(array, np.rint if dtype.kind in "iu" else np.asarray, dtype)
@@ -170,7 +171,7 @@ def _create(path: Path, array: Array, zarr_format: int, chunk: int, shard: int |
     import zarr
 
     if shard is not None and (zarr_format == 2 or shard % chunk):
-        raise InputError(f"shard={shard}: needs zarr 3 and a multiple of chunk={chunk}")
+        raise InputError(f"shard={shard} needs zarr 3 and must be a multiple of chunk={chunk}")
     num = len(array.channel_shape)
     spatial = [min(chunk, n) for n in array.shape] if shard is None else [chunk] * array.dims
     more: dict[str, Any] = {}
@@ -208,7 +209,7 @@ def _attributes(array: Array) -> dict[str, Any]:
 
 
 def _copy(array: Array, target: Any, edge: int) -> None:
-    """Block by block, each whole chunks."""
+    """Copy block by block, each made of whole chunks."""
     edge = max(edge, 128 // edge * edge)
     for start in product(*(range(0, n, edge) for n in array.shape)):
         begin = Coordinate(start)
@@ -219,13 +220,13 @@ def _copy(array: Array, target: Any, edge: int) -> None:
 
 
 def _write_hdf5(file: Path, dataset: str, array: Array, chunk: int) -> None:
-    """A dataset of a new or an old file, under another name until it is whole."""
+    """A dataset of a new or existing file, under a temporary name until it is complete."""
     import h5py
 
     if file.is_file():
         with h5py.File(file, "r") as handle:
             if dataset in handle:
-                raise InputError(f"{file}:{dataset} is there already")
+                raise InputError(f"{file}:{dataset} exists already")
     with h5py.File(file, "a") as handle:
         unfinished = f"{dataset}.unfinished"
         if unfinished in handle:
@@ -242,9 +243,9 @@ def _write_hdf5(file: Path, dataset: str, array: Array, chunk: int) -> None:
 
 @contextmanager
 def _new_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill, which gets its name when it is whole."""
+    """A folder to fill, which gets its final name when it is complete."""
     if path.exists():
-        raise InputError(f"{path} is there already")
+        raise InputError(f"{path} exists already")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

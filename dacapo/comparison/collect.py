@@ -32,14 +32,14 @@ _NOT_A_RUN = {*GROUPS, "name", "repetition", "runs_dir", "experiment", "retry"}
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run as its folder tells it.
+    """One run as recorded in its folder.
 
     Attributes:
         label: name/repetition.
         document: config, choices of groups, overrides.
-        state: what has become of it.
+        state: see `dacapo.runs.state.STATES`.
         best: the best iteration and parameters, and the score that selected them.
-        means: scores at the best, over the datasets, one a criterion.
+        means: the mean over the datasets of each criterion at the best.
     """
 
     label: str
@@ -63,11 +63,11 @@ def read_runs(runs_dir: Path) -> list[RunRecord]:
     """All runs below a folder, by name and repetition.
 
     Raises:
-        InputError: there is none.
+        InputError: there are no runs.
     """
     runs = [read_run(folder) for folder in find_run_folders(runs_dir)]
     if not runs:
-        raise InputError(f"runs_dir={runs_dir}: no runs there")
+        raise InputError(f"runs_dir={runs_dir}: the folder holds no runs")
     return runs
 
 
@@ -86,13 +86,13 @@ def read_run(folder: RunFolder) -> RunRecord:
 
 
 def collect(runs: Sequence[RunRecord]) -> xr.Dataset:
-    """One variable a criterion, dims (runs, iterations, datasets, parameters), and `loss`.
+    """One variable per criterion, dims (runs, iterations, datasets, parameters), and `loss`.
 
-    Runs are joined by the labels along each dimension, never by position; what a run does not
-    have is NaN.
+    Runs are aligned by the labels along each dimension, never by position; missing values are
+    NaN.
 
     Raises:
-        InputError: two runs have a criterion of one name that differs in direction or bounds.
+        InputError: two runs use one criterion name with different directions or bounds.
     """
     import xarray as xr
 
@@ -142,7 +142,7 @@ def write_dataset(dataset: xr.Dataset, path: Path) -> Path:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         if path.suffix == ".zarr":
-            # Format 2 has a stable type for texts; format 3 has none yet.
+            # Zarr format 2 has a stable string type; format 3 has none yet.
             dataset.to_zarr(temporary, mode="w", zarr_format=2)
             shutil.rmtree(path, ignore_errors=True)
         elif path.suffix == ".nc":
@@ -156,12 +156,12 @@ def write_dataset(dataset: xr.Dataset, path: Path) -> Path:
 
 
 def _union(lists: Iterable[Iterable[str]]) -> list[str]:
-    """What occurs in any of the lists, in the order of first occurrence."""
+    """The union of the lists, in the order of first occurrence."""
     return list(dict.fromkeys(item for items in lists for item in items))
 
 
 def _place(*indices: list[int]) -> tuple[Any, ...]:
-    """What selects these indices along each dimension; slices, where they do, are much faster."""
+    """An indexer along each dimension: a slice where possible, which is much faster."""
     if all(index == list(range(index[0], index[0] + len(index))) for index in indices if index):
         return tuple(slice(index[0], index[0] + len(index)) if index else [] for index in indices)
     return np.ix_(*indices)
@@ -197,14 +197,14 @@ def _criteria(runs: Sequence[RunRecord]) -> dict[str, dict[str, Any]]:
             known = found.setdefault(criterion["name"], attributes)
             if known != attributes:
                 raise InputError(
-                    f"{run.label} and an earlier run mean different things by "
+                    f"{run.label} and an earlier run define differently: "
                     f"{criterion['name']}: {attributes} and {known}"
                 )
     return found
 
 
 def _run_coordinates(runs: Sequence[RunRecord]) -> dict[str, Any]:
-    """Columns along `runs`: what was chosen, what it cost, how it ended."""
+    """Coordinates along `runs`: options, cost, and how the run ended."""
     configs = [run.document["config"] for run in runs]
     columns: dict[str, Any] = {
         "name": texts([c["name"] for c in configs]),
@@ -224,12 +224,12 @@ def _run_coordinates(runs: Sequence[RunRecord]) -> dict[str, Any]:
 
 
 def _seconds(history: History) -> float:
-    """Median of all steps; NaN when there is none."""
+    """The median duration of a step; NaN if there are no steps."""
     return float(np.median(history.steps[:, 1])) if len(history.steps) else math.nan
 
 
 def _choice(run: RunRecord, group: str) -> str:
-    """The option chosen in a group, or the class of its config where none was typed."""
+    """The option chosen in a group, or the class of its config if none was given."""
     node = run.document["config"][f"{group}_config"]
     default = "" if node is None else str(node["_type_"])
     return str(run.document["choices"].get(group) or default)

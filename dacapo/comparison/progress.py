@@ -1,4 +1,4 @@
-"""What has become of the runs below a folder, and how far they are."""
+"""State and progress of the runs below a folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dacapo.errors import InputError
 from dacapo.runs import STATES, RunFolder, find_run_folders, read_state
 
 _NUM_RECENT = 100
-"""Steps that speed and loss are means of."""
+"""Number of latest steps over which speed and loss are averaged."""
 
 
 @dataclass(frozen=True)
@@ -21,15 +21,15 @@ class Progress:
 
     Attributes:
         run: name/repetition.
-        state: one of `store.STATES`.
-        iteration, num_iterations: steps done and wanted.
-        loss: mean of the latest steps.
-        criterion, best: the score that selects, and the best so far.
+        state: one of `dacapo.runs.state.STATES`.
+        iteration, num_iterations: steps done, and steps in all.
+        loss: mean over the latest steps.
+        criterion, best: the criterion that selects, and its best value so far.
         iterations_per_second: over the latest steps.
-        seconds_left: of training alone, at this speed; NaN unless it runs.
-        who: the process or job that has it.
+        seconds_left: of training without validation, at this speed; NaN unless it is running.
+        who: the process or job that works on it.
         error: why it failed.
-        log: the file that tells more.
+        log: the file with details.
     """
 
     run: str
@@ -50,11 +50,11 @@ def read_progress(runs_dir: Path) -> list[Progress]:
     """All runs below a folder, by name and repetition.
 
     Raises:
-        InputError: there is none.
+        InputError: there are no runs.
     """
     folders = find_run_folders(runs_dir)
     if not folders:
-        raise InputError(f"runs_dir={runs_dir}: no runs there")
+        raise InputError(f"runs_dir={runs_dir}: the folder holds no runs")
     return [_progress(folder) for folder in folders]
 
 
@@ -84,6 +84,6 @@ def _progress(folder: RunFolder) -> Progress:
 
 
 def summary(runs: Sequence[Progress]) -> str:
-    """How many there are of each state."""
+    """The number of runs in each state."""
     count = Counter(run.state for run in runs)
     return f"{len(runs)} runs: " + ", ".join(f"{count[s]} {s}" for s in STATES if count[s])

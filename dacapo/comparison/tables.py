@@ -1,4 +1,4 @@
-"""All runs below a folder, side by side: in tables, and in one xarray Dataset."""
+"""All runs below a folder side by side: in tables and in one xarray Dataset."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from dacapo.comparison.test_scores import Scores
 
 _MAX_ROWS = 200
-"""Runs that are listed one by one; with more, reading does not find the best."""
+"""Up to so many runs are listed individually; a longer list is hard to read."""
 
 
 def compare(runs_dir: Path, output: Path | None = None, test: bool = False) -> list[str]:
-    """Collect, write, and print all runs below a folder; the labels of those that failed.
+    """Collect, write and print the scores of all runs; returns the labels of failed runs.
 
     Args:
         test: also score the test volumes.
@@ -52,7 +52,7 @@ def compare(runs_dir: Path, output: Path | None = None, test: bool = False) -> l
 
 
 def _print_tables(runs: Sequence[RunRecord]) -> None:
-    """Each run with the scores of one iteration and one set of parameters; then each config."""
+    """Print each run with its scores at its best iteration and parameters; then each config."""
     headers = [run.history.header for run in runs if run.history.header is not None]
     criteria = list(
         dict.fromkeys(
@@ -68,7 +68,7 @@ def _print_tables(runs: Sequence[RunRecord]) -> None:
         "Runs",
         ["run", "status", "trained", "best at", *criteria, "parameters"],
         [_row(run, criteria) for run in runs] if len(runs) <= _MAX_ROWS else [],
-        "Iteration and parameters are chosen on these same validation data: a little optimistic.",
+        "Iteration and parameters were chosen on these same data: scores are a little optimistic.",
     )
     by_name: dict[tuple[str, str], list[float]] = {}
     for run in runs:
@@ -84,7 +84,7 @@ def _print_tables(runs: Sequence[RunRecord]) -> None:
 
 
 def _print_test_scores(test_scores: Mapping[str, Scores]) -> None:
-    """Each run with its mean over the test volumes."""
+    """Print each run with its mean over the test volumes."""
     criteria = list(dict.fromkeys(c for s in test_scores.values() for v in s.values() for c in v))
     rows = []
     for label, scores in test_scores.items():

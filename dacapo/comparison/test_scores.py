@@ -1,4 +1,4 @@
-"""The test volumes, which nothing but the final comparison scores."""
+"""Scores on the test volumes, which only the final comparison uses."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Scores = dict[str, dict[str, float]]
 
 
 def score_test_volumes(folder: RunFolder) -> Scores:
-    """Score the test volumes of a run with what its validation chose.
+    """Score the test volumes of a run with the iteration and parameters chosen by validation.
 
-    Iteration and parameters are those with the best validation score; nothing is chosen here.
+    Nothing is chosen on the test volumes.
 
     Raises:
-        InputError: the run has no score or no checkpoint to go by, or a volume cannot be scored.
+        InputError: the run has no validation score or no checkpoint, or a volume cannot be scored.
     """
     from dacapo.experiments.run import Run
     from dacapo.inference.scoring import ground_truth, segment
@@ -39,7 +39,9 @@ def score_test_volumes(folder: RunFolder) -> Scores:
     history = folder.read_history()
     best = history.best()
     if best is None:
-        raise InputError(f"{folder.path}: no validation score chooses an iteration")
+        raise InputError(
+            f"{folder.path}: there is no validation score by which to choose an iteration"
+        )
     run = Run(run_config)
     try:
         run.train_state.load_state(folder.read_checkpoint(best.iteration))
@@ -58,7 +60,7 @@ def score_test_volumes(folder: RunFolder) -> Scores:
 
 
 def score_test_runs(runs: Sequence[RunRecord], runs_dir: Path) -> dict[str, Scores]:
-    """Run -> scores of its test volumes, for all runs that are done and have some."""
+    """Run -> scores of its test volumes, for all finished runs that have test volumes."""
     found = {}
     for run in runs:
         if run.status == "done":
@@ -66,12 +68,14 @@ def score_test_runs(runs: Sequence[RunRecord], runs_dir: Path) -> dict[str, Scor
             if scores:
                 found[run.label] = scores
     if not found:
-        raise InputError(f"test=true: no run below {runs_dir} is done and has a datasplit.test")
+        raise InputError(
+            f"test=true: no run below {runs_dir} is finished and has volumes in datasplit.test"
+        )
     return found
 
 
 def add_test_scores(dataset: xr.Dataset, found: Mapping[str, Scores]) -> xr.Dataset:
-    """The same with a variable `test_CRITERION(runs, test_datasets)` for each criterion."""
+    """Add a variable `test_CRITERION(runs, test_datasets)` for each criterion."""
     labels = [str(label) for label in dataset["runs"].values]
     names = list(dict.fromkeys(name for scores in found.values() for name in scores))
     variables: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""How a criterion went over the validations of a run."""
+"""The course of a criterion over the validations of a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class CriterionHistory:
 
     Attributes:
         values: in the order of the validations; NaN where there is none.
-        higher_is_better: which way the criterion goes.
+        higher_is_better: the direction of the criterion.
     """
 
     values: Sequence[float] = ()

@@ -1,4 +1,4 @@
-"""Whether data, network and task of a run fit each other, found out before training."""
+"""Checks, before training, that data, network and task of a run fit together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dacapo.experiments.trainers.trainer import SampleShape
 
 
 def check_task_axes(predictor: Predictor, architecture: Architecture) -> None:
-    """Refuse a task of another number of spatial axes than the network has."""
+    """Refuse a task whose number of spatial axes differs from the network's."""
     if predictor.num_axes not in (None, architecture.dims):
         raise InputError(
             f"task.neighborhood has offsets of {predictor.num_axes} axes, but "
@@ -26,10 +26,10 @@ def check_task_axes(predictor: Predictor, architecture: Architecture) -> None:
 
 
 def check_data(datasplit: DataSplit, model: Model, predictor: Predictor) -> SampleShape:
-    """What a training sample looks like.
+    """The shapes and voxel sizes of a training sample.
 
     Raises:
-        InputError: the data do not fit the network or the task, or splits share labels.
+        InputError: the data do not fit the network or the task, or labels of splits overlap.
     """
     shape = _sample_shape(datasplit, model)
     _check_classes(datasplit, predictor)
@@ -67,20 +67,20 @@ def _sample_shape(datasplit: DataSplit, model: Model) -> SampleShape:
     shape = SampleShape(model.input_shape, input_voxel_size, model.output_shape, output_voxel_size)
     if not shape.context.is_multiple_of(input_voxel_size):
         raise InputError(
-            f"architecture: the output {list(shape.output_shape)} does not lie on voxels in the "
-            f"middle of input_shape={list(shape.input_shape)}; change either by one"
+            f"architecture: the output {list(shape.output_shape)} cannot be centred on the "
+            f"voxels of input_shape={list(shape.input_shape)}; change either by one"
         )
     return shape
 
 
 def _check_classes(datasplit: DataSplit, predictor: Predictor) -> None:
-    """Classes that datasets name exist, and each class can be learned somewhere."""
+    """Check that the classes of datasets exist, and that each class occurs in training data."""
     classes = predictor.classes
     for dataset in datasplit.all:
         unknown = sorted(set(dataset.classes or ()) - set(classes))
         if classes and unknown:
             raise InputError(
-                f"dataset {dataset.name}: classes names {unknown[0]}, which is none of "
+                f"dataset {dataset.name}: classes names {unknown[0]}, which is not one of "
                 f"task.classes: {', '.join(classes)}"
             )
     missing = set(classes)
@@ -100,7 +100,7 @@ def _check_classes(datasplit: DataSplit, predictor: Predictor) -> None:
 
 
 def _check_known(train: Sequence[Dataset], predictor: Predictor) -> None:
-    """Each channel's target is known somewhere."""
+    """Check that the target of each channel is known somewhere."""
     labels = [dataset.gt for dataset in train]
     unknown = [predictor.unknown_in(gt.shape, gt.voxel_size) for gt in labels]
     if all(unknown):
@@ -120,7 +120,7 @@ def _check_size(dataset: Dataset, input_shape: Coordinate) -> None:
 
 
 def _reach(predictor: Predictor, voxel_size: Coordinate) -> Coordinate:
-    """How far beyond a voxel its target looks at labels, in world units."""
+    """How far the target of a voxel depends on labels around it, in world units."""
     voxel = Roi(voxel_size * 0, voxel_size)
     seen = predictor.gt_region_for_roi(voxel, voxel_size)
     both = zip(voxel.begin - seen.begin, seen.end - voxel.end, strict=True)

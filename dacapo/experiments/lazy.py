@@ -1,4 +1,4 @@
-"""Packages that hand out heavy names only when they are asked for."""
+"""Packages that import heavy names only at first use."""
 
 from __future__ import annotations
 

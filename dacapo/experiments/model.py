@@ -1,4 +1,4 @@
-"""What is trained: an architecture with a prediction head."""
+"""The model: an architecture with a prediction head."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ class Model(torch.nn.Module):
     """An architecture, a head, and an activation that is applied in eval mode only.
 
     Args:
-        architecture: from raw to feature maps.
-        prediction_head: from feature maps to what the task predicts.
-        eval_activation: turns what the loss wants (logits) into what post-processing wants.
+        architecture: maps raw to feature maps.
+        prediction_head: maps feature maps to the channels that the task predicts.
+        eval_activation: maps logits, which the loss needs, to the values that post-processing
+            needs.
 
     Attributes:
-        num_in_channels, num_out_channels: of input and output.
+        num_in_channels, num_out_channels: channels of input and output.
         input_shape, output_shape: spatial, in training.
         eval_input_shape: spatial, the largest block of a prediction.
     """
@@ -43,12 +44,12 @@ class Model(torch.nn.Module):
         """(B, num_in_channels, *spatial) -> (B, num_out_channels, *spatial)."""
         y: Tensor = self.prediction_head(self.architecture(x))
         if self.eval_activation is not None and not self.training:
-            # Not in low precision: a sigmoid there makes ties of strong predictions.
+            # In float32: in low precision, a sigmoid turns strong predictions into ties.
             y = self.eval_activation(y.to(torch.promote_types(y.dtype, torch.float32)))
         return y
 
     def forward_with_aux(self, x: Tensor) -> list[Tensor]:
-        """What is trained: the output, and those of coarser levels under deep supervision.
+        """The outputs to train: the output, and under deep supervision those of coarser levels.
 
         All pass through the same head.
         """
@@ -57,8 +58,8 @@ class Model(torch.nn.Module):
     def compute_output_shape(self, input_shape: Coordinate) -> tuple[int, Coordinate]:
         """Channels and spatial shape of the output for an input of this spatial shape.
 
-        Nothing is computed or changed: the network runs on the meta device with stand-ins for its
-        weights, or only its head does where the architecture knows its own shape.
+        Nothing is computed or changed: the network (or only its head, if the architecture knows its
+        shape) runs on the meta device.
         """
         known = self.architecture.compute_output_shape(input_shape)
         if known is None:

@@ -1,4 +1,4 @@
-"""A run: everything that a `RunConfig` builds, and one training step."""
+"""A run: everything that a `RunConfig` builds, and the training step."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ class Run:
 
     Attributes:
         name, repetition, num_iterations, validation_interval: as configured.
-        task, architecture, trainer, datasplit, start: what the configs build.
+        task, architecture, trainer, datasplit, start: as built from the configs.
         ranks: the processes that train it.
-        train_state: the model, its optimizer and all else that a checkpoint holds.
+        train_state: the model, its optimizer and everything else that a checkpoint holds.
         training_stats, validation_scores: the history so far.
     """
 
@@ -96,10 +96,10 @@ class Run:
         return model
 
     def begin(self, read_run: ReadRun) -> str:
-        """Put the weights of `start` into the model, if there is one; what did not fit, in words.
+        """Load the weights of `start` into the model, if there is one; returns a report.
 
         Args:
-            read_run: as `Start.initialize_weights` wants it.
+            read_run: see `Start.initialize_weights`.
         """
         if self.start is None:
             return ""
@@ -141,18 +141,18 @@ class Run:
 
     @property
     def criterion_history(self) -> CriterionHistory:
-        """The best `task.criterion` of each validation so far."""
+        """The best value of `task.criterion` at each validation so far."""
         scores = self.validation_scores.scores
         if len(self._history.values) != len(scores):
             self._history = self.validation_scores.criterion_history(self.task.criterion)
         return self._history
 
     def reason_to_stop(self) -> str:
-        """Why the run ends early by its own validations; empty when it continues."""
+        """Why the run should stop early, judging by its own validations; empty if it continues."""
         return self.trainer.reason_to_stop(self.criterion_history)
 
     def validation_due(self, iteration: int) -> bool:
-        """Whether weights trained until `iteration` are to be validated and have not been."""
+        """Whether weights trained until `iteration` still have to be validated."""
         interval = iteration % self.validation_interval == 0 and iteration > 0
         due = interval or iteration == self.num_iterations
         return due and self.validation_scores.validated_until() <= iteration

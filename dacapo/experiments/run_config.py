@@ -27,20 +27,20 @@ class TrainConfig(Config):
     """Train a model, validate it and keep its scores."""
 
     task: TaskConfig
-    """What to predict, how to segment it and how to score that."""
+    """What to predict, how to segment from it, and how to score the result."""
     architecture: ArchitectureConfig
     """The network."""
     trainer: TrainerConfig
-    """How batches are made and weights are changed."""
+    """How batches are made and weights are updated."""
     datasplit: DataSplitConfig
-    """The data to train and to validate on."""
+    """The data for training and validation."""
     start: StartConfig | None = None
     """The weights to begin with (default: random ones)."""
     halving: HalvingConfig | None = None
-    """Whether runs of a sweep that others leave behind are stopped (default: none is)."""
+    """Stop runs of a sweep that fall behind others (default: never)."""
     name: str | None = None
-    """Of the run's folder (default: task_architecture_hash, the hash over what decides the
-    result)."""
+    """Name of the run's folder (default: task_architecture_hash, with a hash of all options that
+    determine the result)."""
     repetition: int = ranged(0, low=0)
     """Seeds everything random; runs with equal repetitions can be compared in pairs."""
     num_iterations: int = ranged(low=1)
@@ -48,24 +48,24 @@ class TrainConfig(Config):
     validation_interval: int = ranged(1000, low=1)
     """Steps between validations; the last step is always validated."""
     runs_dir: str = "runs"
-    """Where the folders of runs lie."""
+    """Folder that holds the runs."""
     retry: bool = False
-    """Try again what has failed twice with the same traceback."""
+    """Retry runs that have failed twice with the same traceback."""
 
 
 @config(None)
 @dataclass
 class RunConfig(Config):
-    """What decides a run; `Run(run_config)` builds it."""
+    """The options that determine a run; `Run(run_config)` builds it."""
 
     task_config: TaskConfig
-    """What to predict, how to segment it and how to score that."""
+    """What to predict, how to segment from it, and how to score the result."""
     architecture_config: ArchitectureConfig
     """The network."""
     trainer_config: TrainerConfig
-    """How batches are made and weights are changed."""
+    """How batches are made and weights are updated."""
     datasplit_config: DataSplitConfig
-    """The data to train and to validate on."""
+    """The data for training and validation."""
     name: str
     """Names the run's folder, together with the repetition; '' takes the default, made of
     the names of the classes, which are those of the options where a class has only one."""
@@ -128,7 +128,7 @@ class RunConfig(Config):
         return {group: getattr(self, f"{group}_config") for group in GROUPS}
 
     def identity(self) -> dict[str, Any]:
-        """Everything that decides the result of a run, its seed and its length aside."""
+        """All options that determine the result of a run, except its seed and its length."""
         parts = {group: identity(node) for group, node in self.configs().items()}
         if self.trainer_config.depends_on_validation:
             parts["validation_interval"] = self.validation_interval
@@ -143,7 +143,7 @@ class RunConfig(Config):
 
 
 def _refuse_unknown(node: object, prefix: str) -> None:
-    """Keys that `+key=value` adds to a config have no meaning there."""
+    """Refuse keys that `+key=value` added to a config."""
     if isinstance(node, dict):
         for key, value in node.items():
             _refuse_unknown(value, f"{prefix}{key}.")
@@ -152,12 +152,12 @@ def _refuse_unknown(node: object, prefix: str) -> None:
     known = {f.name for f in fields(node)}
     for key, value in vars(node).items():
         if key not in known:
-            raise InputError(f"{prefix}{key}: no such key, there are {', '.join(sorted(known))}")
+            raise InputError(f"{prefix}{key}: unknown key; choose from {', '.join(sorted(known))}")
         _refuse_unknown(value, f"{prefix}{key}.")
 
 
 def _option(node: object) -> str:
-    """What a config's yaml is likely called.
+    """The likely name of a config's yaml file.
 
     >>> _option(type("UNetConfig", (), {})())
     'unet'

@@ -1,4 +1,4 @@
-"""A table of scores with a header: what the numbers of a run mean, and which of them is best."""
+"""A table of scores with a header that says what the numbers of a run mean."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ScoreHeader:
     Attributes:
         datasets: names.
         parameters: label and fields of each setting of the post-processor.
-        criteria: name and attributes of each score; `store_best`: it belongs in a short table.
+        criteria: name and attributes of each criterion; `store_best`: shown in short tables.
         selected_by: the criterion that selects the best iteration and parameters.
     """
 
@@ -39,7 +39,7 @@ class ScoreHeader:
         return len(self.datasets), len(self.parameters), len(self.criteria)
 
     def find(self, criterion: str | None = None) -> tuple[int, bool]:
-        """Index of a criterion, by default of that which selects, and whether higher is better.
+        """Index of a criterion (default: the one that selects), and whether higher is better.
 
         Raises:
             InputError: the run was not scored by it.
@@ -47,13 +47,13 @@ class ScoreHeader:
         name = criterion or self.selected_by
         names = [c["name"] for c in self.criteria]
         if name not in names:
-            raise InputError(f"criterion={name}: the run has {', '.join(names)}")
+            raise InputError(f"criterion={name}: choose from {', '.join(names)}")
         at = names.index(name)
         return at, bool(self.criteria[at]["higher_is_better"])
 
     @property
     def axes(self) -> tuple[list[str], list[str], list[str]]:
-        """The labels alone: scores of equal axes can be compared number by number."""
+        """The labels only: scores with equal labels can be compared number by number."""
         return (
             list(self.datasets),
             [p["label"] for p in self.parameters],
@@ -71,7 +71,7 @@ class ScoreHeader:
 
     @property
     def schema(self) -> int:
-        """Tells records of this header from those of others."""
+        """A checksum that identifies records of this header."""
         return zlib.crc32(self.encode())
 
 
@@ -80,11 +80,11 @@ class Best:
     """The best score of a run.
 
     Attributes:
-        iteration: that its weights were trained until.
+        iteration: number of training steps of its weights.
         index: of that validation.
-        parameters: index of the post-processor's setting.
+        parameters: index of the setting of the post-processor.
         value: the mean over the datasets.
-        label: of the setting.
+        label: label of the setting.
         text: the criterion, its value and the setting in words.
     """
 
@@ -114,23 +114,23 @@ class ScoreTable:
     def means(self) -> Scores:
         """Over the datasets: (iterations, parameters, criteria).
 
-        NaN where any dataset has no score: failing on a hard dataset must not help.
+        NaN if any dataset has no score, so that failing on a hard dataset does not help.
         """
         means: Scores = self.values.mean(axis=1)
         return means
 
     def among(self, iterations: Collection[int]) -> ScoreTable:
-        """The validations of some iterations alone."""
+        """The table with only some of the validations."""
         kept = [at for at, iteration in enumerate(self.iterations) if iteration in iterations]
         return ScoreTable(self.header, [self.iterations[at] for at in kept], self.values[kept])
 
     def best(self, criterion: str | None = None) -> Best | None:
-        """The iteration and the setting with the best mean; None where no mean is a number.
+        """The iteration and setting with the best mean; None if every mean is NaN.
 
-        A tie goes to the first.
+        The first of equal values wins.
 
         Args:
-            criterion: by which; None: that which selects.
+            criterion: which criterion to use; None: the one that selects.
         """
         at, higher = self.header.find(criterion)
         means = self.means[..., at]
@@ -145,7 +145,7 @@ class ScoreTable:
         return Best(self.iterations[index], index, parameters, value, label, text)
 
     def criterion_history(self, criterion: str | None = None) -> CriterionHistory:
-        """The best mean of each validation, in their order; NaN where there is none."""
+        """The best mean at each validation; NaN if there is none."""
         best = (self.among([iteration]).best(criterion) for iteration in self.iterations)
         values = [math.nan if b is None else b.value for b in best]
         return CriterionHistory(values, self.header.find(criterion)[1])
@@ -163,5 +163,5 @@ def column(values: Sequence[Any]) -> np.ndarray[Any, Any]:
 
 
 def texts(values: Sequence[str]) -> np.ndarray[Any, Any]:
-    """Labels as an array, also when there are none."""
+    """Labels as an array of strings, which may be empty."""
     return np.array(values, dtype=object if not values else str)

@@ -1,4 +1,4 @@
-"""What a run trains, and the step that changes it."""
+"""The state that training changes, and the step that changes it."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from dacapo.ops.draws import seed
 from dacapo.processes.ranks import Ranks
 
 _SMALLEST_SCALE = 2.0**-10
-"""Of an fp16 loss; at this scale, a non-finite gradient is not an overflow."""
+"""Smallest scale of an fp16 loss; at this scale, a non-finite gradient is not an overflow."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a step found.
+    """The result of a step.
 
     Attributes:
-        losses: of this process' micro-batches.
+        losses: the losses of this process's micro-batches.
         loss: their mean over all processes.
-        gradient_norm: before clipping; not finite where fp16 overflowed and the step was left out.
-        is_finite: false: the weights have not changed, for loss or gradient make no sense.
+        gradient_norm: before clipping; not finite if fp16 overflowed and the step was skipped.
+        is_finite: false if loss or gradient are not finite; the weights are then unchanged.
     """
 
     losses: Sequence[float]
@@ -38,13 +38,13 @@ class Step:
 
 
 class TrainState:
-    """Model, optimizer, loss scale and averaged weights; all that a checkpoint holds.
+    """Model, optimizer, loss scale and averaged weights: all that a checkpoint holds.
 
     Attributes:
         model: on the device that trains.
-        optimizer: of the model's weights that are not frozen.
-        ema_weights: an exponential moving average of the model's parameters by name; empty where
-            there is none. Buffers, such as the statistics of batch norm, are the model's own.
+        optimizer: updates the weights that are not frozen.
+        ema_weights: an exponential moving average of the model's parameters by name; empty if it is
+            not used. Buffers, such as the statistics of batch norm, are not averaged.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class TrainState:
         self._objective = ranks.wrap_ddp(objective)
 
     def reset_ema(self) -> None:
-        """Begin the average with the present weights."""
+        """Start the average from the current weights."""
         if self._trainer.config.ema_decay is not None:
             self.ema_weights = {k: p.detach().clone() for k, p in self.model.named_parameters()}
 
@@ -81,15 +81,15 @@ class TrainState:
         return output.float()
 
     def forward_with_aux(self, raw: Tensor) -> list[Tensor]:
-        """The same of `Model.forward_with_aux`."""
+        """The output of `Model.forward_with_aux` for raw, in the trainer's precision."""
         with self._precision(raw.device.type):
             outputs = self.model.forward_with_aux(self._network_input(raw))
         return [output.float() for output in outputs]
 
     def _network_input(self, raw: Tensor) -> Tensor:
-        """Raw from 0..1, as files and augmentations have it, to -1..1, as networks want it.
+        """Scale raw from 0..1, as datasets and augmentations use it, to -1..1, as networks expect.
 
-        The only place where that happens.
+        This is the only place where it is scaled.
         """
         return (raw * 2 - 1).to(memory_format=self._memory_format)
 
@@ -98,7 +98,7 @@ class TrainState:
         return torch.autocast(device, precision, enabled=precision != torch.float32)
 
     def step(self, batch: Batch, learning_rate: float) -> Step:
-        """Change the weights by the micro-batches of all processes."""
+        """Update the weights with the micro-batches of all processes."""
         config = self._trainer.config
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
@@ -108,11 +108,11 @@ class TrainState:
         parts = batch.parts(config.micro_batches // self._ranks.world)
         losses = torch.stack([self._backward(parts, number) for number in range(len(parts))])
         values: list[float] = losses.tolist()
-        # The gradient is clipped in its own unit, so the factor of fp16 has to go first.
+        # The gradient is clipped without the loss scale of fp16, so unscale it first.
         self._scaler.unscale_(self.optimizer)
         limit = config.gradient_clip or math.inf
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit).item()
-        # Every process knows the loss of all, so that all of them refuse a step or none does.
+        # All processes know the loss of all, so either all of them refuse a step or none does.
         loss = self._ranks.all_reduce([sum(values)])[0] / config.micro_batches
         overflow = self._scaler.is_enabled() and self._scaler.get_scale() > _SMALLEST_SCALE
         if not math.isfinite(loss) or not (math.isfinite(norm) or overflow):
@@ -123,7 +123,7 @@ class TrainState:
         return Step(values, loss, norm, is_finite=True)
 
     def _backward(self, parts: Sequence[Batch], number: int) -> Tensor:
-        """Add the gradient of one micro-batch; its loss."""
+        """Accumulate the gradient of one micro-batch; returns its loss."""
         batch = parts[number]
         place = self._ranks.rank * len(parts) + number  # among those of all processes
         torch.manual_seed(seed(self._repetition, batch.iteration, "network", place))  # dropout
@@ -136,9 +136,9 @@ class TrainState:
         return loss.detach()
 
     def _update_ema(self, iteration: int) -> None:
-        """Move the average towards the new weights, faster in the first steps.
+        """Move the average towards the current weights, faster in the first steps.
 
-        The early weights are far from the later ones; the ramp is that of TensorFlow's
+        The first weights are far from the later ones. The ramp is that of TensorFlow's
         ExponentialMovingAverage.
         """
         if not self.ema_weights:
@@ -152,7 +152,7 @@ class TrainState:
 
     @contextmanager
     def using_ema(self) -> Iterator[None]:
-        """Inside, the model's weights are their average, where there is one."""
+        """Within the context, the model uses the averaged weights, if there are any."""
         if not self.ema_weights:
             yield
             return
@@ -206,7 +206,7 @@ class _Objective(nn.Module):
         self._loss = loss
 
     def forward(self, raw: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        """The losses of all levels, each coarser one half as heavy. Lee et al. 2015."""
+        """The weighted losses of all levels, halving with each coarser level. Lee et al. 2015."""
         outputs = self._forward(raw)
         factors = [0.5**level for level in range(len(outputs))]
         losses = [

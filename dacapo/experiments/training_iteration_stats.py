@@ -1,4 +1,4 @@
-"""What one training step says of itself."""
+"""The statistics of one training step."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ class TrainingIterationStats:
     """One step.
 
     Attributes:
-        iteration: index of the step, from 0.
-        loss: of the step's batch, before the weights changed.
+        iteration: index of the step, starting at 0.
+        loss: loss of the batch, before the weights were updated.
         time: seconds of the whole iteration, waiting for data included.
         waited: seconds of it spent waiting for data.
-        learning_rate: of the step.
-        gradient_norm: before clipping.
+        learning_rate: learning rate of the step.
+        gradient_norm: norm of the gradient before clipping.
     """
 
     iteration: int

@@ -21,7 +21,7 @@ class TrainingStats:
         """Append the next step.
 
         Raises:
-            AssertionError: it is not the next one.
+            AssertionError: the step is not the next one.
         """
         expected = self.trained_until()
         if iteration_stats.iteration != expected:
@@ -32,7 +32,7 @@ class TrainingStats:
         self.iteration_stats.append(iteration_stats)
 
     def delete_after(self, iteration: int) -> None:
-        """Keep the steps that lead to weights trained until `iteration`: those below it."""
+        """Keep only the steps below `iteration`, which lead to weights trained until then."""
         self.iteration_stats = [s for s in self.iteration_stats if s.iteration < iteration]
 
     def trained_until(self) -> int:

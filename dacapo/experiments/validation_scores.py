@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Named(Protocol):
-    """What a dataset must have here."""
+    """What scores need to know about a dataset."""
 
     @property
     def name(self) -> str: ...
@@ -31,10 +31,10 @@ class ValidationScores:
     """Scores by iteration, dataset, parameter and criterion.
 
     Attributes:
-        parameters: of the post-processor, one object a setting.
-        datasets: those validated on.
-        evaluation_scores: says which criteria there are, and for each which way is better.
-        scores: in the order of their iterations.
+        parameters: the settings of the post-processor.
+        datasets: the validation datasets.
+        evaluation_scores: defines the criteria, and for each which direction is better.
+        scores: the validations, in the order of their iterations.
     """
 
     parameters: Sequence[PostProcessorParameters]
@@ -58,18 +58,18 @@ class ValidationScores:
 
     @property
     def parameter_labels(self) -> list[str]:
-        """A text for each setting, such as `bias=0.5`."""
+        """A label for each setting, such as `bias=0.5`."""
         return [_label(p) for p in self.parameters]
 
     def parameter_columns(self) -> dict[str, np.ndarray[Any, Any]]:
-        """The values of each parameter, one a setting."""
+        """Parameter -> its value in each setting."""
         return {
             name: column([getattr(p, name, None) for p in self.parameters])
             for name in self.parameter_names
         }
 
     def subscores(self, iteration_scores: list[ValidationIterationScores]) -> ValidationScores:
-        """The same header with these scores."""
+        """A copy with other scores."""
         return ValidationScores(
             self.parameters, self.datasets, self.evaluation_scores, list(iteration_scores)
         )
@@ -78,7 +78,7 @@ class ValidationScores:
         """Append the next validation; a second one of the last iteration replaces it.
 
         Raises:
-            AssertionError: it lies before the last one.
+            AssertionError: it precedes the last one.
         """
         last = self.scores[-1].iteration if self.scores else -1
         if iteration_scores.iteration < last:
@@ -91,17 +91,17 @@ class ValidationScores:
         self.scores.append(iteration_scores)
 
     def delete_after(self, iteration: int) -> None:
-        """Drop what was scored on weights trained beyond `iteration`."""
+        """Drop the scores of weights trained beyond `iteration`."""
         self.scores = [s for s in self.scores if s.iteration <= iteration]
 
     def validated_until(self) -> int:
-        """The maximum iteration plus one, 0 when there is none."""
+        """The largest iteration plus one; 0 if there are no scores."""
         return self.scores[-1].iteration + 1 if self.scores else 0
 
     def compare(
         self, existing_iteration_scores: list[ValidationIterationScores]
     ) -> tuple[bool, int]:
-        """How to bring scores that are stored elsewhere in line with these, which have priority.
+        """How to update scores stored elsewhere to agree with these, which take precedence.
 
         Returns:
             Whether to delete the existing scores first, and the iteration from which on to store
@@ -121,8 +121,8 @@ class ValidationScores:
     def to_xarray(self) -> xr.DataArray:
         """Scores with dims (iterations, datasets, parameters, criteria).
 
-        Labels along `parameters` are texts like `bias=0.5`, and each parameter is a coordinate
-        along them too.
+        Labels along `parameters` are strings like `bias=0.5`; each parameter is also a coordinate
+        along that dimension.
         """
         import xarray as xr
 
@@ -143,7 +143,7 @@ class ValidationScores:
         )
 
     def header(self, selected_by: str = "") -> ScoreHeader:
-        """Names along the axes, as plain data."""
+        """The names along the axes, as plain data."""
         columns = {k: v.tolist() for k, v in self.parameter_columns().items()}
         return ScoreHeader(
             [dataset.name for dataset in self.datasets],
@@ -172,24 +172,24 @@ class ValidationScores:
     def best(self, criterion: str) -> Best | None:
         """The iteration and the parameters with the best mean over the datasets.
 
-        None where no dataset, or not every one, has a score.
+        None unless every dataset has a score.
         """
         return self.table().best(criterion)
 
     def criterion_history(self, criterion: str) -> CriterionHistory:
-        """The best mean over the datasets of each validation, in their order; NaN where none is."""
+        """The best mean over the datasets at each validation; NaN if there is none."""
         return self.table().criterion_history(criterion)
 
     def get_best(self, data: xr.DataArray, dim: str) -> tuple[xr.DataArray, xr.DataArray]:
         """The best score along `dim`, each criterion in its own direction.
 
         Args:
-            data: from `to_xarray`, or a selection of it with one criterion or many.
+            data: the result of `to_xarray`, or a selection from it with one or several criteria.
             dim: the dimension to choose along.
 
         Returns:
-            The label along `dim` of the best score, and the score; both are NaN where no score is a
-            number. A tie goes to the first.
+            The label along `dim` of the best score, and the score; both are NaN if all scores are
+            NaN. The first of equal scores wins.
         """
         import xarray as xr
 
@@ -247,7 +247,7 @@ def _label(parameters: Any) -> str:
 
 
 def _value(attribute: Any) -> Any:
-    """A property's value, or what a method returns: `criteria` may be either."""
+    """The criteria, which may be a property or a method."""
     return attribute() if callable(attribute) else attribute
 
 

@@ -1,4 +1,4 @@
-"""A page with some batches as they will be trained."""
+"""A page that shows training samples after augmentation."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from dacapo.ops.resize import nearest
 _MAX_CHANNELS = 12
 _UNKNOWN_COLOUR = (0.15, 0.2, 0.45)
 _INTRO = (
-    "As the network sees them, after all augmentations; the middle section of each. Colours are "
-    "labels, drawn over raw. Blue is ignored: its weight is 0."
+    "Samples as the network sees them, after all augmentations; middle sections. Colours are "
+    "labels, drawn over raw. Blue voxels are ignored: their weight is 0."
 )
 Image = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -28,11 +28,11 @@ def batch_page(run: Run, num: int) -> str:
     """The first samples of a run.
 
     Raises:
-        InputError: the trainer does not make its batches of crops.
+        InputError: the trainer does not train on crops.
     """
     trainer = run.trainer
     if not isinstance(trainer, DefaultTrainer):
-        raise InputError("trainer: only batches of trainer=default can be shown")
+        raise InputError("trainer: only samples of trainer=default can be shown")
     maker = trainer.batch_maker(run.datasplit.train, run.task.predictor, run.sample_shape)
     sections = []
     for index in range(num):
@@ -52,7 +52,7 @@ def batch_page(run: Run, num: int) -> str:
 
 
 def _figures(run: Run, raw: Tensor, gt: Tensor, target: Tensor, weight: Tensor) -> list[HtmlFigure]:
-    """Pictures of one sample; raw of the network's input, all else of its output."""
+    """Pictures of one sample: raw in the network's input, everything else in its output."""
     shape = tuple(target.shape[1:])
     figures = [
         HtmlFigure(grey_image(_middle(channel)), f"raw, channel {number}, the whole input")
@@ -72,7 +72,7 @@ def _figures(run: Run, raw: Tensor, gt: Tensor, target: Tensor, weight: Tensor) 
         figures.append(HtmlFigure(_mark_unknown(shown, weights), name))
         heaviest = max(float(weights.max()), 1e-6)
         shown = grey_image(weights / heaviest)
-        caption = f"its weight, 0 to {heaviest:.3g}"
+        caption = f"its weight, from 0 to {heaviest:.3g}"
         figures.append(HtmlFigure(_mark_unknown(shown, weights), caption))
     return figures
 

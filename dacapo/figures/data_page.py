@@ -1,4 +1,4 @@
-"""A page about data: a table, warnings, and sections of raw beside labels."""
+"""A page about data: a table, warnings, and sections of raw and labels."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Classes = Mapping[str, Sequence[int]]
 
 
 class DataReport:
-    """What a data split holds: rows of a table, warnings, and a page with pictures.
+    """A report on a data split: rows of a table, warnings, and a page with pictures.
 
     Args:
-        classes: of the task: class -> label ids.
+        classes: the task's classes: class -> label ids.
     """
 
     def __init__(self, datasplit: DataSplit, classes: Classes) -> None:
@@ -50,7 +50,7 @@ class DataReport:
         ]
 
     def page(self) -> str:
-        """As HTML."""
+        """The page as HTML."""
         sections = [
             Section(
                 name,
@@ -88,7 +88,7 @@ def _shape(sizes: Sequence[float]) -> str:
 
 
 def _sections(dataset: Dataset) -> list[HtmlFigure]:
-    """Three sections, raw beside the labels over raw."""
+    """Three sections: raw, and next to it the labels over raw."""
     gt, images = dataset.gt, []
     for share in (0.25, 0.5, 0.75) if gt.dims == 3 else (0.5,):
         begin = Coordinate(

@@ -30,7 +30,7 @@ class HtmlFigure:
 
     @property
     def png(self) -> str:
-        """The image, encoded for an address."""
+        """The image as base64-encoded PNG."""
         encoded = imagecodecs.png_encode((np.clip(self.image, 0, 1) * 255).astype(np.uint8))
         return base64.b64encode(encoded).decode()
 
@@ -57,9 +57,9 @@ def html_page(
     """A page.
 
     Args:
-        columns, rows: of a table.
-        warnings: None: there is no list of them.
-        height: of a picture, in em.
+        columns, rows: the table.
+        warnings: a list of warnings; None: no such list.
+        height: height of a picture, in em.
     """
     return _templates.get_template("page.html").render(
         title=title, sections=sections, intro=intro, columns=columns, rows=rows,

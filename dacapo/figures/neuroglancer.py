@@ -1,4 +1,4 @@
-"""Volumes in neuroglancer, in the browser."""
+"""Show volumes in neuroglancer, in the browser."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHADER = "#uicontrol invlerp normalized\nvoid main() { emitGrayscale(normalized
 
 @dataclass(frozen=True)
 class Layer:
-    """A volume to show, and the values that are black and white."""
+    """A volume to show, and the values that are shown as black and white."""
 
     name: str
     array: Array
@@ -32,7 +32,7 @@ def snapshot_layers(folder: RunFolder, iteration: int | None) -> list[Layer]:
     """Raw, target, weight and prediction of a snapshot.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such snapshot.
     """
     found = folder.snapshots()
     if not found:
@@ -55,10 +55,10 @@ def snapshot_layers(folder: RunFolder, iteration: int | None) -> list[Layer]:
 
 @contextmanager
 def show(layers: Sequence[Layer], address: str, port: int) -> Iterator[str]:
-    """Serve layers while inside; gives the address to open.
+    """Serve layers within the context; yields the URL to open.
 
     Raises:
-        InputError: neuroglancer is not installed, or the address cannot be served at.
+        InputError: neuroglancer is not installed, or the address cannot be used.
     """
     try:
         import neuroglancer

@@ -24,12 +24,12 @@ def draw_segmentation(
 ) -> bytes:
     """Raw, ground truth and segmentation side by side, in middle slices.
 
-    A segment that is the best match of a ground-truth object has that object's colour; so a right
-    segmentation looks like the ground truth, and what is split off or invented stands out.
+    The segment that best matches a ground-truth object has the object's colour, so a correct
+    segmentation looks like the ground truth, and splits and false objects stand out.
 
     Args:
-        evaluator: says how ground truth and segmentation are shown as labels.
-        segmentation: of the dataset's labelled region.
+        evaluator: defines how ground truth and segmentation are shown as labels.
+        segmentation: segmentation of the dataset's labelled region.
     """
     roi = dataset.gt.roi
     raw, gt = dataset.read_raw(roi)[0], dataset.read_gt(roi)
@@ -83,7 +83,7 @@ def draw_curves(stats: TrainingStats, scores: ValidationScores, criterion: str) 
 def _middle_slices(
     shape: tuple[int, ...], names: tuple[str, ...]
 ) -> dict[str, tuple[slice | int, ...]]:
-    """The image itself in 2D; in 3D a slice across the first axis and one along it."""
+    """The image itself in 2D; in 3D, one slice across the first axis and one along it."""
     if len(shape) == 2:
         return {"whole image": (slice(None), slice(None))}
     z, y, _ = (n // 2 for n in shape)
@@ -99,7 +99,7 @@ def _aspect(dataset: Dataset, index: tuple[slice | int, ...]) -> float:
 
 
 def _matching_colours(gt: Labels, segmentation: Labels) -> tuple[Labels, Labels]:
-    """A colour number for every voxel of ground truth and of the segmentation."""
+    """The number of the colour of each voxel, in ground truth and in the segmentation."""
     ids, ground_truth = np.unique(gt, return_inverse=True)
     found, segments = np.unique(segmentation, return_inverse=True)
     ground_truth, segments = ground_truth.reshape(gt.shape), segments.reshape(gt.shape)
@@ -118,12 +118,12 @@ def _matching_colours(gt: Labels, segmentation: Labels) -> tuple[Labels, Labels]
 
 
 def grey_image(values: Labels) -> Labels:
-    """Values (Y, X) in 0 to 1 as an image (Y, X, 3)."""
+    """Values (Y, X) in [0, 1] as an image (Y, X, 3)."""
     return np.repeat(np.clip(values, 0, 1)[..., None], 3, axis=-1)
 
 
 def overlay(grey: Labels, colour: Labels, labels: Labels) -> Labels:
-    """Colours over grey, with the borders between labels left dark; label 0 stays grey."""
+    """Colours over grey, with dark borders between labels; label 0 stays grey."""
     palette = np.random.default_rng(3).uniform(0.15, 1.0, (int(colour.max()) + 1, 3))
     image = 0.45 * grey + 0.55 * palette[colour]
     border = np.zeros(labels.shape, bool)

@@ -23,10 +23,10 @@ def predict(run: Run, dataset: Dataset, roi: Roi | None = None) -> Volume:
     """The model's prediction for a region, independent of how it is cut into blocks.
 
     Args:
-        roi: in world units, on the grid of the labels; default: all that is labelled.
+        roi: in world units, on the grid of the labels; default: the whole labelled region.
 
     Returns:
-        (C, *spatial) float32, with the model's eval activation applied. Raw is read beyond the
+        (C, *spatial) float32, after the model's eval activation. Raw context is read around the
         region, and mirrored only beyond the edge of the volume.
     """
     roi = dataset.gt.roi if roi is None else roi
@@ -63,14 +63,14 @@ def predict_block(run: Run, dataset: Dataset, input_shape: Coordinate) -> Volume
 
 
 def _forward(run: Run, dataset: Dataset, roi: Roi) -> torch.Tensor:
-    """(C, *spatial) of the raw in a region."""
+    """Predict from the raw in a region: (C, *spatial)."""
     raw = torch.from_numpy(np.ascontiguousarray(dataset.read_raw(roi)))
     return run.train_state.forward(raw[None].to(run.trainer.device))[0]
 
 
 @dataclass(frozen=True)
 class _Block:
-    """Raw to read, and what its prediction covers, relative to the whole region."""
+    """The raw to read for a block, and the slice of the whole region that its prediction covers."""
 
     raw: Roi
     begin: Coordinate
@@ -78,10 +78,10 @@ class _Block:
 
 
 def largest_block(run: Run) -> Coordinate:
-    """What one block of a prediction covers at most, in world units.
+    """The largest region that one block of a prediction covers, in world units.
 
     Raises:
-        InputError: blocks would not cover anything, or not a whole period of the network.
+        InputError: a block would cover nothing, or less than a period of the network.
     """
     shape, model = run.sample_shape, run.model
     halo = run.architecture.halo * shape.input_voxel_size

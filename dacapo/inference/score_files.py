@@ -1,4 +1,4 @@
-"""Score any segmentation against ground truth, without a run."""
+"""Scores any segmentation against ground truth, without a run."""
 
 from __future__ import annotations
 
@@ -32,32 +32,32 @@ def score_files(
     voxel_size: Sequence[float] | None = None,
     unit: str | None = None,
 ) -> tuple[Any, str]:
-    """The scores, and the region that they are of in words.
+    """The scores, and a description of the region that was scored.
 
     Args:
         segmentation, gt, mask: files on one grid.
-        read_labels: from the labels of the segmentation's file to what the evaluator takes.
-        ignore_label: ground truth of this id is not annotated.
-        skeletons: an .swc file or a folder of them, in the unit of the ground truth.
-        overlap_only: score what all files have; otherwise all of the ground truth.
-        voxel_size, unit: instead of what the files say.
+        read_labels: converts the labels of the segmentation's file to the evaluator's input.
+        ignore_label: voxels with this ground-truth label are not annotated.
+        skeletons: an .swc file or a folder of such files, in the unit of the ground truth.
+        overlap_only: score only the region that all files share, not all of the ground truth.
+        voxel_size, unit: override the files' metadata.
 
     Raises:
-        InputError: files that cannot be opened or do not fit each other.
+        InputError: a file cannot be opened, or the files do not fit together.
     """
     grid = {"voxel_size": voxel_size, "unit": unit}
     output, labels = (_open(u, k, grid) for u, k in ((segmentation, "segmentation"), (gt, "gt")))
     annotated = None if mask is None else _open(mask, "mask", grid)
     roi = _common_region(output, labels, annotated, overlap_only)
     if skeletons is not None and labels.dims != 3:
-        raise InputError(f"skeletons={skeletons}: skeletons need a volume of three axes")
+        raise InputError(f"skeletons={skeletons}: skeletons need a 3D volume")
     traced = None if skeletons is None else read_swc(Path(skeletons), labels.unit)
     dataset = Dataset(
         "gt", labels, labels.crop(roi), annotated, ignore_label=ignore_label, skeletons=traced
     )
     known = ground_truth(dataset)
     if not np.any(known.mask):
-        raise InputError(f"{labels.name}: nothing is annotated in the region that is scored")
+        raise InputError(f"{labels.name}: no voxel is annotated in the region to score")
     voxels = as_labels(output.read(roi)).reshape(known.gt.shape)
     scores = evaluator.against(known)(read_labels(voxels))
     return scores, f"{list(known.gt.shape)} voxels, {labels.extent(roi)}"
@@ -88,7 +88,7 @@ def _common_region(segmentation: Array, gt: Array, mask: Array | None, overlap_o
         if not overlap_only or not other.roi.intersects(roi):
             raise InputError(
                 f"{other.name} does not cover {gt.name}: {other.extent()} and "
-                f"{gt.extent()}; overlap_only=true scores what both have"
+                f"{gt.extent()}; overlap_only=true scores only the region that both cover"
             )
         roi = roi.intersect(other.roi)
     return roi

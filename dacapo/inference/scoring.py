@@ -20,9 +20,9 @@ from dacapo.inference.blocks import largest_block, predict
 
 
 def validate(run: Run) -> ValidationIterationScores:
-    """Score the present weights on every validation dataset with every parameter.
+    """Score the current weights on every validation dataset with every setting.
 
-    The whole labelled region is scored; what is not annotated does not count.
+    The whole labelled region is scored; voxels that are not annotated are ignored.
     """
     criteria = run.validation_scores.criteria
     scores = []
@@ -42,11 +42,11 @@ def validate(run: Run) -> ValidationIterationScores:
 
 
 def check_scorable(run: Run) -> None:
-    """Refuse, before training, what could not be validated.
+    """Before training, refuse data that could not be validated.
 
     Raises:
-        InputError: blocks are too small to predict in; or `task.criterion` is NaN for some dataset
-            even of a perfect segmentation, so that no mean over the datasets would exist.
+        InputError: blocks are too small for prediction; or `task.criterion` is NaN for a dataset
+            even with a perfect segmentation, so that the mean over the datasets would not exist.
     """
     largest_block(run)
     evaluator, criterion = run.task.evaluator, run.task.criterion
@@ -56,16 +56,16 @@ def check_scorable(run: Run) -> None:
         if perfect is not None and isnan(getattr(evaluator.against(known)(perfect), criterion)):
             raise InputError(
                 f"datasplit.validate.{dataset.name}: task.criterion={criterion} cannot be computed "
-                f"there, even for a perfect segmentation, because the ground truth has nothing "
-                f"that it needs; leave this volume out or choose another criterion"
+                f"there, not even for a perfect segmentation, because the ground truth lacks "
+                f"what it needs; leave this volume out or choose another criterion"
             )
 
 
 def ground_truth(dataset: Dataset, classes: Sequence[str] = ()) -> GroundTruth:
-    """All that a dataset says of its labelled region.
+    """The ground truth of a dataset's labelled region.
 
     Args:
-        classes: of the task; where the dataset annotates some of them only, each has its own mask.
+        classes: the task's classes; if the dataset annotates only some, each has its own mask.
     """
     roi = dataset.gt.roi
     mask = dataset.read_mask(roi)

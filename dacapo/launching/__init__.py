@@ -1,1 +1,1 @@
-"""Where the jobs of a sweep run: processes on this machine, or a SLURM cluster."""
+"""Runs the jobs of a sweep in processes on this machine, or on a SLURM cluster."""

@@ -1,4 +1,4 @@
-"""Keys of `hydra/launcher=local` and `hydra/launcher=slurm`."""
+"""Options of `hydra/launcher=local` and `hydra/launcher=slurm`."""
 
 from __future__ import annotations
 
@@ -10,34 +10,35 @@ from hydra.core.config_store import ConfigStore
 
 @dataclass(kw_only=True)
 class LauncherConfig:
-    """Run each job of a sweep in a process of its own."""
+    """Run each job of a sweep in its own process."""
 
     check_data: bool = True
     """Open the data of every job before the first one starts."""
     time: str = ""
-    """How long a job may take until it saves itself and starts again: minutes, or
-    [days-]hours:minutes:seconds, in quotes in a yaml; 24 hours under SLURM and no limit on this
-    machine by default."""
+    """Time limit, at which a job saves itself and is started again: minutes,
+    [days-]hours:minutes:seconds (quoted in a yaml), or seconds like 90s (default: 24 hours under
+    SLURM, no limit on this machine)."""
     max_timeouts: int = 20
-    """How often a job may be started again after its time limit or for another job."""
+    """How often a job may be started again after its time limit or a preemption."""
     signal_delay: int = 120
-    """Seconds before the time limit at which a job is asked to save itself; a validation that has
-    begun is finished first, so give more than one takes."""
+    """Seconds before the time limit at which a job is asked to save itself. It finishes a
+    validation
+    first, so this must be longer than a validation takes."""
     folder: str = "${hydra.sweep.dir}/jobs"
-    """Where the jobs' logs lie."""
+    """Folder of the jobs' logs."""
 
 
 @dataclass(kw_only=True)
 class LocalConfig(LauncherConfig):
-    """Run the jobs of a sweep on this machine, some at once, each with a GPU of its own."""
+    """Run the jobs of a sweep on this machine, several at a time, each with its own GPU."""
 
     _target_: str = "hydra_plugins.dacapo_launcher.LocalLauncher"
     at_once: int | None = None
     """Jobs at a time (default: one per GPU; without GPUs, one)."""
     gpus: list[int] | None = None
-    """GPUs that are shared out, one a job (default: all that are visible; []: none)."""
+    """GPUs to use, one per job (default: all visible ones; []: none)."""
     threads: int | None = None
-    """Threads of each job (default: the cores shared out alike)."""
+    """Threads of each job (default: an equal share of the cores)."""
 
 
 @dataclass(kw_only=True)
@@ -48,30 +49,31 @@ class SlurmConfig(LauncherConfig):
     at_once: int = 256
     """Jobs at a time."""
     partition: str | None = None
-    """To run in (default: the cluster's)."""
+    """Partition (default: the cluster's)."""
     account: str | None = None
-    """To charge."""
+    """Account to charge."""
     qos: str | None = None
     """Quality of service."""
     constraint: str | None = None
-    """Features that a node must have."""
+    """Features that nodes must have."""
     nodes: int = 1
-    """Machines a job."""
+    """Nodes per job."""
     processes: int = 1
-    """On each of them, training one run together; trainer.micro_batches must be a multiple of all
-    of them."""
+    """Processes per node. All processes of a job train one run together; trainer.micro_batches must
+    be
+    a multiple of their number."""
     cpus: int = 4
-    """Cores a process."""
+    """Cores per process."""
     gpus: int = 0
-    """GPUs a machine: one a process."""
+    """GPUs per node: one per process, or none."""
     memory: float | None = None
-    """GB a job (default: the cluster's)."""
+    """Memory per node in GB (default: the cluster's)."""
     setup: list[str] = field(default_factory=list)
     """Shell commands before a job, such as `module load cuda`."""
     sbatch: dict[str, Any] = field(default_factory=dict)
-    """More options of sbatch, such as {mail-type: END}."""
+    """Further options of sbatch, such as {mail-type: END}."""
     wait: bool = True
-    """Wait for the jobs and compare them; false: submit and return."""
+    """Wait for the jobs and compare their runs; false: submit and return."""
 
 
 for _name, _node in (("local", LocalConfig), ("slurm", SlurmConfig)):

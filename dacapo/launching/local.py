@@ -1,4 +1,4 @@
-"""The jobs of a sweep in processes on this machine."""
+"""Runs the jobs of a sweep in processes on this machine."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from hydra_plugins.dacapo_launcher import LocalLauncher
 
 _REQUEUED = 144
-"""Exit status by which submitit says that a job has saved itself and wants to be resumed."""
+"""Exit status of submitit for a job that has saved itself and is to be resumed."""
 _NO_LIMIT = 365 * 24 * 3600.0
 _GRACE = 60.0
 """Seconds that jobs have to save themselves after Ctrl-C."""
 
 
 class _Process:
-    """One job: the process that runs it, again after each time limit."""
+    """A job and its process, which is started again after each time limit."""
 
     def __init__(self, job: Job, folder: Path, gpu: int | None) -> None:
         self.job, self.folder, self.gpu = job, folder, gpu
@@ -47,19 +47,19 @@ class _Process:
         command = [sys.executable, "-u", "-m", "submitit.core._submit", str(self.folder)]
         out = self.folder / f"{self.job.number}_0_log.out"
         with out.open("ab") as stdout, self.log.open("ab") as stderr:
-            # A session of its own: Ctrl-C in the terminal reaches the launcher alone.
+            # A new session, so that Ctrl-C in the terminal reaches only the launcher.
             self.process = subprocess.Popen(
                 command, env=environment, stdout=stdout, stderr=stderr,
                 stdin=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
 
     def send_signal(self, number: int) -> None:
-        """To the process; once it has ended, nothing happens."""
+        """Send a signal to the process, unless it has ended."""
         self.process.send_signal(number)
 
 
 class LocalPool(Pool):
-    """Some processes at once, each with a GPU of its own where there are any."""
+    """Several processes at a time, each with its own GPU if there are any."""
 
     def __init__(self, launcher: LocalLauncher, notes: JobNotes) -> None:
         super().__init__(launcher, notes)
@@ -107,7 +107,7 @@ class LocalPool(Pool):
         while self._waiting and self._free:
             job = self._waiting.pop(0)
             try:
-                if why := self._notes.not_needed(job):  # another sweep was faster
+                if why := self._notes.not_needed(job):  # another sweep has claimed it
                     over.append((job, why))
                     continue
                 process = _Process(job, self._folder, self._free[0])
@@ -130,7 +130,7 @@ class LocalPool(Pool):
             running.process.kill()
 
     def interrupt(self) -> str:
-        """Let the jobs save themselves."""
+        """Ask all jobs to save themselves, and wait for them."""
         print("stopping: each job saves itself; rerun the same command to resume", flush=True)
         for running in self._running:
             running.send_signal(signal.SIGINT)
@@ -148,13 +148,13 @@ def _how(running: _Process, status: int) -> str:
     if status < 0:
         return f"its process was ended by {signal.Signals(-status).name}"
     if status == _REQUEUED:
-        return f"its time limit has passed {running.num_starts} times"
+        return f"it reached its time limit {running.num_starts} times"
     lines = running.log.read_text(errors="replace").strip().splitlines()
-    return f"exit status {status}: {lines[-1] if lines else 'without output'}"
+    return f"exit status {status}: {lines[-1] if lines else 'no output'}"
 
 
 def _gpus(asked: Sequence[int] | None) -> list[int]:
-    """Those that are shared out."""
+    """The numbers of the GPUs to use."""
     if asked is not None:
         return list(asked)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -1,4 +1,4 @@
-"""Where jobs run: what a launcher asks of a machine or of a cluster, whatever the jobs do."""
+"""The interface between launchers and the machine or cluster on which jobs run."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Job:
 
 
 class JobNotes(Protocol):
-    """What whoever gave the jobs away knows of them."""
+    """How the sweep that submitted the jobs follows them."""
 
     def submitted(self, job: Job, job_id: str = "", log: Path | str = "") -> None:
-        """Note that the job waits, or begins with this log."""
+        """Note that the job is waiting, or starts with this log."""
 
     def not_needed(self, job: Job) -> str:
-        """Why a waiting job is not to be started any more; empty when it is."""
+        """Why a waiting job must no longer be started; empty if it may."""
 
 
 class Pool(ABC):
@@ -47,27 +47,27 @@ class Pool(ABC):
 
     @property
     def num_processes(self) -> int:
-        """How many processes work on one job together."""
+        """Number of processes per job."""
         return 1
 
     @abstractmethod
     def start(self, jobs: Sequence[Job]) -> None:
-        """Take all jobs, and note that they wait.
+        """Accept all jobs, and note that they are waiting.
 
         Raises:
-            InputError: they cannot be run; none has started.
+            InputError: the jobs cannot be run; none has started.
         """
 
     @abstractmethod
     def ended(self) -> list[tuple[Job, str]]:
-        """Jobs that have ended since the last look, each with what the pool knows of its end."""
+        """Jobs that have ended since the last call, each with the reason as far as it is known."""
 
     @abstractmethod
     def interrupt(self) -> str:
-        """Ctrl-C: stop the jobs; or leave them running and say how they are cancelled."""
+        """After Ctrl-C: stop the jobs, or leave them running and print how to cancel them."""
 
     def arguments(self, job: Job) -> tuple[Any, ...]:
-        """What the launcher is called with in the job's process."""
+        """The launcher's keyword arguments in the process of a job."""
         name = f"job_id_for_{job.number}"
         return (list(job.overrides), "hydra.sweep.dir", job.number, name, Singleton.get_state())
 
@@ -79,7 +79,7 @@ def seconds(text: str, default: float, signal_delay: float) -> float:
         text: minutes, or [days-]hours:minutes:seconds, or a number with s; empty: the default.
 
     Raises:
-        InputError: it is none, or too short for a signal that long before it.
+        InputError: the text is not a time, or is not longer than the signal's delay.
 
     >>> seconds("90", 0, 120), seconds("1-02:00:30", 0, 120), seconds("20s", 0, 5)
     (5400.0, 93630.0, 20.0)

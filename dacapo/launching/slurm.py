@@ -1,4 +1,4 @@
-"""The jobs of a sweep on a SLURM cluster, through submitit."""
+"""Runs the jobs of a sweep on a SLURM cluster, through submitit."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 _DAY = 24 * 3600.0
 _SURE = 6.0
-"""Seconds, longer than an answer of the queue is kept, for which a job must be missing in it: one
-that is requeued may be nowhere for a moment."""
+"""Seconds for which a job must be missing from the queue before it counts as gone. Longer than
+answers are cached, because a requeued job may be absent for a moment."""
 _SACCT_PATIENCE = 30.0
 
 
 class SlurmPool(Pool):
-    """One array of jobs."""
+    """A job array."""
 
     def __init__(self, launcher: SlurmLauncher, notes: JobNotes) -> None:
         super().__init__(launcher, notes)
@@ -50,7 +50,9 @@ class SlurmPool(Pool):
             started = executor.map_array(
                 self._launcher, *zip(*map(self.arguments, jobs), strict=True)
             )
-        except RuntimeError as error:  # submitit's own, for a missing srun and for sbatch's refusal
+        except (
+            RuntimeError
+        ) as error:  # submitit's exceptions for a missing srun and a failing sbatch
             raise InputError(f"hydra/launcher=slurm: no job was started: {error}") from error
         for job, given in zip(jobs, started, strict=True):
             self._jobs[given.job_id] = job
@@ -58,7 +60,7 @@ class SlurmPool(Pool):
         print(f"submitted to SLURM: {', '.join(self._arrays())}", flush=True)
 
     def _options(self) -> dict[str, Any]:
-        """What sbatch is given, in submitit's words."""
+        """The options of sbatch, by submitit's names."""
         params = self._params
         memory = params["memory"]
         options = {
@@ -69,7 +71,7 @@ class SlurmPool(Pool):
             "nodes": params["nodes"],
             "ntasks_per_node": params["processes"],
             "cpus_per_task": params["cpus"],
-            # Of processes that train together none can continue without the others.
+            # Processes that train together cannot continue without each other.
             "srun_args": ["--kill-on-bad-exit=1"] if self.num_processes > 1 else None,
             "gpus_per_node": params["gpus"] or None,
             "mem": None if memory is None else f"{round(memory * 1024)}M",
@@ -92,7 +94,7 @@ class SlurmPool(Pool):
         return [(self._jobs.pop(number), reasons[number]) for number in gone]
 
     def interrupt(self) -> str:
-        """The jobs continue in the cluster."""
+        """Leave the jobs running in the cluster."""
         return f"scancel {' '.join(self._arrays())}"
 
     def _arrays(self) -> list[str]:
@@ -100,7 +102,7 @@ class SlurmPool(Pool):
 
 
 def _reasons(numbers: Sequence[str]) -> dict[str, str]:
-    """Why jobs have left the queue, as far as SLURM's accounting knows."""
+    """Why jobs have left the queue, according to SLURM's accounting."""
     reasons = {number: f"SLURM's job {number} has left the queue" for number in numbers}
     if not numbers:
         return reasons

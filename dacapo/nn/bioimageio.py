@@ -1,7 +1,7 @@
-"""Models in the format of bioimage.io: a description, rdf.yaml, and files beside it.
+"""Models in the format of bioimage.io: a description, rdf.yaml, and its files.
 
-Descriptions are parsed by `bioimageio.spec`, the format's own library (versions 0.4 and 0.5). Of
-the code in such a package nothing is run: a network is known by its name, or it is not used.
+Descriptions are parsed by `bioimageio.spec`, the official library (versions 0.4 and 0.5). Code in a
+package is never run: a network is known by its name, or it is refused.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ _YAML = (".yaml", ".yml")
 
 @dataclass(frozen=True)
 class Package:
-    """A model as its description gives it.
+    """A model according to its description.
 
     Attributes:
-        path: of the folder or zip file that holds all of it.
-        network: the name of the class or function that makes it.
-        library: the library it is imported from; empty where its source lies in the package.
-        arguments: what it is made with.
-        in_channels: of its input.
-        minimum, step: spatial input sizes that fit are minimum + n * step, per axis; step 0: one
-            size.
-        preprocessing: names of what is to be done to raw first.
-        weights_source, weights_sha256: the file of its state dict, and its digest where given.
+        path: the folder or zip file that contains all of it.
+        network: name of the class or function that builds the network.
+        library: the library of the network; empty if its source is in the package.
+        arguments: keyword arguments of the network.
+        in_channels: number of input channels.
+        minimum, step: valid spatial input sizes are minimum + n * step, per axis; step 0: only
+            the minimum.
+        preprocessing: names of the steps that raw needs first.
+        weights_source, weights_sha256: the file of its state dict, and its digest if given.
     """
 
     path: Path
@@ -47,17 +47,15 @@ class Package:
     weights_sha256: str | None
 
     def read_weights(self, key: str) -> io.BytesIO:
-        """The file of its state dict, as it was published.
+        """The file of its state dict, verified against its digest.
 
         Raises:
-            InputError: it is missing or was changed.
+            InputError: the file is missing, or does not match its digest.
         """
         data = _read(self.path, self.weights_source, key)
         wanted = self.weights_sha256
         if wanted is not None and hashlib.sha256(data).hexdigest() != wanted:
-            raise InputError(
-                f"{key}={self.path}: {self.weights_source} is not what its sha256 says"
-            )
+            raise InputError(f"{key}={self.path}: {self.weights_source} does not match its sha256")
         return io.BytesIO(data)
 
 
@@ -65,10 +63,10 @@ def read_package(path: Path, key: str) -> Package:
     """Read the description in a folder, a zip file or a yaml.
 
     Args:
-        key: that named it, for messages.
+        key: the config key that named it, for messages.
 
     Raises:
-        InputError: there is none, it is not valid, or it has no state dict of PyTorch.
+        InputError: the description is missing or not valid, or has no PyTorch state dict.
     """
     description = _description(path, key)
     weights = description.weights.pytorch_state_dict
@@ -98,9 +96,9 @@ def read_package(path: Path, key: str) -> Package:
 
 
 def _description(path: Path, key: str) -> Any:
-    """The parsed description; its files are not looked at."""
+    """The parsed description; its files are not read."""
     if not path.exists():
-        raise InputError(f"{key}={path}: there is no such file or folder")
+        raise InputError(f"{key}={path}: no such file or folder")
     try:
         from bioimageio.spec import InvalidDescr, ValidationContext, load_description
         from ruyaml.error import YAMLError
@@ -113,7 +111,7 @@ def _description(path: Path, key: str) -> Any:
             description = load_description(path)
     except (OSError, ValueError, TypeError, LookupError, zipfile.BadZipFile, YAMLError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{key}={path}: is not a package of bioimage.io: {reason}") from error
+        raise InputError(f"{key}={path} is not a package of bioimage.io: {reason}") from error
     if isinstance(description, InvalidDescr):
         errors = [e for d in description.validation_summary.details for e in d.errors]
         place = ".".join(map(str, errors[0].loc)) if errors else "?"
@@ -122,19 +120,19 @@ def _description(path: Path, key: str) -> Any:
             f"{key}={path}: its description is not valid ({len(errors)} errors): {place}: {message}"
         )
     if description.type != "model":
-        raise InputError(f"{key}={path}: describes a {description.type}, not a model")
+        raise InputError(f"{key}={path} describes a {description.type}, not a model")
     return description
 
 
 def _architecture_05(weights: Any) -> tuple[str, str, Mapping[str, Any]]:
-    """Name, library and arguments."""
+    """Name, library and arguments of the network."""
     made_by = weights.architecture
     library = getattr(made_by, "import_from", "")
     return str(made_by.callable), str(library), dict(made_by.kwargs)
 
 
 def _architecture_04(weights: Any) -> tuple[str, str, Mapping[str, Any]]:
-    """The same from a text: `file.py:Name` or `library.module.Name`."""
+    """Name and library from a string: `file.py:Name` or `library.module.Name`."""
     made_by = str(weights.architecture)
     name = made_by.replace(":", ".").split(".")[-1]
     library = "" if ":" in made_by else made_by.rpartition(".")[0]
@@ -142,7 +140,7 @@ def _architecture_04(weights: Any) -> tuple[str, str, Mapping[str, Any]]:
 
 
 def _sizes_05(tensor: Any) -> dict[str, tuple[int, int]]:
-    """Letter of each axis (b, c, z, y, x) -> its smallest size and the step of further ones."""
+    """Letter of each axis (b, c, z, y, x) -> its smallest size, and the step to larger ones."""
     sizes = {}
     for axis in tensor.axes:
         size = axis.size
@@ -163,9 +161,9 @@ def _sizes_04(tensor: Any) -> dict[str, tuple[int, int]]:
 
 
 def _read(path: Path, name: str, key: str) -> bytes:
-    """A file of a package; nothing outside of it."""
+    """A file inside a package; paths that leave it are refused."""
     if Path(name).is_absolute() or ".." in Path(name).parts or "://" in name:
-        raise InputError(f"{key}={path}: {name} does not lie in the package: download it whole")
+        raise InputError(f"{key}={path}: {name} is not in the package: download all of its files")
     try:
         if path.is_dir():
             return (path / name).read_bytes()

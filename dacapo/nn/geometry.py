@@ -12,13 +12,13 @@ Shape = Sequence[int]
 
 @dataclass(frozen=True, kw_only=True)
 class UNetGeometry:
-    """What of a `UNet` decides its shapes.
+    """The properties of a `UNet` that determine its shapes.
 
     Attributes:
         downsample: pooling factors between levels, finest first.
         kernels_down, kernels_up: kernel shapes of each convolution, per level (finest first);
-            one entry more going down than going up.
-        same_padding: pad with zeros so that shapes stay; otherwise convolutions eat the border.
+            there is one more level going down than going up.
+        same_padding: pad with zeros so that shapes are preserved; otherwise convolutions are valid.
         upsample_out: further upsampling factors after the last level.
     """
 
@@ -34,7 +34,7 @@ class UNetGeometry:
         """The output's spatial shape.
 
         Raises:
-            InputError: the shape does not fit; the message names the nearest that does.
+            InputError: the shape is not possible; the message names the nearest possible one.
         """
         sizes = [self._along(axis, size) for axis, size in enumerate(input_shape)]
         if None in sizes:
@@ -52,7 +52,7 @@ class UNetGeometry:
 
     @property
     def period(self) -> tuple[int, ...]:
-        """Shifting the input by this many voxels shifts the output alike, and by no less."""
+        """The smallest shift of the input, in voxels, that shifts the output equally."""
         period = [1] * len(self.kernels_down[0][0])
         for factor in self.downsample:
             period = [p * f for p, f in zip(period, factor, strict=True)]
@@ -60,7 +60,7 @@ class UNetGeometry:
 
     @property
     def halo(self) -> tuple[int, ...]:
-        """Input voxels from a border within which padding with zeros can be felt.
+        """Width of the border, in input voxels, in which zero padding affects the output.
 
         A multiple of the period; 0 without padding.
         """
@@ -74,15 +74,15 @@ class UNetGeometry:
                 halo[axis] += step * sum(kernel[axis] // 2 for kernel in both)
             if level < len(self.downsample):
                 steps = [s * f for s, f in zip(steps, self.downsample[level], strict=True)]
-        if self.upsample_out:  # convolutions on voxels that are at most as large as the input's
+        if self.upsample_out:  # convolutions at the input's voxel size or finer
             kernels = self.kernels_up[0]
             for axis in range(len(halo)):
                 halo[axis] += len(self.upsample_out) * sum(k[axis] // 2 for k in kernels)
-        # Pooling windows reach up to a period further.
+        # Pooling windows extend up to a period further.
         return tuple(-(-h // p) * p + p for h, p in zip(halo, self.period, strict=True))
 
     def _along(self, axis: int, size: int) -> int | None:
-        """The output's size along one axis, None where the input's does not fit."""
+        """The size of the output along one axis; None if the input's size is not possible."""
         sizes = []
         for level, factor in enumerate(self.downsample):
             size -= self._loss(self.kernels_down[level], axis)
@@ -95,7 +95,7 @@ class UNetGeometry:
             return None
         for level in reversed(range(len(self.downsample))):
             size *= self.downsample[level][axis]
-            # The skip connection is cropped at its centre, which must fall on a voxel.
+            # The crop of the skip connection must be centred on whole voxels.
             if size > sizes[level] or (sizes[level] - size) % 2:
                 return None
             size -= self._loss(self.kernels_up[level], axis)

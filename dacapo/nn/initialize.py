@@ -1,4 +1,4 @@
-"""New weights that do not depend on what else is initialised."""
+"""Initial weights that do not depend on the other weights of a network."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 def initialize(network: nn.Module) -> None:
     """Kaiming initialisation of convolutions (He et al. 2015), biases 0.
 
-    With the gain of a ReLU where one follows, and torch's own smaller one of 1 / sqrt(3) elsewhere,
-    which learns faster at first. Each draws from a generator of its own, a function of torch's
-    present seed and of its name: two networks share what has the same name and shape.
+    With the gain of a ReLU where one follows, and torch's smaller default of 1 / sqrt(3) elsewhere,
+    which learns faster at first. Each weight has its own generator, a function of torch's current
+    seed and the weight's name, so two networks share weights of the same name and shape.
     """
     before_relu = {
         layer

@@ -1,4 +1,4 @@
-"""What a network makes of a shape, found out without weights."""
+"""The output shape of a network, found without computing anything."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 _STEPS = (1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 16, 18, 20, 24, 27, 32, 36, 48, 64, 96, 128)
-"""By how much larger an input is tried, to find which sizes fit."""
+"""Largest growth of an input that is tried, to find which sizes fit."""
 
 DOES_NOT_FIT = (RuntimeError, ValueError, AssertionError, IndexError, TypeError)
-"""What networks raise for an input whose size does not fit."""
+"""Exceptions that networks raise for an input whose size does not fit."""
 
 
 def output_shape(
@@ -26,12 +26,14 @@ def output_shape(
 
 
 def steps(network: nn.Module, input_shape: Sequence[int]) -> list[tuple[int, int]]:
-    """For each spatial axis the least growth of the input that makes the output grow, and by what.
+    """For each spatial axis the smallest growth of the input that makes the output grow, and that
+    of
+    the output.
 
-    (0, 0) where none of those that are tried fits.
+    (0, 0) if none of the sizes that are tried fits.
 
     Args:
-        input_shape: (B, C, *spatial), which fits.
+        input_shape: (B, C, *spatial), a shape that fits.
     """
     meta_copy = _meta_copy(network)
     known = _shape(meta_copy, input_shape)
@@ -54,7 +56,7 @@ def steps(network: nn.Module, input_shape: Sequence[int]) -> list[tuple[int, int
 
 
 def _meta_copy(network: nn.Module) -> nn.Module:
-    """A copy in eval mode whose weights and buffers are on the meta device."""
+    """A copy in eval mode with its weights and buffers on the meta device."""
     meta_copy: dict[int, object] = {}
     for parameter in network.parameters():
         empty = torch.empty_like(parameter, device="meta")

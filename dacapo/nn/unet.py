@@ -28,16 +28,16 @@ class UNet(nn.Module):
                          ------- x x -------
 
     Args:
-        geometry: what decides its shapes.
-        in_channels: of the input.
+        geometry: the properties that determine its shapes.
+        in_channels: channels of the input.
         num_fmaps: feature maps of the finest level; level l has num_fmaps * inc_factor ** l.
-        out_channels: of the output; None: num_fmaps.
+        out_channels: channels of the output; None: num_fmaps.
         inc_factor: growth of the feature maps from level to level.
         constant_upsample: repeat voxels and convolve by 1; otherwise transposed convolutions.
-        norm: what follows each convolution: `batch`, `instance`, `group` or None.
-        residual: the convolutions of a level add to their input (He et al. 2016).
-        attention: skip connections pass through gates (Oktay et al. 2018).
-        deep_supervision: `forward_with_aux` also gives the maps of coarser levels.
+        norm: normalisation after each convolution: `batch`, `instance`, `group` or None.
+        residual: residual connections around the convolutions of a level (He et al. 2016).
+        attention: attention gates on the skip connections (Oktay et al. 2018).
+        deep_supervision: `forward_with_aux` also returns the maps of coarser levels.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class UNet(nn.Module):
         dims = len(kernels_down[0][0])
         self.gates = nn.ModuleList(AttentionGate(f, dims) for f in fmaps[:-1] if attention)
         self.deep = nn.ModuleList()
-        if deep_supervision:  # from the coarsest but one upwards to the finest but one
+        if deep_supervision:  # from the second coarsest to the second finest
             point = nn.Conv2d if dims == 2 else nn.Conv3d
             self.deep.extend(point(f, last, 1) for f in fmaps[1:-1])
         initialize(self)
@@ -97,7 +97,7 @@ class UNet(nn.Module):
         return self.out(self._levels(x)[-1])  # type: ignore[no-any-return]
 
     def forward_with_aux(self, x: Tensor) -> list[Tensor]:
-        """The output, and that of each coarser level but the coarsest at the output's size."""
+        """The output, and those of coarser levels except the coarsest, resized to the output."""
         levels = self._levels(x)
         output: Tensor = self.out(levels[-1])
         deep = [
@@ -109,7 +109,7 @@ class UNet(nn.Module):
         return [output, *deep]
 
     def _levels(self, x: Tensor) -> list[Tensor]:
-        """The maps going up, coarsest but one first; all but the last only where they are used."""
+        """The maps going up, second coarsest first; all but the last only if they are needed."""
         skips, levels = [], []
         for convolve, pool in zip(self.down, self.pools, strict=False):
             x = convolve(x)
@@ -118,7 +118,7 @@ class UNet(nn.Module):
         x = self.down[-1](x)
         for level in reversed(range(len(self.up))):
             x = self.rise[level](x)
-            # Popped, so that without gradients its memory is free before the convolutions.
+            # Popped, so that without gradients its memory is freed before the convolutions.
             skip = _centre(skips.pop(), x.shape[2:])
             if self.gates:
                 skip = self.gates[level](skip, x)
@@ -158,9 +158,9 @@ class Convolutions(nn.Sequential):
 
 
 class Residual(nn.Module):
-    """What is given, cropped, is added before the last ReLU.
+    """Adds its input, cropped, before the last ReLU.
 
-    It passes through a convolution of 1 where it has other channels.
+    The input passes through a 1x1 convolution if its number of channels differs.
     """
 
     def __init__(self, convolutions: Convolutions, in_channels: int, out_channels: int) -> None:
@@ -179,7 +179,7 @@ class Residual(nn.Module):
 
 
 class AttentionGate(nn.Module):
-    """Lets through of a skip connection what the coarser level finds important."""
+    """Attention gate: weights a skip connection by what the coarser level finds important."""
 
     def __init__(self, channels: int, dims: int) -> None:
         super().__init__()
@@ -190,14 +190,14 @@ class AttentionGate(nn.Module):
         self.weigh = point(inner, 1, 1)
 
     def forward(self, skip: Tensor, gate: Tensor) -> Tensor:
-        """(B, C, *spatial) both, and what comes out."""
+        """Both inputs and the output are (B, C, *spatial)."""
         weight = self.weigh(relu(self.of_skip(skip) + self.of_gate(gate)))
         let_through: Tensor = skip * weight.sigmoid()
         return let_through
 
 
 class Upsample(nn.Sequential):
-    """From a coarser level's feature maps to a finer one's."""
+    """Upsamples the feature maps of a coarser level to a finer one."""
 
     def __init__(self, in_channels: int, out_channels: int, factor: Shape, constant: bool) -> None:
         flat = len(factor) == 2

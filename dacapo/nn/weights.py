@@ -1,4 +1,4 @@
-"""Weights in files, and how they are brought into a network that differs."""
+"""Weights in files, and loading them into a network that may differ."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from dacapo.errors import InputError
 
 HEAD = "prediction_head."
 _WRAPPERS = ("module.", "_orig_mod.")
-"""What torch's own wrappers put before a name."""
-# What torch.load and safetensors raise for files of another kind.
+"""Prefixes that torch's wrappers add to names."""
+# Exceptions of torch.load and safetensors for files of another kind.
 _UNREADABLE = (
     OSError, RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError,
     SafetensorError, pickle.UnpicklingError,
@@ -27,10 +27,10 @@ _UNREADABLE = (
 
 @dataclass(frozen=True)
 class Weights:
-    """Tensors of a network by name.
+    """The tensors of a network by name.
 
     Attributes:
-        channels: names of the channels of its head, in their order; empty where unknown.
+        channels: names of the channels of its head, in order; empty if unknown.
     """
 
     tensors: Mapping[str, Tensor]
@@ -38,22 +38,22 @@ class Weights:
 
     @classmethod
     def of_checkpoint(cls, tensors: Mapping[str, Tensor], notes: Mapping[str, str]) -> Weights:
-        """The weights to use of a run's checkpoint: their average where it has one."""
+        """The weights of a run's checkpoint: their moving average, if it has one."""
         found = {**_below("model.", tensors), **_below("ema.", tensors)}
         return cls(found, json.loads(notes.get("channels", "[]")))
 
 
 def read_weights(path: Path, key: str) -> Weights:
-    """A network's weights, from a run's checkpoint or from a plain state dict.
+    """Read the weights of a network from a run's checkpoint or a plain state dict.
 
     Args:
-        key: that named the file, for messages.
+        key: the config key that named the file, for messages.
 
     Raises:
-        InputError: the file cannot be read, or holds something else; no code in it is run.
+        InputError: the file cannot be read or does not contain weights; no code in it is run.
     """
     if not path.is_file():
-        raise InputError(f"{key}={path}: there is no such file")
+        raise InputError(f"{key}={path}: file not found")
     if path.suffix != ".safetensors":
         tensors, notes = read_state_dict(path, f"{key}={path}"), {}
     else:
@@ -72,20 +72,20 @@ def read_weights(path: Path, key: str) -> Weights:
 
 
 def read_state_dict(file: Path | BinaryIO, source: str) -> dict[str, Tensor]:
-    """The tensors of a file of torch.save; no code in it is run.
+    """The tensors in a file written by torch.save; no code in it is run.
 
     Args:
-        source: where the file is from, for messages.
+        source: describes the file, for messages.
 
     Raises:
-        InputError: it cannot be read, or holds something else.
+        InputError: the file cannot be read or does not contain weights.
     """
     try:
         tensors = torch.load(file, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         raise InputError(
-            f"{source}: cannot be read as weights: no tensors in a .safetensors file or in one "
-            f"of torch.save that holds nothing else"
+            f"{source}: cannot be read as weights: give a .safetensors file, or one written by "
+            f"torch.save that contains only tensors"
         ) from error
     if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
         raise InputError(f"{source}: is not a dict of names and tensors (a state dict)")
@@ -93,17 +93,17 @@ def read_state_dict(file: Path | BinaryIO, source: str) -> dict[str, Tensor]:
 
 
 def fit(network: nn.Module, weights: Weights, channels: Sequence[str], source: str) -> str:
-    """Take over what fits by name and shape, and the rows of a head by the names of its channels.
+    """Load weights that fit by name and shape; rows of a head are matched by channel names.
 
     Args:
-        channels: of the network's head.
-        source: where the weights come from, for messages.
+        channels: names of the channels of the network's head.
+        source: describes the origin of the weights, for messages.
 
     Returns:
-        What was taken and what stays as it is, in one line.
+        One line on which weights were loaded and which were not.
 
     Raises:
-        InputError: nothing but the head, or not even that, fits; or a weight is not finite.
+        InputError: no weight fits except perhaps the head, or a weight is not finite.
     """
     ours = network.state_dict()
     taken: dict[str, Tensor] = {}
@@ -132,10 +132,10 @@ def fit(network: nn.Module, weights: Weights, channels: Sequence[str], source: s
 
 
 def load_all(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
-    """Take over all weights of a network, none more and none less.
+    """Load all weights of a network, which must match exactly.
 
     Args:
-        source: where the weights come from, for messages.
+        source: describes the origin of the weights, for messages.
 
     Raises:
         InputError: a name or a shape differs, or a weight is not finite.
@@ -152,7 +152,7 @@ def load_all(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> 
         )
     unused = sorted(set(weights) - set(ours))
     if unused:
-        raise InputError(f"{source}: holds {unused[0]}, which this model does not have")
+        raise InputError(f"{source}: contains {unused[0]}, which this model does not have")
     for name in ours:
         if not torch.isfinite(weights[name]).all():
             raise InputError(f"{source}: {name} is not finite")
@@ -162,7 +162,7 @@ def load_all(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> 
 def _rows(
     ours: Tensor, theirs: Tensor, channels: Sequence[str], their_channels: Sequence[str]
 ) -> Tensor:
-    """Our head's weight with their rows where the channels are of one name."""
+    """The weight of our head, with rows taken from theirs for channels of the same name."""
     if ours.shape[1:] != theirs.shape[1:] or len(ours) != len(channels):
         return theirs
     rows = ours.clone()

@@ -12,14 +12,14 @@ Index = tuple[slice, ...]
 
 
 def affinities(labels: Tensor, offsets: Offsets) -> Tensor:
-    """1 where a voxel and the one at `voxel + offset` carry the same label other than 0.
+    """1 where a voxel and the one at `voxel + offset` have the same label other than 0.
 
     Args:
         labels: (B, *spatial), integers.
         offsets: in voxels, positive or negative, one output channel each.
 
     Returns:
-        (B, len(offsets), *spatial) uint8; 0 where the neighbour lies outside. Turaga et al. 2010.
+        (B, len(offsets), *spatial) uint8; 0 where the neighbour is outside. Turaga et al. 2010.
     """
     out = labels.new_zeros((labels.shape[0], len(offsets), *labels.shape[1:]), dtype=torch.uint8)
     for channel, offset in enumerate(offsets):
@@ -36,7 +36,7 @@ def both_known(mask: Tensor, offsets: Offsets) -> Tensor:
         mask: (B, *spatial), nonzero where annotated.
 
     Returns:
-        (B, len(offsets), *spatial) uint8; 0 where the neighbour lies outside.
+        (B, len(offsets), *spatial) uint8; 0 where the neighbour is outside.
     """
     known = mask != 0
     out = mask.new_zeros((mask.shape[0], len(offsets), *mask.shape[1:]), dtype=torch.uint8)
@@ -47,7 +47,7 @@ def both_known(mask: Tensor, offsets: Offsets) -> Tensor:
 
 
 def reach(offsets: Offsets) -> tuple[list[int], list[int]]:
-    """How many voxels below and above a region its affinities look at.
+    """How many voxels below and above a region its affinities depend on.
 
     >>> reach([[1, 0], [0, -3]])
     ([0, 3], [1, 0])
@@ -57,7 +57,7 @@ def reach(offsets: Offsets) -> tuple[list[int], list[int]]:
 
 
 def _windows(shape: Sequence[int], offset: Sequence[int]) -> tuple[Index, Index]:
-    """Into (B, *shape): the voxels whose neighbour exists, and those neighbours."""
+    """Slices of (B, *shape): the voxels whose neighbour exists, and those neighbours."""
     here, there = [slice(None)], [slice(None)]
     for size, step in zip(shape, offset, strict=True):
         begin, end = max(0, -step), max(0, min(size, size - step))

@@ -15,7 +15,7 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[Any]]
 
 QUANTILES = (10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 80, 85, 90, 95)
-"""Those that waterz brings compiled; any other would need a compiler where it runs."""
+"""Quantiles that waterz has compiled; others would need a compiler at run time."""
 
 _MEAN = "OneMinus<MeanAffinity<RegionGraphType, ScoreValue>>"
 _QUANTILE = "OneMinus<HistogramQuantileAffinity<RegionGraphType, {}, ScoreValue, 256>>"
@@ -28,8 +28,8 @@ def fragments(
 
     Args:
         affinities: (dims, *spatial) in [0, 1], each to the next voxel along its axis.
-        low: affinities below it are not followed; a voxel with no other is background.
-        high: voxels with an affinity above it belong together at once.
+        low: affinities below it are ignored; a voxel without others is background.
+        high: voxels with an affinity above it are joined immediately.
         per_section: no fragment reaches from one section to the next.
 
     Returns:
@@ -52,14 +52,14 @@ def agglomerate(
     Args:
         affinities: (dims, *spatial) in [0, 1], each to the next voxel along its axis.
         fragments: (*spatial), 0 outside.
-        thresholds: in rising order, all from one agglomeration.
-        quantile: of the affinities between two segments, one of `QUANTILES`; None: their mean.
+        thresholds: in rising order; all are reached in one agglomeration.
+        quantile: of the affinities between two segments, one of `QUANTILES`; None: the mean.
 
     Returns:
         For each threshold the segment of each fragment, (number of fragments + 1) uint32, with
         segment 0 for fragment 0: `result[fragments]` is the segmentation.
     """
-    merged = np.array(fragments, np.uint64)  # a copy: it is merged in place
+    merged = np.array(fragments, np.uint64)  # a copy, because waterz merges in place
     flat = fragments.reshape(-1)
     somewhere = np.full(int(fragments.max(initial=0)) + 1, -1, np.int64)
     somewhere[flat] = np.arange(flat.size)  # a voxel of each fragment
@@ -87,7 +87,7 @@ def _run(channels: Array, thresholds: Sequence[float], **settings: Any) -> Itera
 
 
 def _to_previous(affinities: Array) -> Array:
-    """Three channels, each to the voxel before, as waterz wants them."""
+    """Three channels, each to the previous voxel, as waterz expects them."""
     missing = 4 - affinities.ndim
     out = np.zeros((3, *_in_3d(affinities.shape[1:])), np.float32)
     for axis, affinity in enumerate(affinities, start=missing):
@@ -103,13 +103,13 @@ def _in_3d(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Nothing on standard output, of Python nor of C++: waterz has no other switch."""
+    """Silence standard output of Python and C++, because waterz has no option for it."""
     if sys.stdout is not None:
         sys.stdout.flush()
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         saved = os.dup(1)
-    except OSError:  # closed: there is nothing to keep clean
+    except OSError:  # standard output is closed
         saved = os.dup(nowhere)
     os.dup2(nowhere, 1)
     try:

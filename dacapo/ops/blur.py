@@ -1,4 +1,4 @@
-"""Blurred images."""
+"""Blurring."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TRUNCATE = 3.0
 
 
 def gaussian_blur(volume: Tensor, sigma: Sequence[float]) -> Tensor:
-    """Convolve with a Gaussian, cut off at three standard deviations.
+    """Convolve with a Gaussian, truncated at three standard deviations.
 
     Args:
         volume: (C, *spatial); mirrored beyond its border, which is not repeated.
@@ -34,11 +34,11 @@ def gaussian_blur(volume: Tensor, sigma: Sequence[float]) -> Tensor:
 
 
 def disk_blur(images: Tensor, radius: float) -> Tensor:
-    """Convolve images with a disk, as a lens out of focus does.
+    """Convolve images with a disk, like a lens out of focus.
 
     Args:
-        images: (C, Y, X); the border is repeated beyond.
-        radius: in voxels; a voxel counts by its centre.
+        images: (C, Y, X); the border is repeated.
+        radius: in voxels; the disk contains the voxels whose centre is within it.
     """
     reach = math.floor(radius)
     at = torch.arange(-reach, reach + 1, dtype=images.dtype, device=images.device)

@@ -14,17 +14,17 @@ _AT_ONCE = 2048
 
 
 def border_distance(labels: Array, voxel_size: Sequence[float], limit: float) -> Array:
-    """The distance between centres of voxels, one axis after the other.
+    """The distance between voxel centres, computed one axis at a time.
 
-    In a line along the last axis the nearest other label is found by walking there and back. Along
-    each further axis, a voxel that lies k steps away and has the same label is as far from another
-    one as k steps and its own distance so far make, and one of another label just k steps. Nothing
-    beyond the limit is looked at, so this is faster than a transform without one.
+    Along the last axis, the nearest other label in each line is found by a forward and a backward
+    pass. Along each further axis, a voxel k steps away contributes k steps if its label differs, or
+    k steps and its own distance so far if it is the same. Only steps within the limit are examined,
+    which makes this faster than an unlimited distance transform.
 
     Args:
         labels: (*spatial) unsigned integers, 2D or 3D; the smaller their type, the faster.
         voxel_size: per axis.
-        limit: larger distances become this one.
+        limit: upper bound of distances.
 
     Returns:
         (*spatial) float32.
@@ -67,10 +67,10 @@ def _along_last(codes, step, most, squares):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _across(codes, squares, stride, block, steps, out):  # type: ignore[no-untyped-def]
-    """Squared distances once the lines along another axis are looked at too.
+    """Squared distances after including another axis.
 
-    Neighbours along the axis lie `stride` apart, within blocks of this many voxels. Voxels are
-    taken some at a time, so that all of them find their k-th neighbour in one go.
+    Neighbours along the axis are `stride` apart, within blocks of this many voxels. Voxels are
+    processed in batches, so that the k-th neighbours of all of them are found in one pass.
     """
     for begin in range(0, len(codes), block):
         end = begin + block
@@ -96,7 +96,7 @@ def _across(codes, squares, stride, block, steps, out):  # type: ignore[no-untyp
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def _nearer(own, best, codes, squares, square):  # type: ignore[no-untyped-def]
-    """One line of voxels against another one beside it; simple enough for vector instructions."""
+    """Compare a line of voxels with a parallel one; simple enough for vector instructions."""
     for x in range(len(own)):
         far = square + (squares[x] if codes[x] == own[x] else np.float32(0))
         best[x] = far if far < best[x] else best[x]

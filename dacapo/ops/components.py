@@ -12,7 +12,7 @@ Labels = np.ndarray[Any, np.dtype[Any]]
 
 
 def components(mask: Mask) -> np.ndarray[Any, np.dtype[np.uint32]]:
-    """Voxels that touch by a face share a label, from 1; 0 outside the mask. 2D or 3D."""
+    """Components of voxels connected by faces, numbered from 1; 0 outside the mask. 2D or 3D."""
     labels: Labels = cc3d.connected_components(mask, connectivity=4 if mask.ndim == 2 else 6)
     return labels.astype(np.uint32)
 
@@ -25,7 +25,7 @@ def without_small(mask: Mask, min_size: int) -> Mask:
 
 
 def keep_large(labels: Labels, min_size: int) -> Labels:
-    """The labels with 0 for segments of fewer than `min_size` voxels."""
+    """The labels without segments of fewer than `min_size` voxels, which become 0."""
     if min_size <= 1 or labels.size == 0:
         return labels
     sizes = np.bincount(labels.reshape(-1))

@@ -1,4 +1,4 @@
-"""Rates of right and wrong voxels of a binary segmentation."""
+"""Confusion of a binary segmentation and the rates that follow from it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Confusion:
 
     @classmethod
     def of(cls, ground_truth: Mask, prediction: Mask, counted: Mask) -> Confusion:
-        """Of the counted voxels."""
+        """Count over the annotated voxels."""
         code = 2 * ground_truth[counted] + prediction[counted].astype(np.uint8)
         tn, fp, fn, tp = (float(n) for n in np.bincount(code, minlength=4))
         return cls(tp, fp, fn, tn)
@@ -45,32 +45,32 @@ class Confusion:
 
     @property
     def precision(self) -> float:
-        """The share of what is predicted that is true."""
+        """Fraction of predicted voxels that are true."""
         return ratio(self.tp, self.tp + self.fp)
 
     @property
     def recall(self) -> float:
-        """The share of ground truth that is predicted."""
+        """Fraction of ground truth that is predicted."""
         return ratio(self.tp, self.tp + self.fn)
 
     @property
     def false_positive_rate(self) -> float:
-        """The share of the background that is predicted."""
+        """Fraction of background that is predicted."""
         return ratio(self.fp, self.fp + self.tn)
 
     @property
     def false_negative_rate(self) -> float:
-        """The share of ground truth that is not predicted."""
+        """Fraction of ground truth that is not predicted."""
         return ratio(self.fn, self.fn + self.tp)
 
     @property
     def false_discovery_rate(self) -> float:
-        """The share of what is predicted that is false."""
+        """Fraction of predicted voxels that are false."""
         return ratio(self.fp, self.fp + self.tp)
 
     @property
     def voi(self) -> float:
-        """Variation of information of the two halves that each segmentation cuts space into."""
+        """Variation of information of the partitions into inside and outside."""
         cells = np.array([[self.tn, self.fp], [self.fn, self.tp]])
         if cells.sum() == 0:
             return nan
@@ -81,12 +81,12 @@ class Confusion:
 
 
 def ratio(part: float, whole: float) -> float:
-    """NaN where the whole is 0."""
+    """The quotient; NaN if the denominator is 0."""
     return part / whole if whole else nan
 
 
 def harmonic_mean(one: float, other: float) -> float:
-    """Of precision and recall: the F1 score; 0 where both are 0.
+    """Harmonic mean, which of precision and recall is the F1 score; 0 if both are 0.
 
     >>> harmonic_mean(0.5, 1.0)
     0.6666666666666666

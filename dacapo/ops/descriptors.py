@@ -1,7 +1,7 @@
 """Local shape descriptors (Sheridan et al. 2023, Nature Methods).
 
-For each voxel, the size, the centre of mass and the covariance of the part of its object that lies
-under a Gaussian window around it.
+For each voxel: size, centre of mass and covariance of the part of its object that is within a
+Gaussian window around it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def local_shape_descriptors(
 
     Args:
         labels: (B, *spatial), integers.
-        sigma: of the window, per axis, in the unit of `voxel_size`; it ends at 3 sigma.
+        sigma: standard deviation of the window, per axis, in the unit of `voxel_size`; the window
+            is
+        truncated at 3 sigma.
         voxel_size: per axis.
 
     Returns:
@@ -55,11 +57,11 @@ def local_shape_descriptors(
 
 
 def window_share(mask: Tensor, sigma: Sequence[float], voxel_size: Sequence[float]) -> Tensor:
-    """The share of the window around each voxel, by its Gaussian weight, where a mask is nonzero.
+    """The fraction of the Gaussian window around each voxel in which a mask is nonzero.
 
     Args:
-        mask: (B, *spatial); what lies outside counts as 0.
-        sigma, voxel_size: as of the descriptors.
+        mask: (B, *spatial); voxels outside count as 0.
+        sigma, voxel_size: see `local_shape_descriptors`.
 
     Returns:
         (B, *spatial) float32 in [0, 1].
@@ -76,7 +78,9 @@ def _describe(part: Tensor, sigma: Sequence[float]) -> Tensor:
     dims = part.ndim
     kernels = [_moment_matrices(n, s, part.device) for n, s in zip(part.shape, sigma, strict=True)]
     moments: dict[tuple[int, ...], Tensor] = {(): part.float()}
-    for axis in range(dims):  # each turns the axes on by one; what later moments share is done once
+    for axis in range(
+        dims
+    ):  # each call moves the first axis to the end; partial results are shared between moments
         moments = {
             (*orders, order): _turned(kernels[axis][order], field)
             for orders, field in moments.items()
@@ -103,7 +107,7 @@ def _describe(part: Tensor, sigma: Sequence[float]) -> Tensor:
 def _moment_matrices(size: int, sigma: float, device: torch.device) -> list[Tensor]:
     """Banded matrices that apply g, t g and t^2 g along an axis, t in units of sigma.
 
-    Moments are taken relative to the voxel they are for, so that no large numbers cancel.
+    Moments are relative to the voxel they belong to, so that no large numbers cancel.
     """
     position = torch.arange(size, dtype=torch.float64, device=device)
     distance = (position[None, :] - position[:, None]) / sigma
@@ -115,13 +119,13 @@ def _moment_matrices(size: int, sigma: float, device: torch.device) -> list[Tens
 
 
 def _turned(matrix: Tensor, field: Tensor) -> Tensor:
-    """A matrix applied along the first axis, which becomes the last: (n, *rest) -> (*rest, n)."""
+    """Apply a matrix along the first axis, which becomes the last: (n, *rest) -> (*rest, n)."""
     rest = field.shape[1:]
     return (field.reshape(len(field), -1).T @ matrix.T).reshape(*rest, len(field))
 
 
 def _numbered(labels: Tensor) -> tuple[np.ndarray[Any, Any], list[int]]:
-    """Labels as 0..n, and the n labels that are not 0."""
+    """Renumber labels to 0..n; also returns the n labels that are not 0."""
     small, numbers = fastremap.renumber(labels.cpu().numpy(), preserve_zero=True)
     by_number = sorted((int(n), int(label)) for label, n in numbers.items() if label != 0)
     return small, [label for _, label in by_number]

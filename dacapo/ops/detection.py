@@ -1,4 +1,4 @@
-"""Which objects have been found: one-to-one matches of objects and predicted segments."""
+"""Detection scores, from one-to-one matches of objects and predicted segments."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ AVERAGED_OVER = tuple(t / 100 for t in range(50, 100, 5))
 class Detection:
     """The overlaps of ground-truth objects with segments, as intersection over union.
 
-    An object and a segment match at a threshold where their intersection over union exceeds it;
-    from 0.5 on no object and no segment can match twice. All areas are those of voxels that count.
-    What cannot be computed is NaN: a precision without segments, a recall without objects, and the
-    others without both.
+    An object and a segment match if their intersection over union exceeds a threshold; from 0.5 on,
+    neither can match twice. Only annotated voxels are counted. Scores that cannot be computed are
+    NaN: precision without segments, recall without objects, and the others without both.
 
     Attributes:
-        ious: of every pair of an object and a segment that share a voxel, sorted.
-        num_objects, num_segments: label 0 is neither.
+        ious: intersection over union of all pairs that share a voxel, sorted.
+        num_objects, num_segments: their numbers, without label 0.
     """
 
     ious: Floats
@@ -36,10 +35,10 @@ class Detection:
 
     @classmethod
     def of(cls, table: Overlap, ignore_smaller: int = 0) -> Detection:
-        """From the table of all annotated voxels, where ground truth 0 is background.
+        """Match by the table of all annotated voxels, in which ground truth 0 is background.
 
-        Ground-ground-truth objects of fewer voxels than `ignore_smaller` are left out with all
-        their voxels, and with them the segments that lie there by more than half.
+        Ground-truth objects with fewer voxels than `ignore_smaller` are left out with all their
+        voxels, and so are segments of which more than half is in such objects.
         """
         kept = table.select((table.ground_truth_ids == 0) | (table.ground_truth >= ignore_smaller))
         segments = (kept.prediction_ids != 0) & (kept.prediction > 0)
@@ -51,15 +50,15 @@ class Detection:
         return cls(np.sort(shared / union), int(objects.sum()), int(segments.sum()))
 
     def matches(self, threshold: float) -> int:
-        """True positives."""
+        """Number of matches (true positives)."""
         return int((self.ious > threshold).sum())
 
     def precision(self, threshold: float) -> float:
-        """The share of the segments that match an object."""
+        """Fraction of segments that match an object."""
         return _ratio(self.matches(threshold), self.num_segments)
 
     def recall(self, threshold: float) -> float:
-        """The share of the objects that match a segment."""
+        """Fraction of objects that match a segment."""
         return _ratio(self.matches(threshold), self.num_objects)
 
     def f1(self, threshold: float) -> float:
@@ -67,22 +66,24 @@ class Detection:
         return _ratio(2 * self.matches(threshold), self.num_objects + self.num_segments)
 
     def panoptic_quality(self, threshold: float) -> float:
-        """The sum of the matches' overlaps over the mean number of both. Kirillov et al. 2019."""
+        """Sum of the matches' overlaps over the mean number of objects and segments. Kirillov et
+        al.
+        2019."""
         matched = float(self.ious[self.ious > threshold].sum())
         return _ratio(2 * matched, self.num_objects + self.num_segments)
 
     def matched_share(self, threshold: float) -> float:
-        """Matches over all that is either found or missed or invented. Caicedo et al. 2019."""
+        """Matches over matches, missed objects and false segments. Caicedo et al. 2019."""
         matched = self.matches(threshold)
         return _ratio(matched, self.num_objects + self.num_segments - matched)
 
     def average_precision(self, thresholds: Sequence[float] = AVERAGED_OVER) -> float:
-        """The mean of `matched_share` over thresholds 0.50, 0.55 ... 0.95."""
+        """Mean of `matched_share` over the thresholds 0.50, 0.55 ... 0.95."""
         return float(np.mean([self.matched_share(t) for t in thresholds]))
 
     @property
     def count_error(self) -> float:
-        """How many segments there are too many or too few."""
+        """Absolute difference between the numbers of segments and objects."""
         return float(abs(self.num_segments - self.num_objects))
 
 

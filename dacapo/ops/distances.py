@@ -1,4 +1,4 @@
-"""Signed distances to the borders of objects or of classes, and where they are known."""
+"""Signed distances to the borders of objects or classes, and where they are known."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ def signed_distance(labels: Labels, voxel_size: Sequence[float], limit: float) -
     """The distance to the nearest voxel of another label: positive in objects, negative outside.
 
     Args:
-        labels: (*spatial), integers, or true and false; 0 is background. Two objects that touch
-            have a border.
+        labels: (*spatial), integers or booleans; 0 is background. Two touching objects have a
+            border between them.
         voxel_size: per axis.
-        limit: larger distances become this one.
+        limit: upper bound of distances.
 
     Returns:
-        The distance between centres of voxels. It is known where it is smaller than
-        `distance_to_unknown`, and where that is not below the limit: then, whatever the labels say
-        where they are not known, it stays the same.
+        The distance between voxel centres. It is known where it is smaller than
+        `distance_to_unknown`, or where the latter reaches the limit: there it does not depend on
+        unknown labels.
     """
-    from dacapo.ops.border import border_distance  # numba starts here
+    from dacapo.ops.border import border_distance  # numba is imported here
 
     codes = labels.astype(np.uint8 if labels.dtype == np.bool_ else np.uint32)
     distance: Floats = border_distance(codes, voxel_size, limit)
@@ -36,10 +36,10 @@ def signed_distance(labels: Labels, voxel_size: Sequence[float], limit: float) -
 
 
 def distance_to_unknown(known: Mask, voxel_size: Sequence[float]) -> Floats:
-    """From each voxel to the nearest one that is not known; beyond the crop nothing is.
+    """Distance from each voxel to the nearest unknown one; everything outside the crop is unknown.
 
     Args:
-        known: (*spatial), where labels are to be believed.
+        known: (*spatial), where labels are known.
         voxel_size: per axis.
     """
     if not known.all():

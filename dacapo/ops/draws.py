@@ -1,4 +1,4 @@
-"""Random draws as pure functions of a key: nothing to save, nothing to restore."""
+"""Random numbers as pure functions of a key, so that there is no state to save or restore."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 
 
 def generator(*key: int | str) -> np.random.Generator:
-    """A generator that depends on the key alone: (seed, iteration, sample, purpose), say."""
+    """A generator that depends only on the key, such as (seed, iteration, sample, purpose)."""
     return np.random.default_rng(_entropy(key))
 
 
 def seed(*key: int | str) -> int:
-    """A seed of 63 bits for torch that depends on the key alone."""
+    """A 63-bit seed for torch that depends only on the key."""
     return int(np.random.SeedSequence(_entropy(key)).generate_state(1, np.uint64)[0] >> 1)
 
 

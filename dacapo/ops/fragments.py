@@ -1,4 +1,4 @@
-"""Small segments."""
+"""Absorbing small segments."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Labels = np.ndarray[Any, np.dtype[Any]]
 
 
 def absorb_small(labels: Labels, min_size: int) -> Labels:
-    """Give each voxel of a segment below `min_size` voxels to the nearest larger segment.
+    """Assign each voxel of a segment smaller than `min_size` voxels to the nearest larger segment.
 
-    Label 0 stays as it is and absorbs nothing. Where no segment is large enough, nothing changes.
+    Label 0 is unchanged and absorbs nothing. If no segment is large enough, nothing changes.
     """
     if min_size <= 1 or labels.size == 0:
         return labels

@@ -29,14 +29,13 @@ def mutex_watershed(
     Args:
         weights: (len(offsets), *spatial) float32; the edge from a voxel to the one at
             `voxel + offset` attracts above 0, repels below, and comes earlier the larger its
-            magnitude. Magnitudes are told apart in 65,536 steps of the largest; within a step
-            the order is that of the channels and of the voxels.
+            magnitude. Magnitudes are quantised to 65,536 levels of the largest; within a level
+            the order is that of channels, then of voxels.
         offsets: in voxels, 2D or 3D.
-        strides: an offset's edges are used only at voxels whose coordinates are multiples of its
-            stride (default 1 everywhere).
+        strides: the edges of an offset are used only at voxels whose coordinates are multiples of
+            its stride (default: 1 everywhere).
         mask: (*spatial); voxels where it is 0 get label 0 and no edges.
-        random_strides: an offset's edges are used at as many voxels as its stride says, drawn at
-            random but always the same.
+        random_strides: use the same number of edges at randomly drawn voxels, always the same ones.
 
     Returns:
         (*spatial) uint32; segments from 1. Memory is linear in the number of edges used.
@@ -62,7 +61,7 @@ def mutex_watershed(
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def _mixed(number):  # type: ignore[no-untyped-def]
-    """A number's bits, mixed: a random draw that is a function of its key (splitmix64)."""
+    """Mix the bits of a number: a random number as a function of its key (splitmix64)."""
     z = np.uint64(number) + np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -71,7 +70,8 @@ def _mixed(number):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _visit(volume, steps, stride, drawn, inside, scale, place, edges, attractive):  # type: ignore[no-untyped-def]
-    """Walk over all edges in use: count them by level (edges empty), or put them in their place."""
+    """Visit all edges in use: count them by level (if `edges` is empty), or sort them into
+    place."""
     channels, depth, height, width = volume.shape
     fill = len(edges) > 0
     size = depth * height * width
@@ -138,7 +138,8 @@ def _find(parent, node):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def _slot(table, a, b):  # type: ignore[no-untyped-def]
-    """Where the pair of roots stands in an open-addressing hash table, or where it would go."""
+    """The slot of a pair of roots in an open-addressing hash table, or the slot where it would
+    go."""
     key = (np.uint64(min(a, b)) << np.uint64(32)) | np.uint64(max(a, b))
     bits = np.uint64(len(table) - 1)
     at = (key * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(20) & bits
@@ -151,13 +152,14 @@ def _slot(table, a, b):  # type: ignore[no-untyped-def]
 def _merge(edges, attractive, delta, size):  # type: ignore[no-untyped-def]
     """Kruskal's algorithm with mutual exclusions; returns a parent for every voxel.
 
-    Each root heads a linked list of the clusters it must stay apart from, and a hash table answers
-    whether a pair is among them. When two roots merge, the one with the longer list stays and
-    takes over what is new in the shorter one.
+    Each root has a linked list of the clusters from which it must stay apart, and a hash table
+    tells whether a pair is among them. When two roots merge, the one with the longer list survives
+    and takes over the new entries of the shorter one, so that an entry moves only logarithmically
+    often.
     """
     last = len(edges) - 1
     while last >= 0 and not attractive[last]:
-        last -= 1  # once nothing attracts any more, nothing changes
+        last -= 1  # trailing repulsive edges cannot change the segmentation
     parent = np.arange(size, dtype=np.uint32)
     head = np.full(size, -1, np.int64)
     length = np.zeros(size, np.int64)
@@ -213,7 +215,7 @@ def _merge(edges, attractive, delta, size):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _regrown(table, parent):  # type: ignore[no-untyped-def]
-    """A table of twice the size without the pairs whose clusters have merged into others."""
+    """A table of twice the size, without pairs whose clusters have merged into others."""
     grown = np.zeros(2 * len(table), np.uint64)
     used = 0
     for pair in table:

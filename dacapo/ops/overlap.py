@@ -1,4 +1,4 @@
-"""How two segmentations overlap, and the scores that follow from it."""
+"""The overlap of two segmentations, and the scores that follow from it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Whole = np.ndarray[Any, np.dtype[np.int64]]
 
 @dataclass(frozen=True)
 class Overlap:
-    """The nonzero cells of the table of ground truth x prediction, over the voxels that count.
+    """The nonzero cells of the contingency table of ground truth and prediction.
 
     Attributes:
         counts: voxels in each cell.
@@ -37,7 +37,7 @@ class Overlap:
         return float(self.ground_truth.sum())
 
     def select(self, keep: np.ndarray[Any, np.dtype[np.bool_]]) -> Overlap:
-        """The table of some ground truth rows alone: the voxels of the others do not count."""
+        """The table restricted to some rows of ground truth; voxels of other rows are ignored."""
         cells = keep[self.rows]
         columns, counts = self.columns[cells], self.counts[cells]
         sizes = np.bincount(columns, counts, len(self.prediction)).astype(np.float64)
@@ -52,10 +52,10 @@ class Overlap:
         )
 
     def merge(self, segment: Labels) -> Overlap:
-        """The table of a prediction whose segments are joined, without a look at the voxels.
+        """The table of a prediction whose segments are joined, computed without the voxels.
 
         Args:
-            segment: new label of each present one: `segment[prediction_ids]`.
+            segment: maps old labels to new ones: `segment[prediction_ids]`.
         """
         ids, column = np.unique(segment[self.prediction_ids], return_inverse=True)
         cells, place = np.unique(self.rows * len(ids) + column[self.columns], return_inverse=True)
@@ -71,23 +71,23 @@ class Overlap:
         )
 
     def objects(self, ignore_smaller: int = 0) -> Overlap:
-        """The ground-truth objects alone: not 0, and of at least so many counted voxels."""
+        """The table restricted to ground-truth objects: not 0, and with at least so many voxels."""
         return self.select((self.ground_truth_ids != 0) & (self.ground_truth >= ignore_smaller))
 
 
 def overlap(ground_truth: Labels, prediction: Labels, counted: Labels | None = None) -> Overlap:
     """The overlap table of two label arrays of any shape.
 
-    Memory goes with the number of pairs that occur, never with the largest id.
+    Memory grows with the number of pairs that occur, never with the largest id.
 
     Args:
         ground_truth, prediction: integers; 0 is a label like any other.
-        counted: the voxels that count; None: every one.
+        counted: the voxels to count; None: all.
     """
     for other in (prediction, counted):
         if other is not None and other.shape != ground_truth.shape:
             raise ValueError(f"ground truth {ground_truth.shape} and {other.shape} differ in shape")
-    from dacapo.ops.pairs import count_pairs  # numba starts here
+    from dacapo.ops.pairs import count_pairs  # numba is imported here
 
     mask = None if counted is None else np.ascontiguousarray(counted != 0).reshape(-1)
     first, second, counts = count_pairs(_bits(ground_truth), _bits(prediction), mask)
@@ -109,7 +109,7 @@ def variation_of_information(table: Overlap) -> tuple[float, float]:
     """(split, merge) in bits: H(prediction | ground truth) and H(ground truth | prediction). Meila
     2007.
 
-    NaN when no voxel counts.
+    NaN if there are no voxels.
     """
     if table.total == 0:
         return float("nan"), float("nan")
@@ -121,9 +121,9 @@ def variation_of_information(table: Overlap) -> tuple[float, float]:
 def adapted_rand(table: Overlap) -> tuple[float, float, float]:
     """(error, precision, recall) over pairs of distinct voxels. Arganda-Carreras et al. 2015.
 
-    Precision is the share of the pairs joined by the prediction that are one object in ground
-    truth, recall the share of the ground truth's pairs that the prediction joins; the error is 1 -
-    F1. NaN where there are no such pairs.
+    Precision is the fraction of pairs joined by the prediction that are in one ground-truth object,
+    recall the fraction of pairs in one ground-truth object that the prediction joins; the error is
+    1 - F1. NaN if such pairs do not exist.
     """
     joined, ground_truth, prediction = (
         float((n * (n - 1)).sum()) for n in (table.counts, table.ground_truth, table.prediction)
@@ -137,13 +137,13 @@ def adapted_rand(table: Overlap) -> tuple[float, float, float]:
 
 
 def entropy(counts: Floats) -> float:
-    """Of the distribution with these counts, in bits; the same to the bit in any order."""
+    """Entropy of the distribution with these counts, in bits; independent of their order."""
     p = np.sort(counts[counts > 0]) / counts.sum()
     return float(-(p * np.log2(p)).sum())
 
 
 def _bits(labels: Labels) -> Labels:
-    """Integers as flat unsigned ones of 4 or of 8 bytes; negative ones keep their bits."""
+    """Flatten integers and view them as unsigned of 4 or 8 bytes; negative ones keep their bits."""
     if labels.dtype.kind not in "iu":
         raise ValueError(f"labels must be integers, got {labels.dtype}")
     size = 4 if labels.dtype.itemsize <= 4 else 8
@@ -152,6 +152,6 @@ def _bits(labels: Labels) -> Labels:
 
 
 def _from_bits(bits: Labels, dtype: np.dtype[Any]) -> Labels:
-    """The inverse, of 8-byte numbers."""
+    """The inverse of `_bits`, for 8-byte numbers."""
     size = 4 if dtype.itemsize <= 4 else 8
     return bits.astype(f"u{size}").view(f"{dtype.kind}{size}").astype(dtype)

@@ -15,14 +15,14 @@ _DENSE_CELLS = 2**22
 def count_pairs(first: Bits, second: Bits, counted: Bits | None) -> tuple[Bits, Bits, Bits]:
     """The pairs of labels that occur, and how often.
 
-    Small labels are counted in a table of all pairs, others in a hash table.
+    Small labels are counted in a table of all possible pairs, others in a hash table.
 
     Args:
         first, second: flat, unsigned.
-        counted: true where a voxel counts; None: everywhere.
+        counted: true at voxels to count; None: everywhere.
 
     Returns:
-        The two labels of each pair, and its voxels.
+        The two labels of each pair, and its number of voxels.
     """
     mask = np.zeros(0, np.bool_) if counted is None else counted
     if first.size == 0:
@@ -40,10 +40,10 @@ def count_pairs(first: Bits, second: Bits, counted: Bits | None) -> tuple[Bits, 
 
 @numba.njit(cache=True, nogil=True)
 def _in_tables(first, second, mask, masked, columns, table, other):  # type: ignore[no-untyped-def]
-    """Two halves of the voxels in turn, each with its table.
+    """Alternate between two halves of the voxels, each with its own table.
 
-    Neighbours mostly are of one pair, and counting one cell again and again would wait each time
-    until the last count is written.
+    Neighbouring voxels mostly have the same pair, and incrementing the same cell repeatedly would
+    stall until the previous count is written.
     """
     half = len(first) // 2
     for voxel in range(half):
@@ -59,9 +59,9 @@ def _in_tables(first, second, mask, masked, columns, table, other):  # type: ign
 
 @numba.njit(cache=True, nogil=True)
 def _in_hash_table(first, second, mask, masked):  # type: ignore[no-untyped-def]
-    """Open addressing; runs of one pair along memory are looked up once."""
+    """A hash table with open addressing; runs of equal pairs are looked up once."""
     size = 1 << 12
-    slots = np.full(size, -1, np.int64)  # into the lists of pairs
+    slots = np.full(size, -1, np.int64)  # indices into the lists of pairs
     ones, others = np.empty(size // 2, np.uint64), np.empty(size // 2, np.uint64)
     counts = np.zeros(size // 2, np.int64)
     found = 0
@@ -100,7 +100,7 @@ def _in_hash_table(first, second, mask, masked):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def _place(slots, ones, others, one, other):  # type: ignore[no-untyped-def]
-    """Where a pair stands in the hash table, or where it would go."""
+    """The slot of a pair in the hash table, or the slot where it would go."""
     bits = np.uint64(len(slots) - 1)
     mixed = (one * np.uint64(0x9E3779B97F4A7C15)) ^ (other * np.uint64(0xC2B2AE3D27D4EB4F))
     place = (mixed ^ (mixed >> np.uint64(29))) & bits
@@ -113,7 +113,7 @@ def _place(slots, ones, others, one, other):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _longer(values):  # type: ignore[no-untyped-def]
-    """Twice as long, with zeros."""
+    """The array at twice its length, padded with zeros."""
     out = np.zeros(2 * len(values), values.dtype)
     out[: len(values)] = values
     return out

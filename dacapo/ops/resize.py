@@ -1,4 +1,4 @@
-"""Arrays of other shapes."""
+"""Resizing without interpolation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Volume = np.ndarray[Any, np.dtype[Any]]
 
 
 def nearest(volume: Volume, shape: Sequence[int]) -> Volume:
-    """A volume in another shape, each voxel the one that covers its lower corner.
+    """Resize a volume; each new voxel takes the value of the one that covers its lower corner.
 
     >>> nearest(np.array([1, 2, 3]), (6,)).tolist()
     [1, 1, 2, 2, 3, 3]

@@ -1,4 +1,4 @@
-"""How far one can follow a skeleton through a segmentation."""
+"""Expected run length: how far a skeleton can be followed through a segmentation."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Skeletons:
     """Traced neurites.
 
     Attributes:
-        skeleton: (nodes,), which one a node belongs to.
-        position: (nodes, dims), in world units, or in voxels of what they are compared with.
+        skeleton: (nodes,), the skeleton of each node.
+        position: (nodes, dims), in world units, or in voxels of the volume they are compared with.
         edges: (edges, 2), pairs of nodes.
         length: (edges,), in the unit of the scores.
     """
@@ -29,17 +29,17 @@ class Skeletons:
 
 
 def expected_run_length(skeletons: Skeletons, segment: Array) -> tuple[float, float]:
-    """How far an error is away from a random place, on average. Januszewski et al. 2018.
+    """The expected error-free path length from a random position. Januszewski et al. 2018.
 
-    An edge is right where both nodes lie in one segment that holds no node of another skeleton.
+    An edge is correct if both nodes are in one segment that contains no node of another skeleton.
 
     Args:
-        segment: (nodes,), the segment at each node; 0: none, -1: the node does not count, nor do
-            its edges.
+        segment: (nodes,), the segment at each node; 0: none, -1: the node and its edges are
+            ignored.
 
     Returns:
-        The expected run length, and its share of what a perfect segmentation has; NaN where no
-        edge counts.
+        The expected run length, and its fraction of that of a perfect segmentation; NaN if all
+        edges are ignored.
     """
     first, second = skeletons.edges.T
     counts = (segment[first] >= 0) & (segment[second] >= 0)
@@ -59,7 +59,7 @@ def expected_run_length(skeletons: Skeletons, segment: Array) -> tuple[float, fl
 
 
 def _sums(one: Array, other: Array, values: Array) -> Array:
-    """The sum of the values of each pair of keys that occurs."""
+    """The sum of the values for each pair of keys."""
     if values.size == 0:
         return np.zeros(0)
     which = np.unique(np.stack([one, other]), axis=1, return_inverse=True)[1].reshape(-1)

@@ -1,4 +1,4 @@
-"""Distances between the surfaces of two binary segmentations, and of their false voxels."""
+"""Distances between the surfaces of two binary segmentations, and distances of false voxels."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _MORE = 1 + 1e-5  # distances are float32
 
 
 class Shape:
-    """A binary segmentation with its distance maps, each computed when it is first asked for.
+    """A binary segmentation with its distance maps, each computed at first use.
 
     Args:
         inside: (*spatial), the voxels of the segmentation.
         counted: (*spatial), the voxels that are annotated.
-        voxel_size: per axis, z first; distances come out in its unit, between centres of voxels.
+        voxel_size: per axis, z first; distances are in its unit, between voxel centres.
     """
 
     def __init__(self, inside: Mask, counted: Mask, voxel_size: Sequence[float]) -> None:
@@ -36,9 +36,9 @@ class Shape:
 
     @cached_property
     def surface(self) -> Mask:
-        """Its voxels with a face neighbour that is counted and not in it.
+        """Voxels of the segmentation with an annotated face neighbour outside it.
 
-        Where the volume or the annotation ends there is no surface.
+        There is no surface where the volume or the annotation ends.
         """
         out = np.zeros(self.inside.shape, bool)
         beside = self.counted & ~self.inside
@@ -50,12 +50,12 @@ class Shape:
 
     @cached_property
     def distance(self) -> Floats:
-        """From every voxel to the nearest one inside; infinite where there is none."""
+        """Distance from every voxel to the nearest one inside; infinite if there is none."""
         return self._distance_to(self.inside)
 
     @cached_property
     def surface_distance(self) -> Floats:
-        """From every voxel to the nearest one of the surface; infinite where there is none."""
+        """Distance from every voxel to the nearest surface voxel; infinite if there is none."""
         return self._distance_to(self.surface)
 
     def _distance_to(self, voxels: Mask) -> Floats:
@@ -64,10 +64,10 @@ class Shape:
 
 
 class SurfaceDistances:
-    """From each surface to the other; NaN where one of the two has no surface.
+    """Distances from each surface to the other; NaN if one of the two has no surface.
 
     Args:
-        ground_truth, prediction: of the same volume.
+        ground_truth, prediction: segmentations of the same volume.
     """
 
     def __init__(self, ground_truth: Shape, prediction: Shape) -> None:
@@ -77,7 +77,7 @@ class SurfaceDistances:
 
     @property
     def hausdorff(self) -> float:
-        """The largest of all distances."""
+        """The largest of all distances (Hausdorff distance)."""
         return self.hausdorff_percentile(100)
 
     def hausdorff_percentile(self, percent: float) -> float:
@@ -97,9 +97,10 @@ class SurfaceDistances:
         return float(total / (self.to_ground_truth.size + self.to_prediction.size))
 
     def dice(self, tolerance: float) -> float:
-        """The share of both surfaces' voxels within `tolerance` of the other. Nikolov et al. 2021.
+        """Fraction of the voxels of both surfaces within `tolerance` of the other. Nikolov et al.
+        2021.
 
-        Surfaces are counted in voxels. 0 where one surface is missing, NaN where both are.
+        Surfaces are counted in voxels. 0 if one surface is missing, NaN if both are.
         """
         size = self.to_ground_truth.size + self.to_prediction.size
         if size == 0:
@@ -110,13 +111,13 @@ class SurfaceDistances:
 
 
 def mean_distance(of: Shape, to: Shape, clip: float | None = None) -> float:
-    """The mean distance of one segmentation's voxels to the nearest voxel of the other.
+    """The mean distance from the voxels of one segmentation to the nearest voxel of the other.
 
     Args:
-        clip: larger distances count as this one. Then an empty `to` gives `clip`.
+        clip: upper bound of distances; with it, an empty `to` gives `clip`.
 
     Returns:
-        NaN where `of` is empty, and without `clip` where `to` is.
+        NaN if `of` is empty, and without `clip` also if `to` is.
     """
     if of.is_empty or (clip is None and to.is_empty):
         return nan
@@ -127,7 +128,7 @@ def mean_distance(of: Shape, to: Shape, clip: float | None = None) -> float:
 
 
 def beyond(of: Shape, to: Shape, tolerance: float) -> float:
-    """How many voxels of one segmentation are further than `tolerance` from the other."""
+    """Number of voxels of one segmentation that are further than `tolerance` from the other."""
     return float((to.distance[of.inside] > tolerance * _MORE).sum())
 
 

@@ -19,13 +19,13 @@ _NEIGHBOURS = 8
 
 @dataclass(frozen=True)
 class Tissue:
-    """What a block of tissue looks like and what it is, arrays of one shape.
+    """Raw and labels of a block of tissue, as arrays of one shape.
 
     Attributes:
         raw: uint8.
         cells: uint32, from 1.
         border: distance to the nearest other cell, in voxels of the finest axis.
-        bodies: where the dark round bodies in the cells are.
+        bodies: mask of the dark round bodies in the cells.
     """
 
     raw: Volume
@@ -34,7 +34,7 @@ class Tissue:
     bodies: Volume
 
     def apart(self, gap: float) -> Volume:
-        """Cells with 0 between them, up to half of `gap` into each."""
+        """Cells with background between them, which takes half of `gap` from each cell."""
         return np.where(self.border > gap / 2, self.cells, np.zeros((), self.cells.dtype))
 
     def classes(self) -> Volume:
@@ -50,19 +50,19 @@ def tissue(
     seed: Sequence[int],
     body_threshold: float = 1.7,
 ) -> Tissue:
-    """Raw and labels of a block of tissue in which every voxel belongs to a cell.
+    """Generate raw and labels of a block of tissue in which every voxel belongs to a cell.
 
     A cell is a chain of neighbouring Voronoi regions of points in a warped space, so that cells
-    bend, branch and differ in size; its border to other cells is a membrane whose darkness varies
-    from place to place.
+    bend, branch and differ in size. The border between cells is a membrane of varying darkness.
 
     Args:
         shape: in voxels, 2D or 3D.
-        voxel_size: relative sizes of a voxel's edges; the finest is the unit of `cell_size`.
+        voxel_size: relative edge lengths of a voxel; the finest is the unit of `cell_size`.
         cell_size: typical width of a cell.
-        noise: standard deviation, where raw spans 0 to 1.
-        seed: the same numbers give the same tissue.
-        body_threshold: bodies are where a random field of mean 0 and deviation 1 lies above it.
+        noise: standard deviation of the noise, where raw spans 0 to 1.
+        seed: equal seeds give equal tissue.
+        body_threshold: bodies are where a random field of mean 0 and deviation 1 exceeds this
+            value.
     """
     rng = np.random.default_rng(list(seed))
     step = np.asarray(voxel_size, float) / min(voxel_size)
@@ -91,7 +91,7 @@ def _paint(
     body_threshold: float,
     rng: np.random.Generator,
 ) -> tuple[Volume, Volume]:
-    """Grey values in 0 to 1, of cytoplasm, membranes and bodies; and where bodies are."""
+    """Grey values in [0, 1] of cytoplasm, membranes and bodies, and the mask of bodies."""
     shape = border.shape
     tone = rng.normal(0.66, 0.05, int(labels.max()) + 1)[labels]
     texture = 0.05 * gaussian_filter(rng.normal(size=shape), 1.2 / step) / 0.1
@@ -108,7 +108,7 @@ def _paint(
 
 
 def _points(extent: Volume, cell_size: float, rng: np.random.Generator) -> Volume:
-    """Random points at the density that gives cells of the wanted width."""
+    """Random points at the density that gives cells of the requested width."""
     margin = cell_size
     volume = float(np.prod(extent + 2 * margin))
     spacing = cell_size / _SEEDS_PER_CELL ** (1 / (len(extent) + 1))
@@ -117,7 +117,7 @@ def _points(extent: Volume, cell_size: float, rng: np.random.Generator) -> Volum
 
 
 def _chains(points: Volume, cell_size: float, rng: np.random.Generator) -> Volume:
-    """Join neighbouring points into cells of varied length: the cell of each point."""
+    """Join neighbouring points into cells of various lengths; returns the cell of each point."""
     found = cKDTree(points).query(points, k=min(_NEIGHBOURS, len(points)))[1]
     neighbours = np.asarray(found)
     cell = np.full(len(points), -1)
@@ -135,9 +135,9 @@ def _chains(points: Volume, cell_size: float, rng: np.random.Generator) -> Volum
 
 
 def _smooth(shape: Sequence[int], step: Volume, width: float, rng: np.random.Generator) -> Volume:
-    """A random field that varies over `width`, with mean 0 and standard deviation 1.
+    """A random field with correlation length `width`, mean 0 and standard deviation 1.
 
-    Random numbers on a coarse grid, joined by cubic B-splines along one axis after the other.
+    Random numbers on a coarse grid, interpolated by cubic B-splines along one axis at a time.
     """
     splines = []
     for size, edge in zip(shape, step, strict=True):

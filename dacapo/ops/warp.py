@@ -12,7 +12,7 @@ from torch.nn.functional import grid_sample
 
 
 def rotation(dims: int, plane: tuple[int, int], angle: float) -> Tensor:
-    """The matrix that turns by `angle` (radians) in the plane of two axes."""
+    """The matrix of a rotation by `angle` (radians) in the plane of two axes."""
     matrix = torch.eye(dims)
     first, second = plane
     matrix[first, first] = matrix[second, second] = math.cos(angle)
@@ -27,7 +27,7 @@ def warped_positions(
     control_points: Tensor | None,
     control_point_spacing: float,
 ) -> Tensor:
-    """Where the voxels of a volume come from: turned by a matrix and moved by a random field.
+    """The source positions of a volume's voxels under a matrix and a displacement field.
 
     Args:
         shape: in voxels.
@@ -35,8 +35,8 @@ def warped_positions(
         matrix: (dims, dims).
         control_points: (dims, *grid), displacements in world units, interpolated linearly; None: no
             displacement field.
-        control_point_spacing: distance between control points, which are centred on the volume, an
-            odd number along each axis.
+        control_point_spacing: distance between control points, which are centred on the volume;
+            their number along each axis is odd.
 
     Returns:
         (dims, *shape), world positions relative to the centre.
@@ -66,13 +66,14 @@ def warped_positions(
 
 
 def resample(volume: Tensor, at: Tensor, size: Sequence[float], interpolate: bool) -> Tensor:
-    """Values of a volume at world positions relative to its centre.
+    """Sample a volume at world positions relative to its centre.
 
     Args:
-        volume: (C, *spatial) float32; whole numbers up to 2^24 survive without interpolation.
+        volume: (C, *spatial) float32; integers up to 2^24 are preserved without interpolation.
         at: (dims, *shape).
         size: extent of the volume in world units.
-        interpolate: linear, the border voxel repeated beyond; otherwise nearest, 0 beyond.
+        interpolate: linear interpolation, with the border repeated outside; otherwise nearest
+        neighbour, with 0 outside.
 
     Returns:
         (C, *shape).
@@ -83,12 +84,12 @@ def resample(volume: Tensor, at: Tensor, size: Sequence[float], interpolate: boo
 
 
 def control_grid_shape(size: Sequence[float], control_point_spacing: float) -> list[int]:
-    """How many control points along each axis cover a volume of this size, an odd number."""
+    """The odd number of control points along each axis that covers a volume of this size."""
     return [2 * math.ceil(s / 2 / control_point_spacing) + 1 for s in size]
 
 
 def planes(voxel_size: Sequence[int]) -> list[tuple[int, int]]:
-    """Pairs of axes with equal voxel size: those within which one may turn.
+    """Pairs of axes with equal voxel size, within which a volume may be rotated.
 
     >>> planes((40, 4, 4))
     [(1, 2)]

@@ -1,4 +1,4 @@
-"""Seeded watershed: seeds grow into their surroundings, the highest voxels first."""
+"""Seeded watershed: seeds grow into their surroundings, highest voxels first."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ _LEVELS = 2**16
 
 
 def seeded_watershed(interior: Array, seeds: Array, mask: Array) -> Array:
-    """Give each voxel of the mask to the seed whose flood reaches it first. Meyer 1991.
+    """Assign each voxel of the mask to the seed whose flood reaches it first. Meyer 1991.
 
     Args:
-        interior: (*spatial) float, 2D or 3D; high inside objects. Told apart in 65,536 steps of
-            its range; within a step the voxel that was reached first comes first.
-        seeds: (*spatial), 0 where there is none.
+        interior: (*spatial) float, 2D or 3D; high inside objects. Values are quantised to 65,536
+            levels of their range; within a level, voxels are processed in the order they are
+            reached.
+        seeds: (*spatial), labels of seeds, 0 elsewhere.
         mask: (*spatial), the voxels to fill.
 
     Returns:
-        (*spatial) uint32; 0 outside the mask, and in its parts that hold no seed.
+        (*spatial) uint32; 0 outside the mask, and in components of the mask without a seed.
     """
     shape = interior.shape
     to_3d = (1,) * (3 - len(shape))
@@ -49,7 +50,7 @@ def _push(voxel, level, first, last, following):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _flood(levels, labels, inside):  # type: ignore[no-untyped-def]
-    """Fill labels in place; level 0 comes first, each level is a queue in a linked list."""
+    """Fill labels in place, from level 0 upwards; each level is a queue stored as a linked list."""
     depth, height, width = levels.shape
     level_of, label, free = levels.reshape(-1), labels.reshape(-1), inside.reshape(-1)
     first = np.full(_LEVELS, -1, np.int64)

@@ -1,4 +1,4 @@
-"""Weights that let a rare class count as much as a frequent one."""
+"""Weights that balance rare and frequent classes."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from torch import Tensor
 
 
 def balance(target: Tensor, known: Tensor, max_weight: float = 20.0) -> Tensor:
-    """Weigh both classes of a binary target equally, each channel of each sample by itself.
+    """Balance the two classes of a binary target, per channel and per sample.
 
     Args:
         target: (B, C, *spatial), 0 or 1.
-        known: (B, C, *spatial), nonzero where the target counts.
-        max_weight: the rarer class weighs at most this many times more; 1: no balancing.
+        known: (B, C, *spatial), nonzero where the target is known.
+        max_weight: largest weight of the rarer class relative to the other; 1: no balancing.
 
     Returns:
         (B, C, *spatial) float32: n / (2 n_class) where known, 0 elsewhere; its mean over the known
-        voxels is 1. A channel that shows one class alone weighs 1.
+        voxels is 1. A channel with a single class has weight 1.
     """
     known = known != 0
     positive = known & (target != 0)
@@ -34,5 +34,7 @@ def balance(target: Tensor, known: Tensor, max_weight: float = 20.0) -> Tensor:
 
 def _count(part: Tensor) -> Tensor:
     """The number of true voxels of each channel, (B, C, 1...)."""
-    each = torch.stack([torch.count_nonzero(c) for c in part.flatten(0, 1)])  # fast in one piece
+    each = torch.stack(
+        [torch.count_nonzero(c) for c in part.flatten(0, 1)]
+    )  # summing is fast over contiguous memory
     return each.double().reshape(*part.shape[:2], *[1] * (part.ndim - 2))

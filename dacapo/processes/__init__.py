@@ -1,1 +1,1 @@
-"""What processes need that know nothing of the domain: ranks, reading ahead, memory, queues."""
+"""Processes without knowledge of the domain: ranks, prefetching, memory, queues."""

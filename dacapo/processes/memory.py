@@ -1,4 +1,4 @@
-"""Peak memory of a stretch of work, on the host and on the GPU."""
+"""Peak memory of a run, on the host and on the GPU."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _PROCESS = Path("/proc/self")
 
 
 def reset_peak_memory() -> None:
-    """Begin a new stretch: several runs may follow each other in one process."""
-    with suppress(OSError):  # no Linux, or not allowed: the peak is that of the whole process
+    """Reset the peak, because several runs may be trained in one process."""
+    with suppress(OSError):  # not Linux, or not permitted: the peak is that of the whole process
         (_PROCESS / "clear_refs").write_text("5")
     if _uses_cuda():
         import torch
@@ -22,7 +22,7 @@ def reset_peak_memory() -> None:
 
 
 def peak_memory_mib() -> float:
-    """The largest resident memory since the reset, in MiB; NaN where the system does not tell."""
+    """The largest resident memory since the reset, in MiB; NaN if the system does not report it."""
     try:
         status = (_PROCESS / "status").read_text()
     except OSError:
@@ -32,7 +32,7 @@ def peak_memory_mib() -> float:
 
 
 def peak_device_memory_mib() -> float:
-    """The most memory that tensors held on this process' GPU, in MiB; NaN without one."""
+    """The largest memory allocated by tensors on this process's GPU, in MiB; NaN without a GPU."""
     if not _uses_cuda():
         return math.nan
     import torch
@@ -41,6 +41,6 @@ def peak_device_memory_mib() -> float:
 
 
 def _uses_cuda() -> bool:
-    """Whether this process has begun to use a GPU; asking must not begin it."""
+    """Whether this process already uses a GPU; asking must not initialise one."""
     torch = sys.modules.get("torch")
     return torch is not None and torch.cuda.is_initialized()

@@ -1,4 +1,4 @@
-"""Compute ahead in threads."""
+"""Prefetching in threads."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ T = TypeVar("T")
 
 
 def prefetch(prepare: Callable[[int], T], begin: int, end: int, num_workers: int) -> Iterator[T]:
-    """`prepare(i)` for i from begin to end, in order, `num_workers` of them ahead of the caller.
+    """Yield `prepare(i)` for i from begin to end, in order, computed up to `num_workers` ahead.
 
-    Threads, not processes: reading and tensor work release the interpreter's lock, nothing is
-    copied, and no child outlives a killed parent. With 0 workers a thread prepares too, while the
-    caller waits: sums in `prepare` are then rounded alike for any number of workers.
+    Threads, not processes: reading and tensor operations release the interpreter's lock, nothing is
+    copied, and no child outlives a killed parent. With 0 workers a thread prepares as well, while
+    the caller waits, so that `prepare` rounds sums equally for any number of workers.
     """
     pool = ThreadPoolExecutor(max(1, num_workers), "prefetch", torch.set_num_threads, (1,))
     waiting: deque[Future[T]] = deque()

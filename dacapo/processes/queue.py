@@ -1,4 +1,4 @@
-"""Which jobs a SLURM cluster has."""
+"""The job queue of a SLURM cluster."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 import time
 
 _ANSWER_HOLDS = 5.0
-"""Seconds: a table of many runs asks once."""
+"""Seconds for which an answer is cached, so that a table of many runs asks only once."""
 _PATIENCE = 30.0
 """Seconds to wait for an answer."""
 
@@ -15,10 +15,10 @@ _jobs: set[str] | None = None
 
 
 def is_queued(job: str) -> bool | None:
-    """Whether a job waits or runs; None where there is no SLURM, or it does not answer.
+    """Whether a job is waiting or running; None if there is no SLURM or it does not answer.
 
     Args:
-        job: its id, `123` or `123_4` in an array.
+        job: the job id, `123`, or `123_4` in an array.
     """
     global _asked, _jobs  # noqa: PLW0603 (one answer a process)
     if time.monotonic() - _asked > _ANSWER_HOLDS:

@@ -1,4 +1,4 @@
-"""The processes that train one run together: torch's ranks."""
+"""The processes that train one run together (torch's ranks)."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PATIENCE = timedelta(days=7)
-"""For which processes wait for each other: a validation takes as long as it takes."""
+"""How long processes wait for each other; a validation may take long."""
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those that train a run.
+    """This process and the others that train a run.
 
     Attributes:
-        rank: from 0; the first one validates and writes.
-        world: how many there are.
-        local: the number of this one on its machine, and of its GPU.
+        rank: from 0; the process of rank 0 validates and writes.
+        world: number of processes.
+        local: number of this process on its machine, and of its GPU.
     """
 
     rank: int = 0
@@ -38,7 +38,7 @@ class Ranks:
         return self.rank == 0
 
     def shard(self, num: int) -> range:
-        """This process' part of a number of things in a row.
+        """This process's part of `num` consecutive items.
 
         >>> Ranks(1, 2).shard(6)
         range(3, 6)
@@ -47,7 +47,7 @@ class Ranks:
         return range(self.rank * size, (self.rank + 1) * size)
 
     def all_gather(self, value: T) -> list[T]:
-        """The values of all processes, in their order."""
+        """The values of all processes, in the order of their ranks."""
         if self.world == 1:
             return [value]
         from torch import distributed
@@ -57,7 +57,8 @@ class Ranks:
         return values
 
     def broadcast(self, make: Callable[[], T]) -> T:
-        """What the first process makes; where it fails there, the others end without reporting."""
+        """The result of `make` in the first process; if it fails there, the others exit
+        silently."""
         if self.world == 1:
             return make()
         import torch
@@ -75,21 +76,21 @@ class Ranks:
         return value
 
     def wait_for_first(self) -> None:
-        """In all processes but the first one, wait until that one has ended."""
+        """In all processes except the first, wait until the first one has ended."""
         if self.is_first:
             return
         from torch import distributed
 
         try:
             distributed.barrier()
-        except RuntimeError:  # it is gone
+        except RuntimeError:  # it has ended
             return
 
     def on_all_ranks(self, make: Callable[[], T]) -> T:
-        """What each process makes for itself; a user error that one finds ends all of them.
+        """The result of `make` in each process; a user error in any process ends all of them.
 
         Raises:
-            InputError: in every process, the first mistake that one of them found.
+            InputError: in every process, the first user error that any of them found.
         """
         if self.world == 1:
             return make()
@@ -126,8 +127,8 @@ class Ranks:
 
         parameter = next(module.parameters())
         devices = [parameter.device] if parameter.device.type == "cuda" else None
-        # It also keeps the order in which gradients are added from changing after the first step,
-        # so that a run that resumes adds them as one that was never interrupted.
+        # This also fixes the order in which gradients are added from the first step on, so that a
+        # resumed run adds them in the same order as an uninterrupted one.
         return DistributedDataParallel(module, devices, find_unused_parameters=True)
 
 
@@ -136,7 +137,7 @@ SINGLE_PROCESS = Ranks()
 
 @contextmanager
 def process_group() -> Iterator[Ranks]:
-    """The processes that torchrun or submitit has started for one run; without them, this one."""
+    """The processes that torchrun or submitit started for one run; otherwise only this one."""
     ranks = current_ranks()
     if ranks.world == 1:
         yield ranks
@@ -163,13 +164,13 @@ def process_group() -> Iterator[Ranks]:
     distributed.init_process_group(
         backend, rank=ranks.rank, world_size=ranks.world, timeout=_PATIENCE
     )
-    # Once a process: a second group of the same processes may meet what is left of the first.
+    # Once per process: a second group could collide with remains of the first.
     atexit.register(distributed.destroy_process_group)
     yield ranks
 
 
 def current_ranks() -> Ranks:
-    """What the environment says: of torchrun, or of SLURM below submitit."""
+    """Ranks according to the environment of torchrun, or of SLURM under submitit."""
     if "LOCAL_RANK" in os.environ and "WORLD_SIZE" in os.environ:
         keys = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
         return Ranks(*(int(os.environ[key]) for key in keys))
@@ -183,7 +184,7 @@ def current_ranks() -> Ranks:
 
 
 def _meet_through_slurm() -> None:
-    """Where the processes of a job find each other: its first node, at a port of the job's own."""
+    """Where the processes of a job meet: the job's first node, at a port derived from its id."""
     from submitit.helpers import TorchDistributedEnvironment
 
     TorchDistributedEnvironment().export(overwrite=True, set_cuda_visible_devices=False)

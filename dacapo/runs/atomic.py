@@ -1,4 +1,4 @@
-"""Write a file so that it is there as a whole or not at all."""
+"""Atomic writing: a file appears completely or not at all."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from dacapo.errors import InputError
 
 
 def temporary_name(path: Path) -> Path:
-    """A name beside `path` that no other process uses, on this machine or another."""
-    # Containers may share a host's name and all have the process id 1.
+    """A name next to `path` that no other process uses, on this machine or another."""
+    # Containers may share a host name and all have the process id 1.
     unique = f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}"
     return path.with_name(f".{path.name}.{unique}.tmp")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file: written beside it, flushed to the disk, then renamed.
+    """Replace a file: write a temporary file next to it, flush it to disk, then rename it.
 
     Raises:
-        InputError: the disk is full or not writable; the old file is as it was.
+        InputError: the disk is full or not writable; the old file is unchanged.
     """
     temporary = temporary_name(path)
     try:

@@ -1,4 +1,4 @@
-"""Tensors in a safetensors file, with a checksum over all of them."""
+"""Checkpoints: tensors in a safetensors file, with a checksum over all of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dacapo.runs.atomic import write_atomically
 
 
 class CheckpointError(Exception):
-    """A checkpoint that is cut short or changed."""
+    """A checkpoint is truncated or damaged."""
 
 
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, str]) -> None:
@@ -23,7 +23,7 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[s
     seen: set[int] = set()
     for key, tensor in tensors.items():
         value = tensor.detach().cpu().contiguous()
-        # Weights of two layers may be one tensor, which the format cannot say.
+        # Two layers may share one tensor, which the format cannot represent.
         ours[key] = value.clone() if value.data_ptr() in seen else value
         seen.add(value.data_ptr())
     write_atomically(path, save(ours, {**notes, "checksum": _checksum(ours)}))
@@ -33,7 +33,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors, on the CPU, and the notes.
 
     Raises:
-        CheckpointError: the file is not as it was written.
+        CheckpointError: the file is truncated or damaged.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -42,7 +42,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: {error}") from error
     if notes.pop("checksum", None) != _checksum(tensors):
-        raise CheckpointError(f"{path}: its checksum does not fit its content")
+        raise CheckpointError(f"{path}: its checksum does not match its content")
     return tensors, notes
 
 

@@ -1,4 +1,4 @@
-"""A run's folder: config, log, checkpoints, picture."""
+"""The folder of a run: config, logs, checkpoints, pictures."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import yaml
 
 from dacapo.errors import InputError
 from dacapo.runs.atomic import write_atomically
-from dacapo.runs.lease import claim
 from dacapo.runs.history import History, read_history
+from dacapo.runs.lease import claim
 from dacapo.runs.log import log_files
 from dacapo.runs.submission import Submission
 from dacapo.runs.writer import ERROR_FILE, RunWriter
@@ -28,7 +28,7 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class RunFolder:
-    """`runs_dir/name/repetition`: to read from; `writing` gives what may write."""
+    """`runs_dir/name/repetition`, for reading; `writing` yields a writer."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -40,7 +40,7 @@ class RunFolder:
         return "/".join(self.path.parts[-2:])
 
     def read_document(self) -> dict[str, Any]:
-        """What `writing` was given: the config of the run and how it was asked for."""
+        """The document passed to `writing`: the config of the run, its options and overrides."""
         document = _read_yaml(self.path / "config.yaml")
         assert isinstance(document, dict)
         return document
@@ -50,18 +50,18 @@ class RunFolder:
         return read_history(self.path)
 
     def read_submission(self) -> Submission | None:
-        """What a launcher noted of the run; None without one."""
+        """The submission that a launcher noted; None without one."""
         try:
             return Submission.decode((self.path / "job.json").read_text())
         except FileNotFoundError:
             return None
 
     def num_writers(self) -> int:
-        """How many processes have worked on the run so far."""
+        """The number of processes that have worked on the run so far."""
         return len(log_files(self.path))
 
     def checkpoints(self) -> list[int]:
-        """The iterations that the weights of the checkpoints were trained until."""
+        """The iterations of the checkpoints."""
         return sorted(int(p.stem) for p in self.checkpoints_dir.glob("[0-9]*.safetensors"))
 
     def checkpoint(self, iteration: int) -> Path:
@@ -80,7 +80,7 @@ class RunFolder:
         """The tensors of a checkpoint.
 
         Raises:
-            CheckpointError: the file is not as it was written.
+            CheckpointError: the file is truncated or damaged.
         """
         return self._read_checkpoint(iteration)[0]
 
@@ -94,7 +94,8 @@ class RunFolder:
         return tensors, notes
 
     def read_weights_of(self, source: Source) -> Weights:
-        """The weights of another run below the same `runs_dir`: their average where it has one."""
+        """The weights of another run below the same `runs_dir`: their moving average, if it has
+        one."""
         from dacapo.nn.weights import Weights
         from dacapo.runs.checkpoint import CheckpointError
 
@@ -117,14 +118,14 @@ class RunFolder:
 
     @contextmanager
     def writing(self, document: Mapping[str, Any]) -> Iterator[RunWriter]:
-        """Own the folder and write to it; notes how it ended.
+        """Claim the folder and write to it; on exit, notes how the work ended.
 
         Args:
             document: `config`, `identity` and more, as plain data.
 
         Raises:
-            BusyError: another process works on the run.
-            InputError: the folder belongs to a run of another config.
+            BusyError: another process is working on the run.
+            InputError: the folder belongs to a run with another config.
         """
         self.check_identity(document)
         self._make()
@@ -138,7 +139,7 @@ class RunFolder:
                 yield writer
 
     def submit(self, document: Mapping[str, Any], submission: Submission) -> None:
-        """Note that the run was given away, to something that will start a writer."""
+        """Note that the run was submitted to a launcher or scheduler, which will start a writer."""
         self.check_identity(document)
         self._make()
         if not (self.path / "config.yaml").exists():
@@ -146,15 +147,15 @@ class RunFolder:
         write_atomically(self.path / "job.json", submission.encode())
 
     def mark_lost(self, submission: Submission, reason: str) -> None:
-        """Note that what was given away has ended, and the run does not know how."""
+        """Note that the submitted job has ended without the run noting how."""
         write_atomically(self.path / "job.json", replace(submission, lost=reason).encode())
 
     def check_identity(self, document: Mapping[str, Any]) -> None:
-        """Two configs under one name are an error; siblings differ in their repetition alone."""
+        """Refuse two configs under one name; siblings may only differ in their repetition."""
         for other in self.path.parent.glob("*/config.yaml"):
             theirs = _read_yaml(other)["identity"]
             differ = list(_differences(theirs, document["identity"]))
-            # A run that failed before its first step holds nothing that a new one could corrupt.
+            # A run that failed before its first step has nothing that a new one could corrupt.
             if differ and RunFolder(other.parent).read_history().trained_until:
                 key, old, new = differ[0]
                 hint = (
@@ -163,7 +164,7 @@ class RunFolder:
                     else ""
                 )
                 raise InputError(
-                    f"{other.parent} holds a run of another config: {key} is {old} there and "
+                    f"{other.parent} holds a run with another config: {key} is {old} there and "
                     f"{new} here ({len(differ)} differences).{hint} Choose another name="
                 )
 
@@ -189,7 +190,7 @@ def _read_yaml(path: Path) -> Any:
 
 
 def _differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Where two nested dicts differ: (dotted key, old, new)."""
+    """The differences between two nested dicts: (dotted key, old, new)."""
     if isinstance(old, dict) and isinstance(new, dict):
         for part in sorted(old.keys() | new.keys()):
             inner = f"{key}.{part}" if key else part

@@ -1,4 +1,4 @@
-"""What the logs of a run tell."""
+"""The history of a run, replayed from its logs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STEP_COLUMNS = ("loss", "time", "waited")
 
 @dataclass(frozen=True)
 class StoredScores:
-    """Where the scores of one validation lie: many runs' scores are more than fits in memory."""
+    """The position of one validation's scores in a log; those of many runs exceed memory."""
 
     iteration: int
     path: Path
@@ -33,16 +33,16 @@ class StoredScores:
 
 @dataclass
 class History:
-    """What a run's logs hold.
+    """The content of a run's logs.
 
     Attributes:
         header: names along the scores' axes; None before the first writer.
-        steps: (steps, 3) loss, seconds, and seconds of them spent waiting for data.
-        validations: where the scores are.
-        outcome: how the last writer ended: `status`, `cost`, `error`; empty when it was killed.
-        outcomes: how all of them ended.
+        steps: (steps, 3): loss, duration in seconds, and seconds of it spent waiting for data.
+        validations: the positions of the scores.
+        outcome: how the last writer ended: `status`, cost, `error`; empty if it was killed.
+        outcomes: how all writers ended.
         owner: the last writer.
-        document: the config of the run and how it was asked for; empty before the first writer.
+        document: the config of the run, its options and overrides; empty before the first writer.
     """
 
     header: ScoreHeader | None = None
@@ -62,12 +62,12 @@ class History:
 
     @property
     def training_stats(self) -> TrainingStats:
-        """All steps."""
+        """The statistics of all steps."""
         return TrainingStats([TrainingIterationStats(i, *row) for i, row in enumerate(self.steps)])
 
     @property
     def iterations(self) -> list[int]:
-        """Of all validations."""
+        """The iterations of all validations."""
         return [stored.iteration for stored in self.validations]
 
     @property
@@ -98,7 +98,7 @@ class History:
         return ScoreTable(self.header, self.iterations, self.values())
 
     def best(self) -> Best | None:
-        """The best score by the criterion that selects; None where there is none."""
+        """The best score by the criterion that selects; None if there is none."""
         table = self.table()
         return None if table is None else table.best()
 
@@ -118,7 +118,7 @@ def read_history(folder: Path) -> History:
 
 
 class _Replay:
-    """Follows the records, and takes back what a later writer made void."""
+    """Applies records in order, and drops what a later writer declared void."""
 
     def __init__(self) -> None:
         self._history = History()
@@ -141,7 +141,7 @@ class _Replay:
         elif record.kind is Kind.header:
             header = ScoreHeader.decode(bytes(record.payload))
             if history.header is not None and history.header.axes != header.axes:
-                history.validations.clear()  # of other datasets, parameters or criteria
+                history.validations.clear()  # they have other datasets, parameters or criteria
             history.header, self._schema = header, zlib.crc32(record.payload)
         elif record.kind is Kind.outcome:
             history.outcomes[-1] = json.loads(bytes(record.payload))
@@ -155,7 +155,7 @@ class _Replay:
             self._truncate(at)
             history.validations = [s for s in history.validations if s.iteration <= at]
         elif record.kind is Kind.step:
-            # After a gap, which a damaged log leaves, steps are ignored: the run resumes before it.
+            # Steps after a gap, which a damaged log leaves, are ignored: the run resumes before it.
             if at == self._count:
                 block = np.frombuffer(record.payload, np.float64).reshape(-1, len(STEP_COLUMNS))
                 self._steps.append(block)
@@ -178,6 +178,6 @@ class _Replay:
 
 
 def mean_losses(steps: Array, iterations: Sequence[int]) -> list[float]:
-    """For each validation the mean loss of the steps since the one before."""
+    """The mean loss of the steps between each validation and the previous one."""
     ends = list(iterations)
     return [float(steps[a:b, 0].mean()) for a, b in zip([0, *ends], ends, strict=False)]

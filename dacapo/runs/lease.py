@@ -1,11 +1,11 @@
-"""One writer a run, on any disk.
+"""One writer per run, on any disk.
 
 A run belongs to the writer of its newest log, until that log ends with an outcome or its writer is
-dead. Claiming it means to create the next log, which a file system lets only one of many do, also
-NFS; locks that servers or mounts may not know are not needed. A dead process is recognised at once
-on its own machine; from another one, by a log that has not grown for `LEASE` seconds. That is
-judged by this machine's clock alone and by reading the file, so neither clocks that differ nor
-attributes that a mount remembers matter.
+dead. To claim a run is to create the next log: file systems, including NFS, let only one of several
+processes create a file, so no file locks are needed, which many mounts do not support. On the same
+machine a dead process is recognised immediately. On another machine it is recognised by a log that
+has not grown for `LEASE` seconds, measured by the observer's own clock and by reading the file, so
+neither differing clocks nor cached file attributes matter.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from dacapo.runs.owner import Owner
 BEAT = 10.0
 """Seconds between signs of life in a log."""
 LEASE = 90.0
-"""Seconds without one after which a writer on another machine counts as dead; longer than mounts
-remember attributes of files (60 s at most by default)."""
+"""Seconds without a sign of life after which a writer on another machine counts as dead; longer
+than mounts cache file attributes (at most 60 s by default)."""
 
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
 class BusyError(InputError):
-    """Another process works on the run."""
+    """Another process is working on the run."""
 
 
 def claim(folder: Path) -> LogWriter:
-    """Open a folder's next log, and thereby own the run.
+    """Claim a run by creating the next log of its folder.
 
     Raises:
-        BusyError: another process works on it, or was faster; the message names it.
+        BusyError: another process works on it, or was faster; the message names the process.
         InputError: the disk is full or not writable.
     """
     logs = log_files(folder)
@@ -51,7 +51,9 @@ def claim(folder: Path) -> LogWriter:
         file = _create(path, record.frame())
         sync_folder(folder)
     except FileExistsError as error:
-        raise BusyError(f"{folder} is being trained by {owner_of(path) or 'another'}") from error
+        raise BusyError(
+            f"{folder} is being trained by {owner_of(path) or 'another process'}"
+        ) from error
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
     return LogWriter(path, file)
@@ -61,12 +63,12 @@ def is_lost(path: Path) -> bool:
     """Whether another process has claimed the folder after the writer of this log."""
     try:
         return log_path(path.parent, log_number(path) + 1).exists()
-    except OSError:  # a file server that does not answer says nothing
+    except OSError:  # a file server that does not answer is no evidence
         return False
 
 
 def owner_of(path: Path) -> Owner | None:
-    """The writer of a log; None when it died before it had said so."""
+    """The writer of a log; None if it died before it wrote its first record."""
     for record in read_log(path):
         if record.kind is Kind.owner:
             return Owner(**json.loads(bytes(record.payload)))
@@ -96,15 +98,15 @@ def _wait_until_free(path: Path) -> None:
 
 
 def _size(path: Path) -> int:
-    """Of what can be read: a file's attributes may be old on a shared disk."""
+    """The number of readable bytes; on a shared disk, the attributes of a file may be outdated."""
     return len(path.read_bytes())
 
 
 def _create(path: Path, content: bytes) -> FileIO:
-    """Create a file with its first content, unless it is there.
+    """Create a file together with its first content, unless it exists.
 
     Raises:
-        FileExistsError: it is.
+        FileExistsError: the file exists.
     """
     temporary = temporary_name(path)
     file = FileIO(temporary, "w")
@@ -114,7 +116,8 @@ def _create(path: Path, content: bytes) -> FileIO:
         try:
             os.link(temporary, path)
         except FileExistsError:
-            # A server's answer may be lost and the question repeated: the links tell.
+            # NFS may lose the reply and repeat the request: the link count tells whether the first
+            # one succeeded.
             if os.fstat(file.fileno()).st_nlink < 2:
                 raise
         except OSError as error:

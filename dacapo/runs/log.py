@@ -1,8 +1,8 @@
-"""An append-only log: one file a writer, one frame a record.
+"""An append-only log: one file per writer, one frame per record.
 
-A frame is torn when its writer dies in the middle of it; a reader stops there. Nobody appends to
-another's file, so a torn frame is always the last of its file. The file is also the claim on its
-folder (see `claim`), and that it grows is how others see that its writer lives.
+A frame is torn if its writer dies while writing it; readers stop there. Nobody appends to the file
+of another writer, so a torn frame is always the last of its file. The file is also the claim on its
+folder (see `dacapo.runs.lease`), and its growth shows others that the writer is alive.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ _MAGIC = b"DCPL"
 
 
 class Kind(IntEnum):
-    """What a record holds."""
+    """Kinds of records."""
 
     header = 1
-    """JSON: the names of what the following records hold."""
+    """JSON: the names along the axes of the following scores."""
     begin = 2
-    """A writer resumes from weights trained until `iteration`: what came after is void."""
+    """A writer resumes from weights trained until `iteration`; later records are void."""
     step = 3
-    """float64 numbers of consecutive training steps, the first of them `iteration`; possibly
-    none, as a sign of life."""
+    """float64 numbers of consecutive training steps, beginning with `iteration`; possibly none,
+    as a sign of life."""
     scores = 4
     """float64 numbers of one validation: (datasets, parameters, criteria)."""
     outcome = 5
     """JSON: how the writer ended."""
     owner = 6
-    """JSON: who writes this file; its first record."""
+    """JSON: the writer of this file; its first record."""
     document = 7
-    """JSON: the config of the run and how it was asked for."""
+    """JSON: the config of the run, its options and overrides."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Record:
     offset: int = -1
 
     def frame(self) -> bytes:
-        """As it lies in the file."""
+        """The record as a frame of bytes."""
         numbers = (self.kind, self.schema, self.iteration, len(self.payload))
         head = _FRAME.pack(_MAGIC, _checksum(self.payload, *numbers), *numbers)
         return head + self.payload
@@ -78,7 +78,7 @@ class LogWriter:
         self._is_torn = False
 
     def append(self, record: Record, durable: bool) -> None:
-        """Add a record; when `durable`, it counts even after a power loss."""
+        """Add a record; if `durable`, it survives a power loss."""
         if self._is_torn:
             raise InputError(f"cannot write {self.path}: an earlier record is cut short")
         data, begin = memoryview(record.frame()), self._file.tell()
@@ -92,7 +92,7 @@ class LogWriter:
             self.sync()
 
     def _cut(self, end: int) -> None:
-        """Take back a record that was written in part: readers stop there."""
+        """Remove a partly written record, at which readers would stop."""
         try:
             self._file.truncate(end)
             self._file.seek(end)
@@ -119,7 +119,7 @@ class LogWriter:
 
 
 def log_path(folder: Path, number: int) -> Path:
-    """The file of a folder's `number`-th writer."""
+    """The log file of a folder's `number`-th writer."""
     return folder / f"log-{number:04d}.bin"
 
 
@@ -129,12 +129,12 @@ def log_number(path: Path) -> int:
 
 
 def log_files(folder: Path) -> list[Path]:
-    """In the order of their writers."""
+    """The log files of a folder, in the order of their writers."""
     return sorted(folder.glob("log-[0-9]*.bin"), key=log_number)
 
 
 def read_log(path: Path) -> Iterator[Record]:
-    """The records of a file up to the first that is torn."""
+    """The records of a file up to the first torn one."""
     data = memoryview(path.read_bytes())
     at = 0
     while at + _FRAME.size <= len(data):

@@ -1,4 +1,4 @@
-"""Who works on a run, and whether that process still lives."""
+"""The process that works on a run, and whether it is still alive."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True)
 class Owner:
-    """A process, named so that no other one is taken for it.
+    """A process, identified so that it cannot be confused with another.
 
     Attributes:
-        host: its name.
-        machine: which boot of which machine, and which space of process ids (a container has its
-            own); empty where the system does not tell.
-        pid: process id there.
-        started: when the process began, in clock ticks since the boot; ids are used again.
-        job: of the scheduler; empty outside of one.
-        since: when it began with the run, local time.
-        restarts: how often the scheduler had started the job again.
+        host: name of its machine.
+        machine: identifies the boot of the machine and the namespace of process ids (containers
+            have their own); empty if the system does not report it.
+        pid: process id in that namespace.
+        started: when the process started, in clock ticks since boot, because ids are reused.
+        job: job id of the scheduler; empty outside a scheduler.
+        since: when it began to work on the run, local time.
+        restarts: how often the scheduler had restarted the job.
     """
 
     host: str
@@ -49,17 +49,18 @@ class Owner:
         )
 
     def is_alive(self) -> bool | None:
-        """None: it is of another machine, and nothing here can tell."""
+        """Whether the process is alive; None if it is on another machine, so this one cannot
+        tell."""
         me = Owner.current()
         if not self.machine or self.machine != me.machine:
-            # A job runs once at a time: what it was before it was started again is dead.
+            # A job has one process at a time: once it was restarted, its earlier process is dead.
             is_older = self.job != "" and self.job == me.job and self.restarts < me.restarts
             return False if is_older else None
         state, started = _state_and_start(self.pid)
         return state not in ("", "Z", "X") and started == self.started
 
     def encode(self) -> dict[str, Any]:
-        """Plain data."""
+        """As plain data."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -75,9 +76,9 @@ def _machine() -> str:
 
 
 def _state_and_start(pid: int) -> tuple[str, int]:
-    """Letter of the process' state ('' when there is none) and when it began."""
+    """The process's state letter ('' if there is no such process) and start time."""
     try:
-        # The name of the program, in parentheses, may hold anything; what follows may not.
+        # The program's name, in parentheses, may contain anything; the fields after it may not.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         if Path("/proc/self/stat").exists():
@@ -87,7 +88,7 @@ def _state_and_start(pid: int) -> tuple[str, int]:
 
 
 def _asked(pid: int) -> str:
-    """The same where there is no /proc."""
+    """State letter and start time on systems without /proc."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -14,10 +14,10 @@ from dacapo.experiments.run import Run
 
 
 def write_snapshot(path: Path, volumes: Mapping[str, np.ndarray[Any, Any]], run: Run) -> None:
-    """Write images that lie over each other.
+    """Write aligned images.
 
     Args:
-        volumes: name -> (C, *spatial), `raw` of the input's shape, all others of the output's.
+        volumes: name -> (C, *spatial); `raw` has the shape of the input, all others of the output.
     """
     shape, gt = run.sample_shape, run.datasplit.train[0].gt
     for name, volume in volumes.items():
@@ -26,5 +26,5 @@ def write_snapshot(path: Path, volumes: Mapping[str, np.ndarray[Any, Any]], run:
         corner = voxel_size * 0 if is_input else shape.context
         image = Array(volume, voxel_size, corner, gt.unit, gt.axis_names, name)
         target = path / f"{name}.ome.zarr"
-        if not target.exists():  # of an earlier process that came so far
+        if not target.exists():  # left by an earlier process that reached this iteration
             write_ome_zarr(target, image, levels=1)

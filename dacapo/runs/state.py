@@ -1,4 +1,4 @@
-"""What has become of a run."""
+"""The state of a run."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import re
 import time
 from dataclasses import dataclass
 
-from dacapo.runs.lease import LEASE
+from dacapo.processes.queue import is_queued
 from dacapo.runs.folder import RunFolder
 from dacapo.runs.history import History
+from dacapo.runs.lease import LEASE
 from dacapo.runs.log import log_files
-from dacapo.processes.queue import is_queued
 from dacapo.runs.submission import Submission
 from dacapo.runs.writer import ERROR_FILE
 
 ENDS = {
     "done": "trained until num_iterations",
-    "stopped": "pruned: others were better",
-    "failed": "an error; see its traceback",
-    "preempted": "saved for a time limit or another job; the scheduler starts it again",
-    "interrupted": "saved for Ctrl-C or a signal; rerun the same command to resume",
+    "stopped": "pruned, because other runs were better",
+    "failed": "an error occurred; see its traceback",
+    "preempted": "saved at its time limit or for another job; the scheduler restarts it",
+    "interrupted": "saved after Ctrl-C or a signal; rerun the same command to resume",
 }
-"""How a writer says that it ended."""
+"""Outcomes that a writer notes when it ends."""
 STATES = {
-    "waiting": "waits for a launcher or a scheduler",
-    "running": "a process works on it",
+    "waiting": "waiting for a launcher or a scheduler",
+    "running": "a process is working on it",
     **ENDS,
     "killed": "ended without reporting; rerun the same command to resume",
 }
@@ -33,15 +33,15 @@ FAILURES = ("failed", "killed")
 
 @dataclass(frozen=True)
 class RunState:
-    """A run as its folder tells it.
+    """The state of a run as recorded in its folder.
 
     Attributes:
         name: one of `STATES`.
-        who: the process that works on it, the job that waits, or the last process that worked.
-        queued: whether a job or a launcher that lives will start it (again).
-        silent: seconds since it has written anything, by the clocks of the disk and of here.
-        error: why it failed, in one line; empty when it has not.
-        log: the file that tells more; empty when there is none.
+        who: the process that works on it, the waiting job, or the last process that worked on it.
+        queued: whether a live job or launcher will start it (again).
+        silent: seconds since it last wrote anything, by the disk's and this machine's clocks.
+        error: why it failed, in one line; empty if it has not failed.
+        log: the file with details; empty if there is none.
     """
 
     name: str
@@ -53,7 +53,7 @@ class RunState:
 
 
 def read_state(folder: RunFolder, history: History | None = None) -> RunState:
-    """What a run's folder tells; looking changes nothing and waits for no other process."""
+    """Read the state of a run; this changes nothing and waits for no other process."""
     history = folder.read_history() if history is None else history
     submission = folder.read_submission()
     logs = log_files(folder.path)
@@ -69,16 +69,16 @@ def read_state(folder: RunFolder, history: History | None = None) -> RunState:
         elif queued:
             name, error, who = name if name == "preempted" else "waiting", "", str(submission)
         elif not begun:
-            name, error = "killed", f"{submission} has ended and has not begun with it"
+            name, error = "killed", f"{submission} has ended before it started the run"
         elif name == "preempted":
-            name, error = "killed", f"{submission} was preempted and is not started again"
+            name, error = "killed", f"{submission} was preempted and will not be restarted"
     written = folder.path / ERROR_FILE
     log = submission.log if submission is not None else ""
     return RunState(name, who, queued, silent, error, str(written) if written.exists() else log)
 
 
 def _by_writer(history: History, has_log: bool, silent: float) -> tuple[str, str]:
-    """By the last writer alone: state and error."""
+    """State and error according to the last writer only."""
     outcome = history.outcome
     if outcome:
         return outcome["status"], str(outcome.get("error", ""))
@@ -89,9 +89,9 @@ def _by_writer(history: History, has_log: bool, silent: float) -> tuple[str, str
 
 
 def _will_start(submission: Submission, begun: bool, name: str) -> bool:
-    """Whether what the run was given to will start it (again), as far as is known here."""
+    """Whether the launcher or scheduler will start the run (again), as far as it is known here."""
     if begun and name in ("killed", "interrupted"):
-        # SLURM starts jobs again by itself, such as those of a node that has failed.
+        # SLURM itself restarts jobs, such as those of a failed node.
         return submission.job != "" and is_queued(submission.job) is True
     if begun and name != "preempted":
         return False
@@ -101,7 +101,7 @@ def _will_start(submission: Submission, begun: bool, name: str) -> bool:
 
 
 def failed_alike(history: History) -> str:
-    """The error of the last two writers, where it is one and the same; else empty."""
+    """The error of the last two writers, if both had the same one; else empty."""
     ends = [o for o in history.outcomes if o.get("status") != "preempted"][-2:]
     if len(ends) < 2 or any(o.get("status") != "failed" for o in ends):
         return ""
@@ -110,7 +110,7 @@ def failed_alike(history: History) -> str:
 
 
 def _comparable(traceback: str) -> str:
-    """Without what differs between two processes: addresses and ids.
+    """An error without what differs between processes: addresses, ids and times.
 
     >>> _comparable("<f at 0x7f00> of process 12, 3.5 s")
     '<f at #> of process #, # s'

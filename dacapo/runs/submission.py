@@ -1,4 +1,4 @@
-"""What a launcher notes of a run that it gave away."""
+"""What a launcher notes about a run that it has submitted."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from dacapo.runs.owner import Owner
 
 @dataclass(frozen=True)
 class Submission:
-    """A run that something else is to start.
+    """A run that a launcher or scheduler will start.
 
     Attributes:
-        writers: how many processes had worked on the run before; one more has begun with it.
-        job: id of the scheduler's job; empty where the launcher itself will start it.
-        log: the file that the job writes to; empty where there is none yet.
-        launcher: the process that gave it away.
-        lost: why the job ended without the run's knowing; empty while nothing is known of that.
+        writers: number of processes that had worked on the run at submission; one more means that
+        the job has started it.
+        job: job id of the scheduler; empty if the launcher itself starts the run.
+        log: the log file of the job; empty if there is none yet.
+        launcher: the process that submitted it.
+        lost: why the job ended without the run noting it; empty if that is not known.
     """
 
     writers: int

@@ -11,14 +11,14 @@ from pathlib import Path
 from dacapo.runs.atomic import write_atomically
 
 _PAUSE = 5.0
-"""Seconds after which rows are written at the latest with the next one."""
+"""Seconds for which rows may be buffered."""
 
 
 class Table:
-    """Rows that begin with an iteration, for spreadsheets and scripts.
+    """Rows whose first column is an iteration, for spreadsheets and scripts.
 
     Args:
-        begin: rows of iterations from here on, which an earlier process left, are void.
+        begin: rows of this and later iterations, left by an earlier process, are removed.
     """
 
     def __init__(self, path: Path, columns: Sequence[str], begin: int) -> None:
@@ -35,13 +35,13 @@ class Table:
         self._written = time.monotonic()
 
     def add(self, *row: object) -> None:
-        """One more row."""
+        """Add a row."""
         self._rows.append(row)
         if time.monotonic() - self._written > _PAUSE:
             self.flush()
 
     def flush(self) -> None:
-        """Write what has gathered."""
+        """Write the buffered rows."""
         with self._path.open("a", newline="") as file:
             file.write(_encoded(self._rows))
         self._rows.clear()

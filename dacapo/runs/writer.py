@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dacapo.errors import InputError
+from dacapo.experiments.score_table import ScoreHeader
 from dacapo.experiments.training_iteration_stats import TrainingIterationStats
 from dacapo.experiments.validation_iteration_scores import ValidationIterationScores
 from dacapo.runs.atomic import write_atomically
 from dacapo.runs.lease import BEAT, BusyError, is_lost
-from dacapo.experiments.score_table import ScoreHeader
 from dacapo.runs.log import Kind, LogWriter, Record
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ ERROR_FILE = "error.txt"
 class RunWriter:
     """Writes the files of one run.
 
-    Steps are gathered and written `BEAT` seconds after each other, and with whatever else is
-    written; the log grows then also without a step, so that others see that this process lives.
+    Steps are buffered and written every `BEAT` seconds, and together with any other record. The log
+    grows even without a step, so that others see that this process is alive.
     """
 
     def __init__(self, folder: RunFolder, log: LogWriter) -> None:
@@ -41,20 +41,21 @@ class RunWriter:
         self._shape: tuple[int, ...] | None = None
         self._finished = self._has_stepped = False
         self._steps: list[TrainingIterationStats] = []
-        self._lock = threading.Lock()  # the log is written by two threads
+        self._lock = threading.Lock()  # two threads write to the log
         self._stop = threading.Event()
         self._error: InputError | None = None
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def describe(self, document: Mapping[str, Any]) -> None:
-        """Note the config: a log alone tells all of a run, and is read faster than a yaml."""
+        """Note the config, so that the log alone describes the run; it is read faster than a
+        yaml."""
         self._append(Kind.document, 0, json.dumps(document).encode())
 
     def begin(self, iteration: int, header: ScoreHeader) -> None:
-        """Resume from weights trained until `iteration`; what lies beyond is void.
+        """Resume from weights trained until `iteration`; later records are void.
 
         Args:
-            header: of the scores to come.
+            header: header of the scores to come.
         """
         self._schema, self._shape = header.schema, header.shape
         self._append(Kind.header, 0, header.encode())
@@ -64,14 +65,15 @@ class RunWriter:
                 self._folder.checkpoint(later).unlink()
 
     def add_step(self, stats: TrainingIterationStats) -> None:
-        """Note one step; it need not survive a kill: a checkpoint's are made sure of."""
+        """Note one step. It may be lost in a kill; those before a checkpoint are flushed with
+        it."""
         with self._lock:
             self._steps.append(stats)
         if self._error is not None:
             raise self._error
         if not self._has_stepped:
             self._has_stepped = True
-            self._flush()  # the first one is waited for
+            self._flush()  # the first one is flushed immediately
 
     def add_scores(self, scores: ValidationIterationScores) -> None:
         """Note one validation."""
@@ -88,11 +90,11 @@ class RunWriter:
         latest: int = 2,
         channels: Sequence[str] = (),
     ) -> None:
-        """Write a checkpoint; afterwards the latest and those in `keep` remain.
+        """Write a checkpoint, then delete all but the latest and those in `keep`.
 
         Args:
-            latest: how many of the newest remain.
-            channels: of the model's head, noted in the file.
+            latest: number of latest checkpoints to keep.
+            channels: channel names of the model's head, noted in the file.
         """
         from dacapo.runs.checkpoint import write_checkpoint
 
@@ -112,7 +114,7 @@ class RunWriter:
         return path
 
     def finish(self, status: str, **notes: Any) -> None:
-        """Note how it ended, see `store.ENDS`."""
+        """Note how the work ended; see `dacapo.runs.state.ENDS`."""
         self._finished = True
         self._rest()
         self._append(Kind.outcome, 0, json.dumps({"status": status, **notes}).encode())
@@ -129,7 +131,7 @@ class RunWriter:
     ) -> None:
         self._rest()
         if self._finished or isinstance(error, BusyError):
-            return  # in the second case the run is another's, and so is its outcome
+            return  # in the second case the run belongs to another process, and so does its outcome
         if error is None or isinstance(error, SystemExit | KeyboardInterrupt):
             self.finish("interrupted")
             return
@@ -144,10 +146,10 @@ class RunWriter:
             self._log.append(Record(kind, self._schema, iteration, payload), durable=True)
 
     def _flush(self) -> None:
-        """Write the steps that have gathered, or that there are none.
+        """Write the buffered steps, or an empty record if there are none.
 
         Raises:
-            BusyError: this process was taken for dead, and the run is another's now.
+            BusyError: this process was considered dead, and the run now belongs to another.
         """
         with self._lock:
             if is_lost(self._log.path):
@@ -163,10 +165,10 @@ class RunWriter:
             try:
                 self._flush()
             except BusyError as error:
-                self._error = error  # the next step raises it
+                self._error = error  # the next step raises this error
                 return
             except InputError:
-                continue  # the disk may come back; what must be written raises it itself
+                continue  # the disk may recover; writing that must succeed raises the error itself
 
     def _rest(self) -> None:
         self._stop.set()
@@ -175,10 +177,10 @@ class RunWriter:
 
 
 class NoWriter:
-    """Of several processes that train one run, the first one writes; the others have this."""
+    """The writer of all processes but the first, if several train one run: it does nothing."""
 
     def begin(self, iteration: int, header: ScoreHeader) -> None:
-        """See `RunWriter`; nor does any other method here do anything."""
+        """See `RunWriter`; like all methods of this class, it does nothing."""
 
     def add_step(self, stats: TrainingIterationStats) -> None: ...
 

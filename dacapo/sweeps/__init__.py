@@ -1,1 +1,1 @@
-"""A sweep: what is left to do, starting it, and stopping runs that others leave behind."""
+"""Sweeps: planning what is left to do, launching it, and stopping runs that fall behind."""

@@ -1,7 +1,7 @@
-"""Stop pruned runs of a sweep: asynchronous successive halving (Li et al., 2020).
+"""Stop runs of a sweep early: asynchronous successive halving (Li et al., 2020).
 
-Each worker decides for its own run, at a few iterations (rungs), by the scores that the folders of
-the other runs hold at that moment. No server is needed, and no run waits for another.
+Each worker decides about its own run, at a few iterations (rungs), by the scores in the folders of
+the other runs at that moment. This needs no server, and no run waits for another.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from dacapo.experiments.run_config import RunConfig
 from dacapo.runs import History, RunFolder, find_run_folders
 
 _FEWEST = 3
-"""Finished runs from which a risk is estimated."""
+"""Number of finished runs from which a risk is estimated."""
 
 
 def rungs(halving: HalvingConfig, run_config: RunConfig) -> list[int]:
-    """Iterations at which a run may be stopped: none in the warm-up, none at the end."""
+    """Iterations at which a run may be stopped, neither during warm-up nor at the end."""
     end = run_config.num_iterations
     rung = halving.min_iterations or max(1, end // halving.factor**2)
     warm = getattr(run_config.trainer_config, "warmup_iterations", 0)
@@ -37,7 +37,7 @@ def rungs(halving: HalvingConfig, run_config: RunConfig) -> list[int]:
 def is_never_stopped(
     halving: HalvingConfig, run_config: RunConfig, overrides: Sequence[str]
 ) -> bool:
-    """Whether a run is one of those that are never stopped."""
+    """Whether a run must never be stopped."""
     return any(
         marked == run_config.name or any(_same(marked, override) for override in overrides)
         for marked in halving.never_stop
@@ -45,7 +45,7 @@ def is_never_stopped(
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two overrides say the same.
+    """Whether two overrides are equivalent.
 
     >>> _same("a=1e-5", "+a=0.00001"), _same("a=1", "b=1"), _same("a=x", "a=y")
     (True, False, False)
@@ -68,7 +68,7 @@ def reason_to_stop(
     folder: RunFolder,
     runs_dir: Path,
 ) -> str:
-    """Why a run is to be stopped at its latest validation; empty when it continues."""
+    """Why a run should stop at its latest validation; empty if it continues."""
     if is_never_stopped(halving, run_config, overrides):
         return ""
     own = folder.read_history()
@@ -95,7 +95,7 @@ def reason_to_stop(
 
 
 def score_at(history: History, iteration: int) -> float:
-    """The best score of the validations until an iteration; NaN where there is none."""
+    """The best score of the validations up to an iteration; NaN if there is none."""
     table = history.table()
     best = None if table is None else table.among(range(iteration + 1)).best()
     return math.nan if best is None else best.value
@@ -103,14 +103,14 @@ def score_at(history: History, iteration: int) -> float:
 
 @dataclass(frozen=True)
 class Savings:
-    """What stopping runs has saved, and what it may have cost.
+    """The savings of stopping runs early, and the risk.
 
     Attributes:
-        stopped: number of runs.
-        saved, wanted: iterations that were not trained, of those of all runs.
-        risk: estimated probability that one of them would have ended as the best; NaN where fewer
+        stopped: number of runs that were stopped.
+        saved, wanted: iterations that were saved, and iterations of all runs in full.
+        risk: estimated probability that a stopped run would have become the best; NaN if fewer
             than 3 runs have finished.
-        finished: runs that the estimate rests on.
+        finished: number of finished runs on which the estimate is based.
     """
 
     stopped: int
@@ -132,7 +132,7 @@ class Savings:
 
 
 def savings(runs: Sequence[tuple[History, int]]) -> Savings | None:
-    """Over runs and the iterations that each was to be trained for; None when none was stopped."""
+    """The savings over runs with their numbers of iterations; None if none was stopped."""
     stopped = [(h, wanted) for h, wanted in runs if h.outcome.get("status") == "stopped"]
     if not stopped:
         return None
@@ -150,9 +150,9 @@ def savings(runs: Sequence[tuple[History, int]]) -> Savings | None:
 
 
 def _chance(history: History, finished: Sequence[History]) -> float:
-    """That a stopped run would have ended better than all finished ones.
+    """The probability that a stopped run would have ended better than all finished ones.
 
-    It is taken to improve from where it was stopped as the finished ones have done from there: by
+    The run is assumed to improve from where it was stopped as the finished ones did from there: by
     their mean, with the uncertainty of a new observation (Student's t).
     """
     from scipy import stats

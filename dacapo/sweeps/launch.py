@@ -1,7 +1,7 @@
-"""The jobs of a sweep in processes of their own, on this machine or on a SLURM cluster.
+"""Runs the jobs of a sweep in their own processes, on this machine or on a SLURM cluster.
 
-All jobs are checked before the first one starts. What became of a job is read from the folder of
-its run, so that a job that is lost without reporting becomes a failed one, and the others continue.
+All jobs are checked before the first one starts. The outcome of a job is read from the folder of
+its run, so a job that ends without reporting counts as failed, and the others continue.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from hydra_plugins.dacapo_launcher import _Launcher
 
 _POLL_INTERVAL = 0.5
-"""Seconds between two looks at the jobs."""
+"""Seconds between checks of the jobs."""
 
 
 class LostJobError(InputError):
-    """A run of a sweep has not come to its end."""
+    """A run of a sweep has not finished."""
 
 
 @dataclass
@@ -45,7 +45,7 @@ class _RunJob:
     """A job and the run that it trains.
 
     Attributes:
-        writers: how many had worked on the run when it was found that there is something to do.
+        writers: number of processes that had worked on the run when the sweep was planned.
     """
 
     job: Job
@@ -56,7 +56,7 @@ class _RunJob:
 
 
 class _Notes:
-    """Notes in the folders of the runs what the pool reports of their jobs."""
+    """Notes in the folders of runs what the pool reports about their jobs."""
 
     def __init__(self, run_jobs: Sequence[_RunJob]) -> None:
         self._by_number = {r.job.number: r for r in run_jobs}
@@ -79,7 +79,7 @@ def launch(
     """Check all jobs, run those that are not finished, and report what became of each.
 
     Raises:
-        InputError: a job is not as it should be; none has started.
+        InputError: a job is not valid; none has started.
     """
     run_jobs = _compose_all(launcher, job_overrides, first)
     returns: dict[int, JobReturn] = {}
@@ -97,7 +97,7 @@ def launch(
     print(f"{len(run_jobs)} jobs, {len(to_run)} to run", flush=True)
     if launcher.params["check_data"]:
         _open_data(to_run)
-    # Jobs find the modules that lie beside the script of the sweep.
+    # Jobs must find modules next to the script of the sweep.
     os.environ["PYTHONPATH"] = os.pathsep.join(
         part for part in (sys.path[0], os.environ.get("PYTHONPATH", "")) if part
     )
@@ -122,7 +122,8 @@ def _compose_all(
     """Compose every job.
 
     Raises:
-        InputError: a value is missing or wrong, or two jobs have one folder; all of them are named.
+        InputError: a value is missing or wrong, or two jobs have one folder; all such jobs are
+            named.
     """
     run_jobs, wrong = [], []
     for number, overrides in enumerate(job_overrides, first):
@@ -134,7 +135,7 @@ def _compose_all(
     for label, count in folders.items():
         if count > 1:
             numbers = ", ".join(str(r.job.number) for r in run_jobs if r.folder.label == label)
-            wrong.append(f"jobs {numbers} have one folder, {label}: give each another name=")
+            wrong.append(f"jobs {numbers} have the same folder, {label}: give each its own name=")
     if wrong:
         raise InputError("no job was started: " + "\n  ".join(wrong))
     return run_jobs
@@ -157,7 +158,7 @@ def _open_data(run_jobs: Sequence[_RunJob]) -> None:
     """Build each data split once.
 
     Raises:
-        InputError: one does not open.
+        InputError: a data split cannot be opened.
     """
     splits: dict[str, tuple[Job, DataSplitConfig]] = {}
     for run_job in run_jobs:
@@ -182,7 +183,7 @@ def _check_micro_batches(pool: Pool, run_jobs: Sequence[_RunJob]) -> None:
 
 
 def _run_all(pool: Pool, run_jobs: Sequence[_RunJob], wait: bool) -> dict[int, JobReturn]:
-    """Start the jobs, and wait until all have ended if that is wanted."""
+    """Start the jobs, and wait until all have ended unless the pool is detached."""
     _check_micro_batches(pool, run_jobs)
     pool.start([run_job.job for run_job in run_jobs])
     if wait:
@@ -194,7 +195,7 @@ def _run_all(pool: Pool, run_jobs: Sequence[_RunJob], wait: bool) -> dict[int, J
 def _wait(pool: Pool, run_jobs: Sequence[_RunJob]) -> dict[int, JobReturn]:
     returns: dict[int, JobReturn] = {}
     by_number = {r.job.number: r for r in run_jobs}
-    # A terminal that is closed, or a `kill`, is as good as Ctrl-C.
+    # A closed terminal or a `kill` is treated like Ctrl-C.
     previous = {
         number: signal.signal(number, signal.default_int_handler)
         for number in (signal.SIGTERM, signal.SIGHUP)
@@ -230,16 +231,16 @@ def _leave(cancel: str) -> None:
 
 
 def _outcome(run_job: _RunJob, how: str) -> str:
-    """What failed, by the folder of the run; empty when nothing did."""
+    """Why the job failed, according to the run's folder; empty if it did not."""
     state = read_state(run_job.folder)
     if state.name in ("done", "stopped", "running"):
-        return ""  # in the last case, another process was faster and trains it
+        return ""  # in the last case, another process is training it
     if state.name == "failed":
         return state.error
     if state.name == "interrupted":
         return f"interrupted: {how}"
     submission = run_job.folder.read_submission()
-    # Another sweep may have taken the run over since.
+    # Another sweep may have taken over the run since.
     if submission is not None and submission.launcher.pid == os.getpid():
         run_job.folder.mark_lost(submission, how)
     return f"killed: {how}"

@@ -1,4 +1,4 @@
-"""What is left to do of a run, by what its folder tells."""
+"""What is left to do for a run, according to its folder."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from dacapo.errors import InputError
 from dacapo.experiments.halving_config import HalvingConfig
 from dacapo.experiments.run_config import RunConfig
 
-if TYPE_CHECKING:  # numpy would come along, which composing a config does not need
+if TYPE_CHECKING:  # it imports numpy, which composing a config does not need
     from dacapo.experiments.run import Run
     from dacapo.runs import History, RunFolder
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """How a run was asked for: group -> option, and the overrides as typed.
+    """How a run was requested.
 
     Attributes:
-        retry: also try what has failed twice in the same way.
-        halving: which runs of a sweep are stopped; None: none.
+        retry: whether to retry a run that has failed twice in the same way.
+        halving: when to stop runs of a sweep early; None: never.
     """
 
     choices: dict[str, str] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class RunRequest:
     halving: HalvingConfig | None = None
 
     def document(self, run_config: RunConfig) -> dict[str, Any]:
-        """What a run's folder keeps of its config."""
+        """The document that a run's folder keeps: config, options and overrides."""
         return {
             "dacapo": __version__,
             "config": encode(run_config),
@@ -42,7 +42,7 @@ class RunRequest:
         }
 
     def reason_to_prune(self, run: Run, folder: RunFolder) -> str:
-        """Why the scores of other runs end this one; empty when it continues."""
+        """Why the run should stop, given the scores of other runs; empty if it continues."""
         if self.halving is None:
             return ""
         from dacapo.sweeps.asha import reason_to_stop
@@ -53,13 +53,13 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What is to be done with a run.
+    """What to do with a run.
 
     Attributes:
-        action: `train`, or why there is nothing to do: `done`, `running`, `waiting`, `stopped`,
+        action: `train`, or the reason why not: `done`, `running`, `waiting`, `stopped`,
             `failed` (twice in the same way).
         text: one line about it.
-        history: of the run.
+        history: the history of the run.
     """
 
     action: str
@@ -72,8 +72,8 @@ class RunPlan:
 
         if self.action == "failed":
             raise InputError(
-                f"{self.text} (traceback: {read_state(folder).log}); once its cause is mended, "
-                f"retry=true tries again"
+                f"{self.text} (traceback: {read_state(folder).log}); after correcting its cause, "
+                f"retry with retry=true"
             )
 
 
@@ -85,10 +85,10 @@ def run_folder(run_config: RunConfig, runs_dir: Path) -> RunFolder:
 
 
 def plan_run(folder: RunFolder, run_config: RunConfig, request: RunRequest) -> RunPlan:
-    """What is to be done with a run; looking changes nothing.
+    """Decide what to do with a run, without changing anything.
 
     Raises:
-        InputError: the folder holds a run of another config.
+        InputError: the folder holds a run with another config.
     """
     from dacapo.runs import failed_alike, read_state
 

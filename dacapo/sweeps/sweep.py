@@ -1,4 +1,4 @@
-"""What a sweep does around its runs: remember them, and compare them when all have ended."""
+"""A sweep: keeps track of its runs, and compares them when all have ended."""
 
 from __future__ import annotations
 
@@ -29,10 +29,9 @@ class Sweep:
     """The sweep that this process has started.
 
     Attributes:
-        runs_dir: where its runs lie.
-        labels: its runs as far as they are known here; launchers that know nothing of runs start
-            them elsewhere.
-        is_detached: its runs continue without this process, and there is nothing to compare yet.
+        runs_dir: the folder of its runs.
+        labels: its runs as far as this process knows them; other launchers start runs elsewhere.
+        is_detached: whether its runs continue without this process, so it cannot compare them.
     """
 
     runs_dir: Path
@@ -44,7 +43,7 @@ _current: ContextVar[Sweep | None] = ContextVar("sweep", default=None)
 
 
 class SweepCallback(Callback):
-    """Hydra makes one of each process' command, and says when that is a sweep."""
+    """A Hydra callback that notices when the command is a sweep."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         _current.set(Sweep(Path(str(config.runs_dir))))
@@ -57,7 +56,7 @@ def add(folder: RunFolder) -> None:
 
 
 def detach() -> Path:
-    """The sweep continues without this process; where its runs lie."""
+    """Note that the sweep continues without this process, and where its runs are."""
     sweep = _current.get()
     assert sweep is not None
     sweep.is_detached = True
@@ -66,12 +65,12 @@ def detach() -> Path:
 
 @contextmanager
 def compared_at_the_end() -> Iterator[None]:
-    """Whatever fails, a sweep ends with a comparison of all runs.
+    """End a sweep with a comparison of all runs, even after a failure.
 
     Hydra's own callback is not called after a failure.
 
     Raises:
-        SystemExit: with status 1 when a run of the sweep has failed and no error says so already.
+        SystemExit: with status 1 if a run of the sweep has failed and no error is raised already.
     """
     _current.set(None)
     try:
@@ -79,7 +78,7 @@ def compared_at_the_end() -> Iterator[None]:
     except BaseException:
         try:
             _compare()
-        except InputError as error:  # the one that ended the sweep must not be hidden by it
+        except InputError as error:  # it must not hide the error that ended the sweep
             sys.stderr.write(f"error: {error}\n")
         raise
     if _compare():
@@ -87,7 +86,7 @@ def compared_at_the_end() -> Iterator[None]:
 
 
 def _compare() -> int:
-    """Compare, if a job came so far as to have a folder; the number of the sweep's failures."""
+    """Compare the runs, if there are any; returns the number of failed runs of the sweep."""
     sweep = _current.get()
     if sweep is None or sweep.is_detached or not current_ranks().is_first:
         return 0
@@ -101,7 +100,7 @@ def _compare() -> int:
 
 
 def read_request(cfg: DictConfig, hydra_config: Any) -> tuple[RunConfig, RunRequest]:
-    """The run that a job's config describes, and how it was asked for."""
+    """The run that a job's config describes, and how it was requested."""
     chosen = {str(k): v for k, v in hydra_config.runtime.choices.items() if v is not None}
     choices = {k: str(v) for k, v in chosen.items() if not k.startswith("hydra")}
     run_config = RunConfig.from_hydra(cfg, choices)
@@ -112,12 +111,12 @@ def read_request(cfg: DictConfig, hydra_config: Any) -> tuple[RunConfig, RunRequ
 
 
 def is_launched() -> bool:
-    """Whether a launcher has started this process for one run: then that run waits for it."""
+    """Whether a launcher has started this process to train one run."""
     return "SUBMITIT_EXECUTOR" in os.environ
 
 
 def objective(history: History, run_config: RunConfig) -> float:
-    """The best score, as a number that every search can take: the worst one where there is none."""
+    """The best score, as a number for searches; the worst possible one if there is no score."""
     best = history.best()
     if best is not None:
         return best.value

@@ -1,1 +1,1 @@
-"""The training loop, and what it reports, saves and reacts to."""
+"""The training loop, with checkpoints, signals, loggers and diagnostics."""

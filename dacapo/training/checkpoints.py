@@ -1,4 +1,4 @@
-"""Resume a run from its latest checkpoint, and write the next ones."""
+"""Resuming a run from its latest checkpoint, and writing checkpoints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dacapo.training.terminal import console
 
 
 def resume(run: Run, folder: RunFolder, writer: RunWriter | NoWriter) -> None:
-    """Load the latest intact checkpoint, or begin."""
+    """Load the latest intact checkpoint, or start from iteration 0."""
     ranks = run.ranks
     begin, state, history = ranks.broadcast(lambda: _latest(folder))
     if state is not None:
@@ -34,21 +34,21 @@ def resume(run: Run, folder: RunFolder, writer: RunWriter | NoWriter) -> None:
 
 def _latest(folder: RunFolder) -> tuple[int, dict[str, Tensor] | None, History]:
     """The latest intact checkpoint: its iteration and tensors; and the history."""
-    history = folder.read_history()  # again: now no other process can add to it
+    history = folder.read_history()  # read again, as now no other process can add to it
     for iteration in reversed(folder.checkpoints()):
         try:
             state = folder.read_checkpoint(iteration)
         except CheckpointError as error:
-            console.print(f"checkpoint skipped, using the one before: {error}")
+            console.print(f"skipping a checkpoint, using an earlier one: {error}")
             continue
         if history.trained_until >= iteration:
             return iteration, state, history
-        console.print(f"checkpoint {iteration} skipped: the log of its steps is shorter")
+        console.print(f"skipping checkpoint {iteration}: the log of its steps is shorter")
     return 0, None, history
 
 
 def save(run: Run, folder: RunFolder, writer: RunWriter | NoWriter, iteration: int) -> None:
-    """Write a checkpoint, and delete the earlier ones that are not to be kept."""
+    """Write a checkpoint, and delete earlier ones that need not be kept."""
     if not isinstance(writer, RunWriter):
         return
     config = run.trainer.config

@@ -1,4 +1,4 @@
-"""What users should know of a run before it trains."""
+"""Startup warnings: what users should know about a run before it trains."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ _BLACK_IS_0 = {"gamma", "poisson", "salt_and_pepper", "missing_sections", "dark_
 
 
 def startup_warnings(run: Run) -> list[str]:
-    """Lines about precision, about augmentations, and about what depends on the size of blocks."""
+    """Warnings about precision, augmentations, and dependence on the block size."""
     return [line for line in (precision_hint(run), window_warning(run), zero_warning(run)) if line]
 
 
 def zero_warning(run: Run) -> str:
-    """Augmentations that take 0 for black, where raw has a mean of 0."""
+    """Warn of augmentations that assume that 0 is black, if raw has a mean of 0."""
     normalize = getattr(run.config.datasplit_config, "normalize", None)
     named = set(getattr(run.config.trainer_config, "augments", {})) & _BLACK_IS_0
     if getattr(normalize, "name", normalize) != "zscore" or not named:
         return ""
     return (
-        f"trainer/augments={', '.join(sorted(named))} take 0 for black, but with "
-        f"datasplit.normalize=zscore it is the mean: use percentile, or leave them out"
+        f"trainer/augments={', '.join(sorted(named))} assume that 0 is black, but with "
+        f"datasplit.normalize=zscore 0 is the mean: use percentile, or leave them out"
     )
 
 
 def precision_hint(run: Run) -> str:
-    """Whether this CPU computes clearly faster in the other precision, by one convolution.
+    """A hint if this CPU is clearly faster in the other precision, measured by one convolution.
 
-    Silent unless several rounds agree: one round swings by a factor of seven on a busy machine.
+    Only if several rounds agree, because single rounds vary by a factor of seven on a busy machine.
     """
     trainer = run.trainer
     low = trainer.precision != torch.float32
@@ -51,7 +51,7 @@ def precision_hint(run: Run) -> str:
 
 
 def _has_bf16() -> bool:
-    """Whether the CPU has instructions for it; without, measuring is pointless."""
+    """Whether the CPU has bf16 instructions; without them, measuring is pointless."""
     try:
         with open("/proc/cpuinfo") as file:
             return "bf16" in file.read()
@@ -60,9 +60,9 @@ def _has_bf16() -> bool:
 
 
 def bf16_speed_ratios() -> list[float]:
-    """How many times faster than fp32 a 3D convolution in bf16, channels last, is: some rounds.
+    """The speedup of a 3D convolution in bf16, channels last, over fp32, in several rounds.
 
-    Each compares the fastest of several calls, which other processes disturb least.
+    Each round compares the fastest of several calls, which other processes disturb least.
     """
     convolution = nn.Conv3d(16, 16, 3)
     raw = torch.rand(1, 16, 28, 28, 28)
@@ -81,7 +81,7 @@ def bf16_speed_ratios() -> list[float]:
 
 
 def window_warning(run: Run) -> str:
-    """How much a prediction depends on the block it is computed in, for networks that do so."""
+    """Warn of a network whose prediction depends on the block, and measure by how much."""
     if not run.architecture.window_dependent:
         return ""
     dataset = run.datasplit.validate[0]

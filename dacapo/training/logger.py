@@ -1,4 +1,4 @@
-"""What a logger is given: every step and every validation of a run."""
+"""The interface of loggers."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from dacapo.experiments.training_iteration_stats import TrainingIterationStats
 from dacapo.experiments.validation_scores import ValidationScores
 
 STEP_COLUMNS = ("loss", "time", "waited", "learning_rate", "gradient_norm")
-"""What is logged of a step."""
+"""The metrics of a step."""
 
 
 class Logger(ABC):
-    """Is given every step and every validation of a run."""
+    """Receives every step and every validation of a run."""
 
     @abstractmethod
     def log_step(self, stats: TrainingIterationStats) -> None: ...
 
     @abstractmethod
     def log_scores(self, scores: ValidationScores) -> None:
-        """After a validation, the last of these scores."""
+        """Log the last of these validations."""
 
     @abstractmethod
     def flush(self) -> None:
-        """Write what has accumulated."""
+        """Write buffered metrics."""
 
     def close(self) -> None:
-        """Nothing more comes."""
+        """Finish logging."""
         self.flush()
 
 
 class MetricsLogger(Logger):
-    """A program that is given numbers by name, such as `training/loss`, by steps done.
+    """A program that receives numbers by name, such as `training/loss`, and by iteration.
 
     Args:
-        criterion: selects the setting whose scores are logged.
+        criterion: the criterion that selects the setting whose scores are logged.
     """
 
     def __init__(self, criterion: str) -> None:

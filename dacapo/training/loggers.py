@@ -1,4 +1,4 @@
-"""Curves and snapshots of a run while it trains: csv files always, other programs on demand."""
+"""The loggers of a run: csv files always, snapshots and other programs on demand."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class CsvLogger(Logger):
 
 
 class Loggers:
-    """All loggers of one run; none in processes that do not write."""
+    """All loggers of a run; none in processes that do not write."""
 
     def __init__(self, run: Run, folder: RunFolder) -> None:
         self._run, self._folder = run, folder
@@ -58,29 +58,29 @@ class Loggers:
             self._loggers = [CsvLogger(run, folder.path), *(_open(n, run, folder) for n in names)]
 
     def log_step(self, stats: TrainingIterationStats, batch: Batch) -> None:
-        """After a step."""
+        """Log a step."""
         for logger in self._loggers:
             logger.log_step(stats)
         self._snapshot(batch)
 
     def log_scores(self, scores: ValidationScores) -> None:
-        """After a validation."""
+        """Log a validation."""
         for logger in self._loggers:
             logger.log_scores(scores)
             logger.flush()
 
     def flush(self) -> None:
-        """Write what has accumulated."""
+        """Write buffered metrics."""
         for logger in self._loggers:
             logger.flush()
 
     def close(self) -> None:
-        """Nothing more comes."""
+        """Finish logging."""
         for logger in self._loggers:
             logger.close()
 
     def _snapshot(self, batch: Batch) -> None:
-        """Keep a batch and its prediction, every `trainer.snapshot_interval`."""
+        """Keep a batch and its prediction every `trainer.snapshot_interval` iterations."""
         interval, done = self._run.trainer.config.snapshot_interval, batch.iteration + 1
         if not interval or done % interval or not self._loggers:
             return
@@ -94,7 +94,7 @@ class Loggers:
 
 @contextmanager
 def open_loggers(run: Run, folder: RunFolder) -> Iterator[Loggers]:
-    """Those that `trainer.loggers` names; they continue where an earlier process stopped."""
+    """The loggers that `trainer.loggers` names; they continue the curves of earlier processes."""
     loggers = Loggers(run, folder)
     try:
         yield loggers

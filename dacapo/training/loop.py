@@ -31,10 +31,10 @@ def training_loop(
     Args:
         run: resumed at `run.training_stats.trained_until()`.
         writer: of the run's folder; of several processes the first one writes.
-        reason_to_prune: asked after each validation; a text ends the run.
+        reason_to_prune: called after each validation; a non-empty reason ends the run.
 
     Returns:
-        Why the run was pruned; empty when it ended otherwise.
+        Why the run was pruned; empty if it ended otherwise.
     """
     ranks, interval = run.ranks, run.trainer.config.checkpoint_interval
     done = run.training_stats.trained_until()
@@ -46,14 +46,14 @@ def training_loop(
         training_progress(f"{run.name}/{run.repetition}", done, run.num_iterations) as progress,
     ):
         while True:
-            # Validate first: a run may have been killed after its checkpoint and before its scores.
+            # Validate first: a run may have been killed between its checkpoint and its scores.
             if run.validation_due(done):
                 _validate(run, writer, loggers, progress)
                 # All processes have to leave the loop in the same iteration.
                 if done < run.num_iterations and (why := ranks.broadcast(reason_to_prune)):
                     return why
             if done == run.num_iterations or run.reason_to_stop():
-                if signals.received is not None:  # it came during the last validation
+                if signals.received is not None:  # a signal arrived during the last validation
                     signals.call_previous_handler()
                 return ""
 
@@ -63,7 +63,7 @@ def training_loop(
 
             done += 1
             stop = ranks.all_reduce([signals.received is not None])[0] > 0
-            # A checkpoint precedes each validation, so that the best weights are always there.
+            # A checkpoint precedes each validation, so that the best weights are always saved.
             if stop or run.validation_due(done) or done % interval == 0:
                 loggers.flush()
                 save(run, folder, writer, done)
@@ -71,14 +71,14 @@ def training_loop(
                 signals.wait()
                 progress.say(f"saved at iteration {done}; rerun the same command to resume")
                 writer.finish(signals.outcome)
-                ranks.wait_for_first()  # it has its job requeued, and must not be hurried
+                ranks.wait_for_first()  # submitit requeues its job, and must not be interrupted
                 signals.call_previous_handler()
 
 
 def _step(
     run: Run, batches: Iterator[Batch], writer: RunWriter | NoWriter, loggers: Loggers
 ) -> TrainingIterationStats:
-    """One step, logged; a batch with a non-finite loss is kept for inspection."""
+    """Train one step and log it; a batch with a non-finite loss is kept for inspection."""
     begin = time.perf_counter()
     batch = next(batches)
     waited = time.perf_counter() - begin
@@ -98,7 +98,7 @@ def _step(
 def _validate(
     run: Run, writer: RunWriter | NoWriter, loggers: Loggers, progress: TrainingProgress
 ) -> None:
-    """Score the present weights; the first process does, and all of them know the scores."""
+    """Score the current weights; the first process validates, and all receive the scores."""
     begin = time.perf_counter()
     scores = run.ranks.broadcast(lambda: validate(run))
     run.validation_scores.add_iteration_scores(scores)

@@ -1,4 +1,4 @@
-"""Where the time of training steps goes."""
+"""Profiling of training steps."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from dacapo.runs import NoWriter, RunWriter
 from dacapo.training.terminal import console
 
 _WARM_UP = 10
-"""Steps before the first that is watched: the first ones compile and allocate."""
+"""Steps to skip before profiling, because the first ones compile and allocate."""
 
 
 class Steps(Protocol):
-    """Is called when a step is done."""
+    """Called after each step."""
 
     def step(self) -> None: ...
 
 
 class _NoProfiler:
     def step(self) -> None:
-        """Nothing is recorded."""
+        """A profiler that records nothing."""
 
 
 @contextmanager
 def profiled(num_steps: int, writer: RunWriter | NoWriter) -> Iterator[Steps]:
-    """Watch some steps, and leave a table and a trace in the run's folder.
+    """Profile some steps, and write a table and a trace to the run's folder.
 
     Args:
-        num_steps: 0: none.
+        num_steps: number of steps to profile; 0: none.
     """
     if num_steps == 0:
         yield _NoProfiler()

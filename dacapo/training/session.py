@@ -1,4 +1,4 @@
-"""One process' work on a run: build, resume, train, report."""
+"""A training session: build, resume, train, report."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def train_run(
     ranks: Ranks,
     reason_to_prune: Callable[[Run], str],
 ) -> ValidationScores:
-    """Train a run to its end and note how it ended.
+    """Train a run to its end, and note how it ended.
 
     Raises:
         InputError: the config does not fit the data, or a loss is not finite.
@@ -54,7 +54,7 @@ def train_run(
 
 
 def finished_scores(run_config: RunConfig, folder: RunFolder) -> ValidationScores:
-    """Show the scores of a finished run again; neither its data nor its network are needed."""
+    """Show the scores of a finished run, without building its data or its network."""
     console.print(f"{folder.path} is finished; a larger num_iterations trains it further")
     history = folder.read_history()
     task = run_config.task_config.build()
@@ -70,7 +70,7 @@ def finished_scores(run_config: RunConfig, folder: RunFolder) -> ValidationScore
 
 
 class _Named:
-    """A dataset of which nothing but its name is known."""
+    """A dataset of which only the name is known."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -83,7 +83,7 @@ def _build(run_config: RunConfig, ranks: Ranks) -> Run:
 
 
 def _draw(run: Run, folder: RunFolder, writer: RunWriter) -> None:
-    """Pictures of the best segmentation of the first validation dataset, and of the history."""
+    """Draw the history, and the best segmentation of the first validation dataset."""
     curves = draw_curves(run.training_stats, run.validation_scores, run.task.criterion)
     console.print(f"curves:  {writer.add_file('curves.png', curves)}")
     best = run.validation_scores.best(run.task.criterion)
@@ -106,7 +106,7 @@ def _draw(run: Run, folder: RunFolder, writer: RunWriter) -> None:
 
 
 def _cost(run: Run) -> dict[str, Any]:
-    """Peak memory on the host and on the GPU in MiB (NaN where it is not known), weights."""
+    """Peak memory on the host and on the GPU in MiB (NaN if unknown), and number of weights."""
     return {
         "peak_memory_mib": peak_memory_mib(),
         "peak_device_memory_mib": peak_device_memory_mib(),

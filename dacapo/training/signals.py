@@ -1,4 +1,4 @@
-"""Signals that ask a run to save and stop."""
+"""Handling of signals that ask a run to save and stop."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from types import FrameType, TracebackType
 from typing import Any
 
 _ONE_SIGNAL = 1.0
-"""Seconds in which a second signal is the first one again: terminals, `timeout` and schedulers
-often send it both to a process and to its group."""
+"""Seconds within which a second signal counts as a repetition of the first: terminals, `timeout`
+and schedulers often signal both a process and its group."""
 
 _SAME_SIGNAL = 10.0
-"""Seconds within which all processes of a run have had a signal that one of them had."""
+"""Seconds within which a signal reaches all processes of a run."""
 
 Handler = Callable[[int, "FrameType | None"], Any]
 
 
 class Signals:
-    """While active, SIGTERM and SIGINT are noted and end the process only the second time.
+    """While active, SIGTERM and SIGINT are only noted; a second one ends the process.
 
-    A handler of SIGUSR2 that is there already is submitit's: it saves its job and requeues it, and
-    it wants SIGTERM for itself. Then SIGUSR2 is noted in its place, and `call_previous_handler`
-    calls that handler once the work is saved.
+    An existing handler of SIGUSR2 is submitit's: it saves its job and requeues it, and handles
+    SIGTERM itself. Then SIGUSR2 is noted instead, and `call_previous_handler` calls that handler
+    once the work is saved.
     """
 
     def __init__(self) -> None:
@@ -53,17 +53,17 @@ class Signals:
 
     @property
     def outcome(self) -> str:
-        """How the run ends for the signal, in the words of `store.ENDS`."""
+        """How the signal ends the run: one of `dacapo.runs.state.ENDS`."""
         return "preempted" if self.received == signal.SIGUSR2 else "interrupted"
 
     def wait(self) -> None:
-        """Wait for a signal that another process of the run has had already."""
+        """Wait for a signal that another process of the run has already received."""
         deadline = time.monotonic() + _SAME_SIGNAL
         while self.received is None and time.monotonic() < deadline:
             time.sleep(0.05)
 
     def call_previous_handler(self) -> None:
-        """Let the handler that was there before act; ends the process with 128 + the signal."""
+        """Call the previous handler; this ends the process with status 128 + the signal."""
         if self.received is None:  # only another process received the signal
             raise SystemExit(1)
         previous = self._previous[self.received]
@@ -79,9 +79,9 @@ class Signals:
 
 
 def _reset_handlers() -> None:
-    """A forked process, such as a worker of a data loader, is not a job of its own.
+    """Reset handlers in a forked process, such as a worker of a data loader.
 
-    With submitit's handlers it would requeue the job, and outlive a SIGTERM.
+    With submitit's handlers, it would requeue the job and survive a SIGTERM.
     """
     if callable(signal.getsignal(signal.SIGUSR2)):
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)

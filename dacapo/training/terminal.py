@@ -1,4 +1,4 @@
-"""What users see of a run in the terminal."""
+"""The output of a run in the terminal."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from dacapo.experiments.validation_scores import ValidationScores
 
 console = Console(highlight=False, soft_wrap=True, markup=False)
 if not console.is_terminal:
-    console.width = 240  # a log file has no edge to wrap at
+    console.width = 240  # lines in a log file are not wrapped
 
 _FIRST_STEPS = 10
 _MAX_WAITING = 0.05
 
 
 class TrainingProgress:
-    """A bar with loss, rate and time left; nothing but `say` where there is no terminal."""
+    """A bar with loss, rate and time left; without a terminal, only `say` prints."""
 
     def __init__(self, progress: Progress, bar: TaskID | None) -> None:
         self._progress, self._bar = progress, bar
@@ -51,7 +51,7 @@ class TrainingProgress:
             self._progress.update(self._bar, completed=stats.iteration + 1, text=text)
 
     def say(self, line: str) -> None:
-        """A line that stays."""
+        """Print a permanent line."""
         self._progress.console.print(line)
 
 
@@ -74,7 +74,7 @@ def training_progress(name: str, begin: int, end: int) -> Iterator[TrainingProgr
 
 
 def score_line(stats: TrainingStats, scores: ValidationScores, criterion: str) -> str:
-    """The latest validation in one line: with the parameters that are best at this iteration."""
+    """The latest validation in one line, with the best parameters at this iteration."""
     latest = scores.subscores(scores.scores[-1:])
     best = latest.best(criterion)
     iteration = latest.scores[0].iteration
@@ -84,9 +84,9 @@ def score_line(stats: TrainingStats, scores: ValidationScores, criterion: str) -
 
 
 def data_line(stats: TrainingStats) -> str:
-    """How long the steps waited for their batches, and what to change where that is much.
+    """How long steps waited for their batches, and what to change if that is much.
 
-    The first steps, whose batches could not be prepared ahead, are left out.
+    The first steps are left out, because their batches could not be prepared ahead.
     """
     steps = [s for s in stats.iteration_stats[_FIRST_STEPS:] if not np.isnan(s.waited)]
     whole = sum(s.time for s in steps)
@@ -96,16 +96,16 @@ def data_line(stats: TrainingStats) -> str:
     line = f"waited for data {share:.1%} of the time"
     if share > _MAX_WAITING:
         line += (
-            ": more trainer.num_workers if cores are idle, fewer or cheaper trainer/augments, "
-            "raw in smaller chunks or on a faster disk"
+            ": raise trainer.num_workers if cores are idle, use fewer or cheaper trainer/augments, "
+            "or store raw in smaller chunks or on a faster disk"
         )
     return line
 
 
 def show_scores(scores: ScoreTable, criterion: str) -> None:
-    """A table of each validation, with the parameters that are best for it.
+    """Print a table of all validations, each with its best parameters.
 
-    It shows the selecting criterion and those that are worth keeping weights for.
+    It shows the criterion that selects, and those whose best weights are worth keeping.
     """
     criteria = scores.header.criteria
     shown = [c["name"] for c in criteria if c["name"] == criterion or c["store_best"]]

@@ -1,4 +1,4 @@
-"""Programs that show curves: TensorBoard, MLflow and Weights & Biases."""
+"""Loggers for TensorBoard, MLflow and Weights & Biases."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class MLflow(MetricsLogger):
         self._pending: list[Any] = []
 
     def _experiment(self, mlflow: Any) -> str:
-        """The number of the experiment; another run may make it at the same time."""
+        """The id of the experiment, which another run may create at the same time."""
         found = self._client.get_experiment_by_name("dacapo")
         if found is None:
             try:
@@ -110,7 +110,7 @@ class WandB(MetricsLogger):
         self._run.log({"iteration": iteration, **values})
 
     def flush(self) -> None:
-        """It writes by itself."""
+        """Do nothing, because wandb writes by itself."""
 
     def close(self) -> None:
         self._run.finish()
@@ -128,7 +128,7 @@ def _module(name: str, extra: str) -> Any:
 
 
 def _flat(node: Any, key: str = "") -> dict[str, str]:
-    """Nested dicts as dotted keys.
+    """Flatten nested dicts to dotted keys.
 
     >>> _flat({"a": {"b": 1}, "c": [2]})
     {'a.b': '1', 'c': '[2]'}

@@ -45,7 +45,7 @@ def test_arrays(tmp_path: Path, where: str, more: Any, data: Any) -> None:
     assert opened.dtype == data.dtype
     assert np.array_equal(opened.read(opened.roi), data)
     assert [p.name for p in tmp_path.iterdir()] == [where.split(":")[0]]
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="exists already"):
         write_array(f"{tmp_path}/{where}", array(data), **more)
 
 

@@ -121,7 +121,7 @@ def test_the_command(runs: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) ->
 
 
 def test_nothing_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"runs_dir=.*: no runs there"):
+    with pytest.raises(InputError, match=r"runs_dir=.*: the folder holds no runs"):
         compare(tmp_path)
 
 

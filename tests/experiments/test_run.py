@@ -292,7 +292,7 @@ class TestPartialAnnotation:
             "task=one_hot", "task.classes={membrane: [1], body: [2]}",
         ]  # fmt: skip
         for classes, message in (
-            ("[nope]", "dataset a: classes names nope, which is none of task.classes: membrane"),
+            ("[nope]", "dataset a: classes names nope, which is not one of task.classes: membrane"),
             (
                 "[membrane]",
                 "task.classes: no training volume has a voxel of body that is annotated",

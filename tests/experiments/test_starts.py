@@ -47,8 +47,11 @@ def test_a_file_and_frozen_layers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("freeze", "message"),
     [
-        ("[nothing.*]", r"start.freeze: 'nothing.\*' fits no weight; there are architecture"),
-        ("['*']", "leaves nothing to train"),
+        (
+            "[nothing.*]",
+            r"start.freeze: 'nothing.\*' matches no weight; the names are architecture",
+        ),
+        ("['*']", "leaves no weight to train"),
     ],
 )
 def test_patterns_that_make_no_sense(freeze: str, message: str) -> None:
@@ -72,7 +75,7 @@ def test_the_best_of_another_run_by_a_criterion(tmp_path: Path) -> None:
     key = "prediction_head.weight"
     assert torch.equal(weights.tensors[key], stored[f"ema.{key}"])
     assert weights.channels[0] == "affinity 1,0,0"
-    with pytest.raises(InputError, match=r"criterion=dice: the run has voi"):
+    with pytest.raises(InputError, match=r"criterion=dice: choose from voi"):
         folder.read_weights_of(Source("a/0", criterion="dice"))
     with pytest.raises(InputError, match="give one"):
         small_run_config("start=run", "start.run=a/0", "start.iteration=2", "start.criterion=voi")

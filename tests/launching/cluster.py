@@ -1,7 +1,7 @@
 """A SLURM of one node on this machine, with accounting, for the tests; no systemd, no cgroups.
 
 It needs root and Debian's packages slurm-wlm, slurmdbd, munge and mariadb-server. Everything that
-it writes lies in one folder, and nothing of a SLURM that is there already is touched.
+it writes lies in one folder, and nothing of a SLURM that exists already is touched.
 """
 
 from __future__ import annotations

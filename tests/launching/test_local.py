@@ -191,9 +191,9 @@ def test_each_job_has_a_gpu_of_its_own(tmp_path: Path) -> None:
         (["hydra.launcher.time=soon"], "hydra.launcher.time=soon: give minutes"),
         (["hydra.launcher.gpus=[0]", "hydra.launcher.at_once=2"], "hydra.launcher.at_once=2"),
         (["hydra.launcher.at_one=2"], "at_one"),
-        (["repetition=0,0"], "no job was started: jobs 0, 1 have one folder, a/0"),
+        (["repetition=0,0"], "no job was started: jobs 0, 1 have the same folder, a/0"),
         (["trainer.batch_size=1,0"], r"job 1 \(.*\): trainer.batch_size=0 must be at least 1"),
-        (["num_iterations=6,9"], r"jobs 0, 1 have one folder"),
+        (["num_iterations=6,9"], r"jobs 0, 1 have the same folder"),
     ],
 )
 def test_nothing_is_started_when_one_job_is_wrong(

@@ -243,7 +243,7 @@ def test_two_processes_of_a_job_are_preempted_and_end_equal_to_one(
         (["hydra.launcher.processes=2"], "micro_batches=1 cannot be shared by 2 processes"),
         (["hydra.launcher.partition=nope"], "no job was started: .*[Ii]nvalid partition"),
         (["hydra.launcher.time=soon"], "hydra.launcher.time=soon: give minutes"),
-        (["repetition=0,0"], "jobs 0, 1 have one folder, a/0"),
+        (["repetition=0,0"], "jobs 0, 1 have the same folder, a/0"),
         (["trainer.batch_size=1,0"], r"job 1 .*trainer.batch_size=0 must be at least 1"),
         (["datasplit=volumes", "datasplit.train={a: {raw: x.h5:r, gt: x.h5:l}}",
           "datasplit.validate={b: {raw: y.h5:r, gt: y.h5:l}}"], "no job was started.*x.h5"),

@@ -80,7 +80,7 @@ def test_plain_state_dicts_with_what_wrappers_add(tmp_path: Path, prefix: str) -
 
 
 def test_mistakes(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"start.path=.*none.pt: there is no such file"):
+    with pytest.raises(InputError, match=r"start.path=.*none.pt: file not found"):
         read_weights(tmp_path / "none.pt", "start.path")
     torch.save(Net(1), tmp_path / "code.pt")  # a pickle that would run code
     with pytest.raises(InputError, match="cannot be read as weights"):

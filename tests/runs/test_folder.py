@@ -8,8 +8,8 @@ import torch
 
 from dacapo.errors import InputError
 from dacapo.experiments import TrainingIterationStats, ValidationIterationScores
-from dacapo.experiments.starts.start import Source
 from dacapo.experiments.score_table import ScoreHeader
+from dacapo.experiments.starts.start import Source
 from dacapo.runs import RunFolder, find_run_folders
 
 HEADER = ScoreHeader(

@@ -168,7 +168,7 @@ def test_a_disk_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
 
 
 def test_a_link_whose_answer_was_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file server did what was asked, and says on the repeated question: it is there already."""
+    """A file server did what was asked, and says on the repeated question: it exists already."""
     real = os.link
 
     def link(source: Path, target: Path) -> None:

@@ -108,7 +108,7 @@ def test_a_run_that_waits_in_a_queue(folder: RunFolder, monkeypatch: pytest.Monk
         queue(monkeypatch, answer)
         state = read_state(folder)
         assert (state.name, todo(folder)) == (name, plan)
-    assert state.error == "job 12_3 has ended and has not begun with it"
+    assert state.error == "job 12_3 has ended before it started the run"
     assert state.log == "job.err"
     queue(monkeypatch, True)
     assert read_state(folder).who == "job 12_3"
@@ -143,7 +143,7 @@ def test_preempted_and_queued_again(folder: RunFolder, monkeypatch: pytest.Monke
     assert (read_state(folder).name, todo(folder)) == ("preempted", "waiting")
     queue(monkeypatch, False)
     assert (read_state(folder).name, todo(folder)) == ("killed", "train")
-    assert read_state(folder).error == "job 12_3 was preempted and is not started again"
+    assert read_state(folder).error == "job 12_3 was preempted and will not be restarted"
     folder.mark_lost(submission, "the cluster has forgotten it")
     assert read_state(folder).name == "killed"
     assert read_state(folder).error == "the cluster has forgotten it"

@@ -198,7 +198,7 @@ def test_a_checkpoint_cut_short_gives_way_to_the_one_before(
     monkeypatch.undo()
     train(small_run_config("name=a"), tmp_path)
     out = capsys.readouterr().out
-    assert "checkpoint skipped, using the one before" in out
+    assert "skipping a checkpoint, using an earlier one" in out
     assert "resuming from iteration 2" in out
     assert losses(tmp_path) == losses(whole)
     assert equal(final_state(tmp_path), final_state(whole))
@@ -215,7 +215,7 @@ def test_no_whole_checkpoint_begins_anew_and_says_so(
         path.write_bytes(b"")
     monkeypatch.undo()
     train(small_run_config("name=a"), tmp_path)
-    assert "checkpoint skipped" in capsys.readouterr().out
+    assert "skipping a checkpoint" in capsys.readouterr().out
     assert equal(final_state(tmp_path), final_state(whole))
 
 

@@ -16,6 +16,6 @@ def stats(waited: float, num: int = 30) -> TrainingStats:
 def test_waiting_for_data_is_said_and_what_to_change() -> None:
     assert data_line(stats(0.03)) == "waited for data 3.0% of the time"
     line = data_line(stats(0.2))
-    assert line.startswith("waited for data 20.0% of the time: more trainer.num_workers")
+    assert line.startswith("waited for data 20.0% of the time: raise trainer.num_workers")
     assert data_line(stats(0.2, num=10)) == ""
     assert data_line(stats(nan)) == ""

@@ -1,1 +1,1 @@
-"""One file for each format that volumes, skeletons and points are read from."""
+"""Readers of volumes, skeletons and points: one module per file format."""

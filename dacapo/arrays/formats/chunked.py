@@ -1,7 +1,7 @@
 """Chunked stores, read by tensorstore: zarr v2 and v3, OME-Zarr, N5, Neuroglancer precomputed.
 
-They lie on the disk, behind HTTP, in S3 or in Google Cloud Storage. Chunks that were decoded stay
-in a cache of limited size, so that crops that overlap do not decode them again.
+Stores may be on disk, behind HTTP, in S3 or in Google Cloud Storage. Decoded chunks stay in a cache
+of limited size, so that overlapping crops do not decode them again.
 """
 
 from __future__ import annotations
@@ -37,55 +37,55 @@ Pick = Callable[[list[Level]], Level]
 
 @dataclass(frozen=True)
 class Node:
-    """A folder of a store, here or far away.
+    """A folder of a store, local or remote.
 
     Attributes:
-        where: a path or a URL.
+        uri: a path or a URL.
         name: for messages.
-        timeout: seconds to wait for an answer from far away.
+        timeout: seconds to wait for a remote store.
         cache_mib: decoded chunks to keep, over all arrays.
     """
 
-    where: str
+    uri: str
     name: str
     timeout: float
     cache_mib: int
 
     @property
     def is_remote(self) -> bool:
-        return urlsplit(self.where).scheme in SCHEMES
+        return urlsplit(self.uri).scheme in SCHEMES
 
     def parent(self) -> tuple[Node, str]:
         """The folder above, and the name in it."""
-        above, _, last = self.where.rstrip("/").rpartition("/")
+        above, _, last = self.uri.rstrip("/").rpartition("/")
         return Node(above, self.name, self.timeout, self.cache_mib), last
 
     def child(self, path: str) -> Node:
         path = path.strip("/")
-        where = f"{self.where.rstrip('/')}/{path}" if path else self.where
-        return Node(where, self.name, self.timeout, self.cache_mib)
+        uri = f"{self.uri.rstrip('/')}/{path}" if path else self.uri
+        return Node(uri, self.name, self.timeout, self.cache_mib)
 
     def document(self, key: str) -> dict[str, Any] | None:
-        """A JSON file in this folder; None: there is none."""
+        """The content of a JSON file in this folder; None if there is no such file."""
         found = self.wait(lambda: self._folder.read(key), f"cannot read {key}")
         if found.state != "value":
             return None
         try:
             content = json.loads(found.value)
         except ValueError as error:
-            raise InputError(f"{self.name}: {key} in {self.where} is not JSON: {error}") from error
+            raise InputError(f"{self.name}: {key} in {self.uri} is not JSON: {error}") from error
         if not isinstance(content, dict):
-            raise InputError(f"{self.name}: {key} in {self.where} does not hold a JSON object")
+            raise InputError(f"{self.name}: {key} in {self.uri} does not hold a JSON object")
         return content
 
     def names(self) -> list[str]:
-        """What lies in this folder, where it can be told."""
+        """The names in this folder, if the store can list them."""
         if self.is_remote:
             return []
-        return sorted(p.name for p in Path(self.where).iterdir() if not p.name.startswith("."))
+        return sorted(p.name for p in Path(self.uri).iterdir() if not p.name.startswith("."))
 
     def array(self, driver: str, **more: Any) -> Voxels:
-        """The array that lies here."""
+        """Open the array in this folder."""
         spec = {"driver": driver, "kvstore": self.spec, "recheck_cached_data": "open", **more}
         context = _context(self.cache_mib)
         store = self.wait(
@@ -94,20 +94,20 @@ class Node:
         return Voxels(store[ts.d[:].translate_to[0]], self)
 
     def wait(self, ask: Callable[[], Any], problem: str) -> Any:
-        """The result of a future, or one clear error."""
+        """Wait for a result, and turn a failure into one clear error."""
         try:
             return ask().result(timeout=self.timeout if self.is_remote else None)
         except (TimeoutError, FutureTimeoutError) as error:
             raise InputError(
-                f"{self.name}: no answer from {self.where} within {self.timeout:g} s"
+                f"{self.name}: no answer from {self.uri} within {self.timeout:g} s"
             ) from error
         except _REFUSALS as error:
             raise InputError(f"{self.name}: {problem}: {_short(error)}") from error
 
     @property
     def spec(self) -> dict[str, Any]:
-        """Of the folder, as tensorstore's key-value store."""
-        scheme, host, path, query, _ = urlsplit(self.where)
+        """The specification of the folder as a key-value store of tensorstore."""
+        scheme, host, path, query, _ = urlsplit(self.uri)
         path = path.strip("/") + "/" if path.strip("/") else ""
         if scheme in ("http", "https"):
             tail = f"?{query}" if query else ""
@@ -116,7 +116,7 @@ class Node:
             return {"driver": "gcs", "bucket": host, "path": path}
         if scheme == "s3":
             return {"driver": "s3", "bucket": host, "path": path, **_s3_settings()}
-        return {"driver": "file", "path": f"{Path(self.where).resolve()}/"}
+        return {"driver": "file", "path": f"{Path(self.uri).resolve()}/"}
 
     @cached_property
     def _folder(self) -> Any:
@@ -126,7 +126,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Voxels:
-    """A tensorstore array that answers with numpy arrays."""
+    """A tensorstore array that returns numpy arrays."""
 
     store: Any
     node: Node
@@ -146,11 +146,11 @@ class Voxels:
 
 
 def open_chunked(
-    where: str, name: str, pick: Pick, timeout: float, cache_mib: int
+    uri: str, name: str, pick: Pick, timeout: float, cache_mib: int
 ) -> tuple[Source, Metadata] | None:
-    """An array, or a level of a pyramid, and its grid; None: no such store lies here."""
-    node = Node(where, name, timeout, cache_mib)
-    if not node.is_remote and not Path(where).is_dir():
+    """An array or pyramid level, and its grid; None if there is no chunked store here."""
+    node = Node(uri, name, timeout, cache_mib)
+    if not node.is_remote and not Path(uri).is_dir():
         return None
     return _zarr3(node, pick) or _zarr2(node, pick) or _n5(node, pick) or _precomputed(node, pick)
 
@@ -182,7 +182,7 @@ def _zarr2(node: Node, pick: Pick) -> tuple[Source, Metadata] | None:
 
 
 def _zarr2_array(node: Node) -> Source:
-    """By tensorstore; on the disk by zarr where a codec is one that only zarr knows."""
+    """Open with tensorstore; or, on disk, with zarr if only zarr knows one of the codecs."""
     try:
         return node.array("zarr")
     except InputError as error:
@@ -190,7 +190,7 @@ def _zarr2_array(node: Node) -> Source:
             raise
     import zarr
 
-    source: Source = zarr.open_array(node.where, mode="r", zarr_format=2)
+    source: Source = zarr.open_array(node.uri, mode="r", zarr_format=2)
     return source
 
 
@@ -240,9 +240,9 @@ def _level(
 def _levels_above(
     node: Node, key: str, attributes: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> Metadata | None:
-    """What the image that this array is a level of says of it."""
+    """The grid of this array according to the image of which it is a level."""
     parent, last = node.parent()
-    document = parent.document(key) if parent.where.rstrip("/") else None
+    document = parent.document(key) if parent.uri.rstrip("/") else None
     levels = None if document is None else ome_levels(attributes(document), node.name)
     for level in levels or []:
         if level.path.strip("/") == last:
@@ -253,12 +253,12 @@ def _levels_above(
 
 @cache
 def _context(cache_mib: int) -> Any:
-    """One pool of decoded chunks for all arrays."""
+    """The cache of decoded chunks that all arrays share."""
     return ts.Context({"cache_pool": {"total_bytes_limit": cache_mib * 2**20}})
 
 
 def _s3_settings() -> dict[str, Any]:
-    """The endpoint and the region of the environment; no signature without credentials."""
+    """Endpoint and region from the environment; requests are unsigned without credentials."""
     env = os.environ
     settings: dict[str, Any] = {}
     endpoint = env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL")
@@ -274,7 +274,7 @@ def _s3_settings() -> dict[str, Any]:
 
 
 def _short(error: BaseException) -> str:
-    """A message without tensorstore's record of how it came about."""
+    """The message of an error, without tensorstore's source locations."""
     return str(error).split(" [")[0].replace("\n", " ")[:300]
 
 

@@ -15,7 +15,7 @@ _SLOTS = 100_003  # a prime, about a hundred times the chunks that a cache holds
 
 
 def open_hdf5(file: Path, dataset: str, name: str, cache_mib: int) -> tuple[h5py.Dataset, Metadata]:
-    """A dataset and what its attributes (or the file's) say of its grid."""
+    """A dataset, and its grid according to its attributes or those of the file."""
     handle = _open(file, name, rdcc_nbytes=cache_mib * 2**20, rdcc_nslots=_SLOTS)
     found = handle.get(dataset)
     if not isinstance(found, h5py.Dataset):

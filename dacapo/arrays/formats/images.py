@@ -1,4 +1,4 @@
-"""A folder of 2D images, one a section, in the order of their names."""
+"""A folder of 2D images, one per section, in the order of their names."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".jp2", ".webp")
 
 
 class Sections:
-    """Images as one volume (z, y, x), with channels last where they have any.
+    """Images as one volume (z, y, x), with channels last if the images have channels.
 
-    Each is read when it is needed and kept while there is room.
+    Each image is read when it is needed, and cached while there is room.
     """
 
     def __init__(self, files: Sequence[Path], name: str, cache_mib: int) -> None:
@@ -48,7 +48,7 @@ class Sections:
 
 
 def open_images(folder: Path, name: str, cache_mib: int) -> tuple[Sections, Metadata]:
-    """The images of a folder; they say nothing of voxel sizes."""
+    """The images of a folder as a volume; images carry no voxel size."""
     files = sorted((p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES), key=_natural)
     if not files:
         raise InputError(
@@ -62,7 +62,7 @@ def open_images(folder: Path, name: str, cache_mib: int) -> tuple[Sections, Meta
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    """section_9 before section_10."""
+    """A sort key that puts section_9 before section_10."""
     return [(int(p), "") if p.isdigit() else (0, p) for p in re.split(r"(\d+)", path.name)]
 
 

@@ -1,7 +1,7 @@
-"""NIfTI and NRRD volumes. Voxels stay in the order of the file.
+"""NIfTI and NRRD volumes. Voxels keep the order of the file.
 
-An axis that the file counts downwards is called `-x`, and its world runs the other way here, so
-that what is read together must agree in its direction.
+An axis along which world positions decrease is called `-x`. Its world coordinates are negated here,
+so volumes that are used together must agree in the direction of their axes.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def open_nifti(path: Path, name: str) -> tuple[Source, Metadata]:
 
 
 def open_nrrd(path: Path, name: str) -> tuple[Source, Metadata]:
-    """Axes as the header's kinds tell; the spatial ones are x, y, z."""
+    """Axes by the `kinds` of the header; the spatial ones are x, y, z."""
     nrrd = _library("nrrd", name)
     _check_file(path, name)
     try:
@@ -107,16 +107,16 @@ def _nifti_errors(nibabel: Any) -> tuple[type[Exception], ...]:
 def _along_axes(
     directions: np.ndarray[Any, Any], origin: Iterable[float], name: str
 ) -> tuple[list[float], list[float], list[int]]:
-    """Voxel size, offset and sign of each axis, whose direction is a row."""
+    """Voxel size, offset and sign of each axis; each row is the direction of one axis."""
     size = np.abs(directions).max(axis=1)
     if not np.isfinite(directions).all() or not (size > 0).all():
-        raise InputError(f"{name}: directions {directions.tolist()} have an axis without length")
+        raise InputError(f"{name}: directions {directions.tolist()} include an axis of length 0")
     square = directions[:, : len(directions)]
     off = np.abs(square - np.diag(np.diag(square))).max(axis=1)
     if (off > 1e-5 * size).any() or directions.shape[1] != len(directions):
         raise InputError(
-            f"{name}: its axes are turned or swapped in the world ({directions.tolist()}); "
-            f"resample it, or write it as HDF5 or zarr with the axes z, y, x"
+            f"{name}: its axes are rotated or swapped relative to the world: "
+            f"{directions.tolist()}; resample it, or write it as HDF5 or zarr with the axes z, y, x"
         )
     signs = [1 if d > 0 else -1 for d in np.diag(square)]
     offset = [float(o) * s for o, s in zip(origin, signs, strict=True)]

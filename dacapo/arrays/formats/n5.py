@@ -1,4 +1,4 @@
-"""The metadata of N5 stores, in the conventions that people write them in."""
+"""The metadata of N5 stores, in the conventions that are in use."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ Attributes = Mapping[str, Any]
 
 
 def n5_metadata(attributes: Attributes, who: str) -> Metadata:
-    """Of an array: `transform` with named axes, `pixelResolution`, or `resolution` in x, y, z.
+    """The grid of an array: `transform` with named axes, `pixelResolution`, or `resolution` (x, y,
+    z).
 
-    N5 counts its axes from the fastest one, so without names they are x, y, z.
+    N5 lists the fastest axis first, so axes without names are x, y, z.
     """
     try:
         num = len(attributes["dimensions"])
@@ -43,10 +44,11 @@ def n5_metadata(attributes: Attributes, who: str) -> Metadata:
 def n5_levels(
     attributes: Attributes, who: str, read: Callable[[str], Attributes | None]
 ) -> list[Level] | None:
-    """Of a group: `multiscales` with transforms, or children s0, s1...; None: no pyramid.
+    """The pyramid of a group: `multiscales` with transforms, or children s0, s1...; None: no
+    pyramid.
 
     Args:
-        read: the attributes of a child.
+        read: returns the attributes of a child.
     """
     try:
         images = attributes.get("multiscales")
@@ -70,7 +72,7 @@ def n5_levels(
 
 
 def _named(transform: Mapping[str, Any], num: int) -> Metadata:
-    """Axes named from the slowest to the fastest, the voxel's centre translated."""
+    """A transform: axes are named from the slowest to the fastest, and it places voxel centres."""
     names = [str(n) for n in transform["axes"]][::-1]
     if len(names) != num:
         raise ValueError(f"transform names {len(names)} axes of {num}")

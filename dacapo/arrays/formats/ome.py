@@ -1,4 +1,4 @@
-"""The metadata of OME-Zarr images (0.4 and 0.5): levels of a pyramid, coarser and coarser."""
+"""The metadata of OME-Zarr images (0.4 and 0.5): the levels of a pyramid, finest first."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Level:
-    """One resolution of an image: where it lies below the image, its grid, what was guessed."""
+    """One level of an image: its path below the image, its grid, and what had to be guessed."""
 
     path: str
     metadata: Metadata
     guess: str = ""
 
     def report(self, who: str) -> None:
-        """Say what was guessed."""
+        """Log what had to be guessed."""
         if self.guess:
             _log.warning("%s: level %s %s", who, self.path, self.guess)
 
@@ -59,7 +59,7 @@ def _levels(image: Mapping[str, Any]) -> list[Level]:
         guess = ""
         if scale != finest and not any(t["type"] == "translation" for t in transforms):
             translation = [o + (s - f) / 2 for o, s, f in zip(origin, scale, finest, strict=True)]
-            guess = "gives no translation; taken to share its corner with the finest level"
+            guess = "gives no translation; it is assumed to share its corner with the finest level"
         metadata = Metadata(
             voxel_size=[scale[i] for i in spatial],
             offset=[translation[i] for i in spatial],
@@ -72,14 +72,14 @@ def _levels(image: Mapping[str, Any]) -> list[Level]:
 
 
 def _type_of(name: str) -> str:
-    """Of an axis that gives none."""
+    """The unit of an axis that gives none."""
     return {"t": "time", "c": "channel"}.get(str(name).lower(), "space")
 
 
 def _transform(
     num_axes: int, transforms: Sequence[Mapping[str, Any]]
 ) -> tuple[list[float], list[float]]:
-    """Scale and translation of several transformations one after the other."""
+    """Scale and translation of several transformations in sequence."""
     scale, translation = [1.0] * num_axes, [0.0] * num_axes
     for transform in transforms:
         kind = transform["type"]

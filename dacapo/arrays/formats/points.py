@@ -1,4 +1,4 @@
-"""Points in a CSV file with a column for each axis."""
+"""Points in a CSV file with one column per axis."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def read_points(
 
     Args:
         axes: the names of the columns.
-        unit: of the numbers.
+        unit: the unit of the numbers.
         key: the config key that holds `path`, for messages.
     """
     axes = [a.lstrip("-") for a in axes]
@@ -28,11 +28,13 @@ def read_points(
             rows = list(csv.DictReader(file))
         points = np.array([[float(row[axis]) for axis in axes] for row in rows])
     except KeyError as error:
-        raise InputError(f"{key}={path}: no column {error}; needed are {', '.join(axes)}") from None
+        raise InputError(
+            f"{key}={path}: no column {error}; the columns {', '.join(axes)} are required"
+        ) from None
     except (OSError, ValueError, TypeError, csv.Error) as error:
         raise InputError(f"{key}={path}: {error}") from error
     if not len(points) or not np.isfinite(points).all():
-        raise InputError(f"{key}={path}: {len(points)} points, all must be finite")
+        raise InputError(f"{key}={path}: at least one of its {len(points)} points is not finite")
     world: np.ndarray[tuple[int, int], np.dtype[np.int64]] = np.rint(
         points * scale_of(unit, key)
     ).astype(np.int64)

@@ -14,7 +14,7 @@ def precomputed_levels(info: Mapping[str, Any], who: str) -> list[Level]:
     """The scales of an `info` file, finest first.
 
     Raises:
-        InputError: the file lacks what every volume has.
+        InputError: the file lacks a required key.
     """
     try:
         levels = []
@@ -29,7 +29,9 @@ def precomputed_levels(info: Mapping[str, Any], who: str) -> list[Level]:
             )
             levels.append(Level(str(scale["key"]), metadata))
     except BAD_METADATA as error:
-        raise InputError(f"{who}: info is not that of a precomputed volume: {error!r}") from error
+        raise InputError(
+            f"{who}: info does not describe a precomputed volume: {error!r}"
+        ) from error
     if not levels:
         raise InputError(f"{who}: info lists no scales")
     return levels

@@ -1,4 +1,4 @@
-"""Skeletons in SWC files (Cannon et al. 1998): id, type, x, y, z, radius, parent in each line."""
+"""Skeletons in SWC files (Cannon et al. 1998): each line is id, type, x, y, z, radius, parent."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from dacapo.arrays.units import scale_of
 from dacapo.errors import InputError
 from dacapo.ops.run_length import Array, Skeletons
 
-_NM = 1000  # world units, also thousandths of a pixel
+_NM = 1000  # world units, or thousandths of a pixel
 
 
 def read_swc(path: Path, unit: str, key: str = "skeletons") -> Skeletons:
-    """Every tree of a file, or of all .swc files of a folder, is a skeleton.
+    """Read a file, or all .swc files of a folder; each tree is one skeleton.
 
     Args:
-        path: coordinates are in `unit`; x, y, z in the file, z, y, x here.
+        path: coordinates are in `unit`, in the order x, y, z; they are returned as z, y, x.
         unit: nm, um, pixel...
         key: the config key that holds `path`, for messages.
 
     Raises:
-        InputError: there is no such file, or a line that cannot be understood.
+        InputError: the file does not exist, or a line is not valid.
     """
     files = sorted(path.glob("*.swc")) if path.is_dir() else [path]
     if not files or not files[0].is_file():
-        raise InputError(f"{key}={path}: there is no .swc file")
+        raise InputError(f"{key}={path}: no .swc file found")
     scale = scale_of(unit, key)
     parts = []
     num_nodes = num_skeletons = 0
@@ -47,16 +47,19 @@ def _read(file: Path, key: str) -> tuple[Array, Array, Array]:
     except (ValueError, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{key}={file}: {error}") from error
     if rows.shape[0] == 0 or rows.shape[1] < 7:
-        raise InputError(f"{key}={file}: seven numbers a line are expected, shape {rows.shape}")
+        raise InputError(
+            f"{key}={file}: seven numbers per line are expected, but the table has the "
+            f"shape {rows.shape}"
+        )
     place = {int(node): at for at, node in enumerate(rows[:, 0])}
     parents = rows[:, 6].astype(int).tolist()
     edges = [(at, place[p]) for at, p in enumerate(parents) if p in place]
     lost = [p for p in parents if p >= 0 and p not in place]
     if lost or len(place) < len(rows):
         raise InputError(
-            f"{key}={file}: node {lost[0]} is a parent but not in the file"
+            f"{key}={file}: node {lost[0]} is named as a parent but is not in the file"
             if lost
-            else f"{key}={file}: a node's id stands in two lines"
+            else f"{key}={file}: a node id occurs twice"
         )
     root = list(range(len(rows)))
     for child, parent in edges:

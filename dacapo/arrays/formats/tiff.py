@@ -16,14 +16,14 @@ from dacapo.errors import InputError
 if TYPE_CHECKING:
     from dacapo.arrays.array import Source
 
-_PAGES = "QI"  # how tifffile calls the axis of a stack whose file does not name it
+_PAGES = "QI"  # tifffile's letter for an axis that the file does not name
 _NAMES = {"S": "s^", "T": "t", "C": "c^"}
 
 
 def open_tiff(
     path: Path, name: str, pick: Callable[[list[Level]], Level]
 ) -> tuple[Source, Metadata]:
-    """The first image of a file, or a level of its pyramid; stacks without names are z stacks."""
+    """The first image of a file, or a level of its pyramid; an unnamed stack axis is z."""
     if not path.is_file():
         raise InputError(f"{name}: no file {path}")
     try:
@@ -55,7 +55,7 @@ def open_tiff(
 
 
 def _voxels(series: Any, level: int, path: Path) -> Source:
-    """A memory map where voxels lie uncompressed in one piece, else tiles decoded on demand."""
+    """A memory map if the voxels are uncompressed and contiguous, else tiles decoded on demand."""
     chosen = series.levels[level]
     if chosen.dataoffset is not None:
         order = chosen.pages[0].parent.byteorder
@@ -85,7 +85,7 @@ def _check_complete(series: Any, path: Path, name: str) -> None:
 def _voxel_size(
     file: tifffile.TiffFile, series: Any, name: str
 ) -> tuple[dict[str, float] | None, list[str] | None]:
-    """Axis -> size and the unit of each spatial axis, where OME-XML or ImageJ wrote them."""
+    """Size and unit of each spatial axis, as written by OME-XML or ImageJ."""
     if file.ome_metadata:
         return _ome_size(tifffile.xml2dict(file.ome_metadata), series, name)
     if file.imagej_metadata:
@@ -110,7 +110,7 @@ def _ome_size(
 def _imagej_size(
     metadata: Mapping[str, Any], tags: Any
 ) -> tuple[dict[str, float] | None, list[str] | None]:
-    """Resolution tags count pixels per unit; the distance of slices has a key of its own."""
+    """Resolution tags give pixels per unit; the distance between slices has its own key."""
     size = {}
     for axis, tag in (("y", "YResolution"), ("x", "XResolution")):
         value: Sequence[int] = tags[tag].value if tag in tags else (1, 1)

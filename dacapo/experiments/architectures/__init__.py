@@ -1,4 +1,4 @@
-"""Backbones: configs at once, networks on demand."""
+"""Backbones: their configs, and the networks, which are imported on demand."""
 
 from typing import TYPE_CHECKING
 

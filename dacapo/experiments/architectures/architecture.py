@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class Architecture(torch.nn.Module, ABC):
-    """A network from raw to feature maps; a predictor puts a head on it.
+    """A network from raw to feature maps; a predictor adds a head to it.
 
     All shapes are spatial, in voxels, without batch and channels.
     """
@@ -22,7 +22,7 @@ class Architecture(torch.nn.Module, ABC):
 
     @property
     def eval_shape_increase(self) -> Coordinate:
-        """How much larger the input of a prediction may be."""
+        """How much larger the input is in prediction than in training."""
         return Coordinate((0,) * self.dims)
 
     @property
@@ -39,25 +39,27 @@ class Architecture(torch.nn.Module, ABC):
 
     @property
     def period(self) -> Coordinate:
-        """Blocks of a prediction must start at multiples of this many input voxels apart."""
+        """Blocks of a prediction must start at multiples of this many input voxels."""
         return Coordinate((1,) * self.dims)
 
     @property
     def halo(self) -> Coordinate:
-        """Input voxels along each side of a block whose prediction is not to be used.
+        """Input voxels along each side of a block whose prediction must be discarded.
 
-        Where zeros are padded, they are felt.
+        Zero padding affects the prediction there.
         """
         return Coordinate((0,) * self.dims)
 
     @property
     def window_dependent(self) -> bool:
-        """Whether the prediction of a voxel depends on the whole block, not on its surroundings."""
+        """Whether the prediction of a voxel depends on the whole block, not only on its
+        surroundings."""
         return False
 
     def forward_with_aux(self, x: Tensor) -> list[Tensor]:
-        """The feature maps, and maps of coarser levels that are to be trained as well, coarsest
-        last; all of one size and as many channels.
+        """The feature maps, and maps of coarser levels to train as well, coarsest last; all have
+        the
+        same shape.
         """
         return [self(x)]
 
@@ -66,9 +68,9 @@ class Architecture(torch.nn.Module, ABC):
         return input_voxel_size
 
     def compute_output_shape(self, input_shape: Coordinate) -> Coordinate | None:
-        """Spatial output shape, or None where it takes a forward pass to know."""
+        """Spatial output shape; None if only a forward pass can tell."""
         return None
 
     def smallest_input_shape(self, output_shape: Coordinate) -> Coordinate:
-        """The smallest input that gives at least this output, if that is known."""
+        """The smallest input that gives at least this output; None if unknown."""
         return self.input_shape + self.eval_shape_increase

@@ -1,4 +1,4 @@
-"""What every architecture's config has."""
+"""Options that all architectures share."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class ArchitectureConfig(Config, ABC):
 
 @dataclass(kw_only=True)
 class ShapedConfig(ArchitectureConfig):
-    """A network whose input is chosen, 2D or 3D by the length of input_shape."""
+    """A network whose input shape is an option; its length decides between 2D and 3D."""
 
     input_shape: list[int] = ranged(low=1)
-    """Voxels of raw that one training sample shows the network, per axis."""
+    """Shape of the network's input in training, in voxels of raw."""
     eval_shape_increase: list[int] | None = ranged(None, low=0)
     """Voxels added to input_shape in prediction: larger blocks waste less on their borders
     (default: none)."""
@@ -48,11 +48,11 @@ class ShapedConfig(ArchitectureConfig):
 
     @property
     def increase(self) -> list[int]:
-        """Voxels added in prediction."""
+        """Voxels added to the input shape in prediction."""
         return self.eval_shape_increase or [0] * self.dims
 
     def check_axes(self, key: str, *values: list[int] | None) -> None:
-        """Refuse lists that do not hold one number for each axis of the input."""
+        """Refuse lists that do not hold one number per axis of the input."""
         for value in values:
             if value is not None and len(value) != self.dims:
                 raise InputError(

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 @config("architecture")
 @dataclass(kw_only=True)
 class BioimageioConfig(NetworkConfig):
-    """The network of a downloaded model of bioimage.io; its output is given to a new head.
+    """The network of a model downloaded from bioimage.io, with a new head.
 
-    Its weights come with start=bioimageio. The package's own code is not run: the network is one of
-    MONAI's, or one that your script makes known with `@network` under the name given there.
+    start=bioimageio loads its weights. Code in the package is never run: the network must be one of
+    MONAI's, or one that your script registers with `@network` under the name given there.
     """
 
     path: str = MISSING

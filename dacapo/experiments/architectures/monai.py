@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class MonaiNetwork(Enum):
-    """Which one; the values are MONAI's names."""
+    """MONAI's names of networks."""
 
     swin_unetr = "SwinUNETR"
     segresnet = "SegResNet"
@@ -33,7 +33,7 @@ _PLAIN: dict[MonaiNetwork, dict[str, Any]] = {
         "upsample_kernel_size": [2, 2, 2],
     }
 }
-"""What has no default there."""
+"""Arguments without a default in MONAI."""
 
 
 @config("architecture")
@@ -59,7 +59,7 @@ class MonaiConfig(NetworkConfig):
 
 
 def monai_class(name: str) -> Callable[..., nn.Module]:
-    """A network of MONAI by its name there.
+    """Build a network of MONAI by its name.
 
     Raises:
         InputError: MONAI is not installed, or too old.

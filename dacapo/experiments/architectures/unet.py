@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class Padding(Enum):
-    """What convolutions do at the border."""
+    """Padding of convolutions at the border."""
 
     valid = "valid"
     same = "same"
 
 
 class Norm(Enum):
-    """What follows each convolution."""
+    """Normalisation after each convolution."""
 
     none = "none"
     batch = "batch"
@@ -33,7 +33,7 @@ class Norm(Enum):
 @config("architecture")
 @dataclass(kw_only=True)
 class UNetConfig(ShapedConfig):
-    """A U-Net, 2D or 3D by the length of input_shape."""
+    """A U-Net; the length of input_shape decides between 2D and 3D."""
 
     fmaps_out: int | None = ranged(None, low=1)
     """Feature maps given to the head (default: num_fmaps)."""
@@ -46,23 +46,26 @@ class UNetConfig(ShapedConfig):
     kernel_size_down: list[list[list[int]]] | None = ranged(None, low=1)
     """Kernels of each convolution of each level going down (default: two of 3 along each axis)."""
     kernel_size_up: list[list[list[int]]] | None = ranged(None, low=1)
-    """The same going up, one level fewer."""
+    """Kernels of each convolution of each level going up, one level fewer."""
     padding: Padding = Padding.valid
-    """`valid`: outputs are exact and smaller; `same`: as large as the input, less exact there."""
+    """valid: the output is smaller, and exact everywhere; same: as large as the input, and less
+    exact
+    near its border."""
     constant_upsample: bool = True
-    """Repeat voxels going up; otherwise transposed convolutions."""
+    """Upsample by repeating voxels; otherwise by transposed convolutions."""
     upsample_factors: list[list[int]] = ranged([], low=1)
     """Further upsampling after the last level, for an output finer than raw."""
     norm: Norm = Norm.none
-    """What follows each convolution. none; batch: for batches of several crops; instance, group:
-    predictions then depend on the size of blocks, which is measured and reported."""
+    """Normalisation after each convolution. batch suits batches of several crops; with instance and
+    group, predictions depend on the block size, which is measured and reported."""
     residual: bool = False
-    """The convolutions of a level add to their input."""
+    """Residual connections around the convolutions of each level."""
     attention: bool = False
-    """Gates on the skip connections (attention U-Net)."""
+    """Attention gates on the skip connections (attention U-Net)."""
     deep_supervision: bool = False
-    """Coarser levels predict too, in training alone; each level's loss weighs half as much as that
-    of the next finer one."""
+    """During training, coarser levels predict too; the loss of each level has half the weight of
+    the
+    next finer one."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -87,18 +90,18 @@ class UNetConfig(ShapedConfig):
 
     @property
     def norm_name(self) -> str | None:
-        """What follows each convolution; None: nothing."""
+        """The normalisation after each convolution; None: no normalisation."""
         return None if self.norm is Norm.none else self.norm.value
 
     @property
     def kernels_down(self) -> list[list[list[int]]]:
-        """Of each convolution of each level going down."""
+        """The kernel of each convolution of each level going down."""
         levels = len(self.downsample_factors) + 1
         return self.kernel_size_down or [[[3] * self.dims] * 2] * levels
 
     @property
     def kernels_up(self) -> list[list[list[int]]]:
-        """Of each convolution of each level going up."""
+        """The kernel of each convolution of each level going up."""
         levels = len(self.downsample_factors)
         return self.kernel_size_up or [[[3] * self.dims] * 2] * levels
 

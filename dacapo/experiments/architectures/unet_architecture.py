@@ -1,4 +1,4 @@
-"""A U-Net with the shapes that blockwise prediction asks for."""
+"""A U-Net with the shapes that blockwise prediction needs."""
 
 from __future__ import annotations
 

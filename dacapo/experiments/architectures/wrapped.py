@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 N = TypeVar("N", bound="Callable[..., nn.Module]")
 
 networks: dict[str, Callable[..., nn.Module]] = {}
-"""Those that a user's own script makes known by importing them."""
+"""Networks that a user's script has registered."""
 
-# What networks raise for arguments that they do not know or cannot use.
+# Exceptions of networks for unknown or unusable arguments.
 _WRONG_ARGUMENTS = (
     TypeError, ValueError, AssertionError, RuntimeError, LookupError, AttributeError,
 )  # fmt: skip
 
 
 def network(make: N) -> N:
-    """Offer a class or a function that makes an `nn.Module` to `architecture=wrapped`.
+    """Register a class or function that builds an `nn.Module` for `architecture=wrapped`.
 
-    It is found by its own name, and called with `architecture.arguments`. The module takes
-    (B, C, *spatial) and gives one tensor of feature maps (B, C', *spatial).
+    It is found by its name and called with `architecture.arguments`. The module takes
+    (B, C, *spatial) and returns one tensor of feature maps (B, C', *spatial).
     """
     networks[make.__name__] = make
     return make
@@ -38,16 +38,16 @@ def network(make: N) -> N:
 
 @dataclass(kw_only=True)
 class NetworkConfig(ShapedConfig):
-    """A network that does not state its own shapes: they are found by probing it."""
+    """A network that does not state its shapes; they are found by probing it."""
 
     arguments: dict[str, Any] = field(default_factory=dict)
-    """What else the network is made with, by name."""
+    """Further keyword arguments of the network."""
     period: list[int] | None = ranged(None, low=1)
     """Blocks must start at multiples of this many voxels (default: the smallest growth of the input
     that fits, per axis)."""
     halo: list[int] | None = ranged(None, low=0)
-    """Voxels along each side of a block whose prediction is not used, because padding is felt
-    there (default: an eighth of input_shape where the output is as large as the input, else 0)."""
+    """Voxels along each side of a block whose prediction is discarded, because padding affects it
+    (default: an eighth of input_shape if the output is as large as the input, else 0)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -57,7 +57,7 @@ class NetworkConfig(ShapedConfig):
     def wrap(
         self, make: Callable[..., nn.Module], name: str, arguments: dict[str, Any]
     ) -> WrappedArchitecture:
-        """The network, made and probed.
+        """Build and probe the network.
 
         Raises:
             InputError: it cannot be made with these arguments, or does not take these shapes.
@@ -76,10 +76,10 @@ class NetworkConfig(ShapedConfig):
 @config("architecture")
 @dataclass(kw_only=True)
 class WrappedConfig(NetworkConfig):
-    """A network of your own: a class of your script below `@network`."""
+    """Your own network: a class in your script, decorated with `@network`."""
 
     network: str
-    """Its name."""
+    """Name of the decorated class or function."""
 
     def build(self) -> WrappedArchitecture:
         if self.network not in networks:

@@ -1,4 +1,4 @@
-"""A network whose shapes are found out."""
+"""A network whose shapes are found by probing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class WrappedArchitecture(Architecture):
         shape = config.input_shape
         self._steps = probe.steps(network, (1, config.fmaps_in, *shape))
         sizes = list(zip(shape, out[2:], self._steps, strict=True))
-        # Padded where the output covers the input, in whatever voxels.
+        # It pads if the output covers the same region as the input, whatever its voxel size.
         padded = [m * step == n * grown if step else True for n, m, (step, grown) in sizes]
         default = [n // 8 if p else 0 for n, p in zip(shape, padded, strict=True)]
         self._period = Coordinate(
@@ -76,7 +76,7 @@ class WrappedArchitecture(Architecture):
 
     @property
     def window_dependent(self) -> bool:
-        """How far such a network sees is not known, unless `halo` was given."""
+        """The receptive field of such a network is unknown, unless `halo` is given."""
         return not self._is_exact
 
     def scale(self, input_voxel_size: Coordinate) -> Coordinate:
@@ -84,7 +84,7 @@ class WrappedArchitecture(Architecture):
         for size, (step, grown), n, m in zip(
             input_voxel_size, self._steps, self.input_shape, self._output_shape, strict=True
         ):
-            # Where no other size fits, input and output must cover the same region.
+            # If no other size fits, input and output must cover the same region.
             larger, smaller = (step, grown) if step else (n, m)
             if size * larger % smaller:
                 raise InputError(
@@ -98,7 +98,7 @@ class WrappedArchitecture(Architecture):
         return Coordinate(self._probe(input_shape)[2:])
 
     def smallest_input_shape(self, output_shape: Coordinate) -> Coordinate:
-        """Never smaller than in training: what is, may not fit."""
+        """Never smaller than in training, because a smaller size may not fit."""
         shape = []
         for wanted, have, n, (step, grown) in zip(
             output_shape, self._output_shape, self.input_shape, self._steps, strict=True
@@ -113,7 +113,8 @@ class WrappedArchitecture(Architecture):
         return y
 
     def _check_training(self, out: tuple[int, ...]) -> None:
-        """The network gives the same shape in training, where it may have more outputs."""
+        """Check that the network returns the same shape in train mode, where it may have more
+        outputs."""
         shape = (2, self.config.fmaps_in, *self.input_shape)
         try:
             trained = probe.output_shape(self.network, shape, training=True)

@@ -1,4 +1,4 @@
-"""What the value of a voxel means, and so whether it may be interpolated."""
+"""The meaning of voxel values, which decides whether they may be interpolated."""
 
 from dacapo.experiments.arraytypes.arraytype import (
     AnnotationArray,

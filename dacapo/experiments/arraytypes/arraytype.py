@@ -12,12 +12,12 @@ class ArrayType:
     """Base of all array types."""
 
     interpolatable: ClassVar[bool]
-    """Whether a value between two voxels' values means something."""
+    """Whether values between those of two voxels are meaningful."""
 
 
 @dataclass(frozen=True)
 class IntensitiesArray(ArrayType):
-    """What a detector measured; `channels` names the stains, values lie in [low, high]."""
+    """Measured intensities in [low, high]; `channels` names the stains."""
 
     interpolatable = True
     channels: Sequence[str] = ()
@@ -35,7 +35,7 @@ class AnnotationArray(ArrayType):
 
 @dataclass(frozen=True)
 class BinaryArray(ArrayType):
-    """0 or 1, a channel each for `channels`."""
+    """0 or 1, one channel per entry of `channels`."""
 
     interpolatable = False
     channels: Sequence[str] = ()
@@ -43,7 +43,7 @@ class BinaryArray(ArrayType):
 
 @dataclass(frozen=True)
 class MaskArray(ArrayType):
-    """Nonzero where something is known: annotated."""
+    """Nonzero where the volume is annotated."""
 
     interpolatable = False
 
@@ -59,7 +59,7 @@ class DistanceArray(ArrayType):
 
 @dataclass(frozen=True)
 class EmbeddingArray(ArrayType):
-    """A vector of `num_dims` whose direction, not whose entries, means something."""
+    """A vector of `num_dims` entries, of which only relative positions are meaningful."""
 
     interpolatable = True
     num_dims: int = 0
@@ -67,7 +67,7 @@ class EmbeddingArray(ArrayType):
 
 @dataclass(frozen=True)
 class ProbabilityArray(ArrayType):
-    """In [0, 1], a channel each for `channels`."""
+    """In [0, 1], one channel per entry of `channels`."""
 
     interpolatable = True
     channels: Sequence[str] = ()

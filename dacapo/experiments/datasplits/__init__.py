@@ -1,4 +1,4 @@
-"""What is trained, validated and tested on."""
+"""The data for training, validation and test."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""From the texts in a config to arrays."""
+"""Builds the arrays that a config names."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class ArrayOpener:
     """Opens files and builds named arrays, each once.
 
     Args:
-        arrays: name -> how it is made.
-        grid: voxel_size, offset, unit and level for every file, where given.
+        arrays: name -> recipe of the array.
+        grid: voxel_size, offset, unit and level for all files, if given.
         key: of `arrays`, for messages.
     """
 
@@ -44,10 +44,10 @@ class ArrayOpener:
         self,
         arrays: Mapping[str, ArrayConfig],
         grid: Mapping[str, Any],
-        reading: ReadOptions,
+        options: ReadOptions,
         key: str,
     ) -> None:
-        self._arrays, self._grid, self._reading, self._key = arrays, dict(grid), reading, key
+        self._arrays, self._grid, self._options, self._key = arrays, dict(grid), options, key
         self._opened: dict[tuple[str, ArrayKind], Array] = {}
         for name, array in arrays.items():
             array.check(f"{key}.{name}")
@@ -56,18 +56,18 @@ class ArrayOpener:
         """An array by its name or by its path.
 
         Args:
-            key: that holds `what`, for messages.
-            kind: from where it is used.
-            within: the names that are being built.
+            key: the config key that holds `what`, for messages.
+            kind: the kind of array that its use implies.
+            within: names of the arrays that are under construction.
         """
         found = self._opened.get((what, kind))
         if found is None:
             if what in within:
-                raise InputError(f"{key}={what}: {' -> '.join([*within, what])} is a circle")
+                raise InputError(f"{key}={what}: {' -> '.join([*within, what])} is circular")
             if what in self._arrays:
                 found = self._build(what, kind, (*within, what))
             else:
-                found = open_array(what, key=key, reading=self._reading, **self._grid)
+                found = open_array(what, key=key, options=self._options, **self._grid)
             self._opened[what, kind] = found
         return found
 
@@ -110,7 +110,7 @@ class ArrayOpener:
             parts = getattr(config, name)
             if parts is not None:
                 if len(parts) < 1:
-                    raise InputError(f"{key}.{name} is empty: give at least one array or file")
+                    raise InputError(f"{key}.{name} is empty: name at least one array or file")
                 return join([self.open(p, f"{key}.{name}", kind, within) for p in parts])
         assert config.open is not None
         if config.open in self._arrays:
@@ -118,13 +118,13 @@ class ArrayOpener:
         own = {k: getattr(config, k) for k in ("voxel_size", "offset", "unit", "level")}
         grid = {**self._grid, **{k: v for k, v in own.items() if v is not None}}
         return open_array(
-            config.open, key=f"{key}.open", reading=self._reading,
+            config.open, key=f"{key}.open", options=self._options,
             axes=config.axes, time=config.time, **grid,
         )  # fmt: skip
 
 
 def in_region(array: Array, region: RegionConfig, key: str) -> Array:
-    """The part of an array between the bounds that are given."""
+    """Crop an array to the given bounds."""
     scale = scale_of(array.unit, key)
     begin, end = list(array.roi.begin), list(array.roi.end)
     for at, axis in enumerate("zyx", start=-3):
@@ -142,8 +142,8 @@ def in_region(array: Array, region: RegionConfig, key: str) -> Array:
             if not first <= value <= last or (value - first) % step:
                 nearest = min(max(first + round((value - first) / step) * step, first), last)
                 raise InputError(
-                    f"{key}.{axis}={bounds}: a region begins and ends on voxel borders inside the "
-                    f"volume, {first / scale} to {last / scale} {array.unit} in steps of "
+                    f"{key}.{axis}={bounds}: a region must begin and end on voxel borders inside "
+                    f"the volume, {first / scale} to {last / scale} {array.unit} in steps of "
                     f"{step / scale}; nearest to {value / scale} is {nearest / scale}"
                 )
     return array.crop(Roi(begin, [e - b for b, e in zip(begin, end, strict=True)]))

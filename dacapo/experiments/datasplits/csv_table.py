@@ -1,4 +1,4 @@
-"""Volumes in the rows of a CSV file."""
+"""Volumes listed in a CSV file."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _PATHS = (*ARRAY_KEYS, "skeletons", "sample_points")
 @config("datasplit")
 @dataclass(kw_only=True)
 class CsvDataSplitConfig(FilesDataSplitConfig):
-    """A CSV file with one row a volume and the columns split, raw and gt.
+    """A CSV file with one row per volume and the columns split, raw and gt.
 
     Further columns: name, mask, weight, classes (a;b), skeletons, sample_points, sampling_weight.
-    Split is train, validate or test. Paths are relative to the folder of the file.
+    The split is train, validate or test. Paths are relative to the folder of the file.
     """
 
     path: str
@@ -41,10 +41,10 @@ class CsvDataSplitConfig(FilesDataSplitConfig):
             raise InputError(f"datasplit.path={self.path}: {error}") from error
         found: dict[str, dict[str, VolumeConfig]] = {part: {} for part in PARTS}
         for number, row in enumerate(rows, start=2):
-            where = f"datasplit.path={self.path}, line {number}"
-            part, name, volume = self._row(row, number, path.parent, where)
+            place = f"datasplit.path={self.path}, line {number}"
+            part, name, volume = self._row(row, number, path.parent, place)
             if name in found[part]:
-                raise InputError(f"{where}: a second volume of {part} is called {name}")
+                raise InputError(f"{place}: {part} has two volumes called {name}")
             found[part][name] = volume
         for part in PARTS[:2]:
             if not found[part]:
@@ -52,17 +52,17 @@ class CsvDataSplitConfig(FilesDataSplitConfig):
         return found
 
     def _row(
-        self, row: dict[str, str], number: int, folder: Path, where: str
+        self, row: dict[str, str], number: int, folder: Path, place: str
     ) -> tuple[str, str, VolumeConfig]:
         unknown = [str(c) for c in row if c not in _COLUMNS]
         if unknown:
             raise InputError(
-                f"{where}: unknown column {unknown[0]!r}; known are {', '.join(_COLUMNS)}"
+                f"{place}: unknown column {unknown[0]!r}; known are {', '.join(_COLUMNS)}"
             )
         given = {k: v.strip() for k, v in row.items() if v and v.strip()}
         part = given.get("split", "")
         if part not in PARTS:
-            raise InputError(f"{where}: split={part!r}; give one of {', '.join(PARTS)}")
+            raise InputError(f"{place}: split={part!r}; give one of {', '.join(PARTS)}")
         paths: dict[str, Any] = {
             k: v if k in ARRAY_KEYS and v in self.arrays else _below(folder, v)
             for k, v in given.items()
@@ -71,7 +71,7 @@ class CsvDataSplitConfig(FilesDataSplitConfig):
         try:
             weight = float(given["sampling_weight"]) if "sampling_weight" in given else None
         except ValueError as error:
-            raise InputError(f"{where}: sampling_weight: {error}") from error
+            raise InputError(f"{place}: sampling_weight: {error}") from error
         classes = given.get("classes")
         volume = VolumeConfig(
             **paths,
@@ -82,5 +82,5 @@ class CsvDataSplitConfig(FilesDataSplitConfig):
 
 
 def _below(folder: Path, path: str) -> str:
-    """A path relative to a folder; URLs and absolute paths stay."""
+    """Resolve a path relative to a folder; URLs and absolute paths are kept."""
     return path if "://" in path else str(folder / path)

@@ -1,4 +1,4 @@
-"""Data to train on, to validate on, and to test on in the end."""
+"""The data for training, validation and the final test."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from dacapo.arrays.units import from_world, is_pixel
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets.dataset import Dataset
 
-_PROBE = 16  # voxels along each axis of a block that is compared
+_PROBE = 16  # edge of the blocks that are compared, in voxels
 
 
 @dataclass(frozen=True)
 class DataSplit:
-    """Datasets with distinct names; those of one split lie on grids of one voxel size.
+    """Datasets with distinct names and one voxel size.
 
     Attributes:
-        train, validate: what a run sees.
-        test: what the final comparison alone scores.
-        may_overlap: pairs of names whose labels may overlap across the splits.
+        train, validate: the data of a run.
+        test: scored only by the final comparison.
+        may_overlap: pairs of dataset names whose labels may overlap across splits.
     """
 
     train: Sequence[Dataset]
@@ -51,29 +51,30 @@ class DataSplit:
                     raise InputError(
                         f"{ours.name}: voxel size {from_world(ours.voxel_size, ours.unit)} "
                         f"{ours.unit} differs from {from_world(theirs.voxel_size, theirs.unit)} "
-                        f"{theirs.unit} of {theirs.name}; one model sees one voxel size"
+                        f"{theirs.unit} of {theirs.name}; one model works at one voxel size"
                     )
 
     @property
     def all(self) -> list[Dataset]:
-        """Of all parts."""
+        """The unit of all datasets."""
         return [*self.train, *self.validate, *self.test]
 
     def check_apart(self, reach: Coordinate) -> None:
-        """Refuse labels of two splits that overlap or lie within the reach of the targets.
+        """Refuse labels of different splits that overlap or are closer than the targets reach.
 
-        Two datasets are compared where their raw holds the same intensities at the same place,
+        Two datasets are of one volume if their raw has the same intensities at the same place,
         whatever their files are called.
 
         Args:
-            reach: how far beyond a voxel its target looks at labels, in world units.
+            reach: how far the target of a voxel depends on labels around it, in world units.
         """
         allowed = [set(pair) for pair in self.may_overlap]
         known = {d.name for _, datasets in self._parts() for d in datasets}
         for pair in self.may_overlap:
             if not set(pair) <= known:
                 raise InputError(
-                    f"datasplit.may_overlap={'+'.join(pair)}: the volumes are {', '.join(known)}"
+                    f"datasplit.may_overlap={'+'.join(pair)}: choose from the volumes "
+                    f"{', '.join(known)}"
                 )
         for (part, ours), (other, theirs) in self._pairs():
             near = ours.gt.roi.grow(reach, reach).intersects(theirs.gt.roi)
@@ -86,17 +87,18 @@ class DataSplit:
                 + (
                     "share labels"
                     if overlap
-                    else f"lie closer than targets reach, {far} {ours.gt.unit}"
+                    else f"are closer than the targets reach, {far} {ours.gt.unit}"
                 )
-                + f": {ours.gt.extent()} and {theirs.gt.extent()} of the same volume; give regions "
-                f"that lie apart, or name them in datasplit.may_overlap=[{ours.name}+{theirs.name}]"
+                + f": {ours.gt.extent()} and {theirs.gt.extent()} of the same volume; choose "
+                f"regions further apart, or list them in "
+                f"datasplit.may_overlap=[{ours.name}+{theirs.name}]"
             )
 
     def shared_context(self, context: Coordinate) -> list[str]:
-        """A line for each two datasets of different splits whose raw around the labels overlaps.
+        """One line per pair of datasets of different splits whose raw context overlaps.
 
         Args:
-            context: how far the network looks beyond the labels, in world units.
+            context: how far the network sees beyond the labels, in world units.
         """
         lines = []
         for (part, ours), (other, theirs) in self._pairs():
@@ -113,7 +115,7 @@ class DataSplit:
         return [("train", self.train), ("validate", self.validate), ("test", self.test)]
 
     def _pairs(self) -> Iterator[tuple[tuple[str, Dataset], tuple[str, Dataset]]]:
-        """Two datasets of different splits at a time."""
+        """All pairs of datasets of different splits."""
         parts = self._parts()
         for number, (part, datasets) in enumerate(parts):
             for other, others in parts[number + 1 :]:
@@ -123,7 +125,7 @@ class DataSplit:
 
 
 def same_place(ours: Dataset, theirs: Dataset) -> bool:
-    """Whether two datasets are of one volume: raw is equal where both have some."""
+    """Whether two datasets are of one volume, that is, have equal raw where they overlap."""
     one, other = ours.raw, theirs.raw
     if one.source is other.source:
         return True
@@ -137,7 +139,7 @@ def same_place(ours: Dataset, theirs: Dataset) -> bool:
 
 
 def _equal_in(one: Array, other: Array, common: Roi) -> bool:
-    """Whether blocks along a diagonal of a region are equal, and not all of one value."""
+    """Whether blocks along the diagonal of a region are equal, and not constant."""
     voxel_size = one.voxel_size
     size = Coordinate(min(_PROBE, n) for n in common.shape / voxel_size) * voxel_size
     differs_inside = False

@@ -1,4 +1,4 @@
-"""What every datasplit's config has."""
+"""Options that all data splits share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class DataSplitConfig(Config, ABC):
-    """The data to train and to validate on."""
+    """The data for training and validation."""
 
     @abstractmethod
     def build(self) -> DataSplit: ...

@@ -1,4 +1,4 @@
-"""What all datasplits of files have in common."""
+"""Options that all data splits of files share."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Volumes = Mapping[str, Mapping[str, VolumeConfig]]
 @config(None)
 @dataclass(kw_only=True)
 class FilesDataSplitConfig(DataSplitConfig):
-    """Volumes in files: how they are read."""
+    """How volumes in files are read."""
 
     raw: str | None = None
     """For every volume that gives none of its own."""
@@ -45,31 +45,32 @@ class FilesDataSplitConfig(DataSplitConfig):
     weight: str | None = None
     """For every volume that gives none of its own."""
     arrays: dict[str, ArrayConfig] = field(default_factory=dict)
-    """Name -> an array made of files or of other arrays; volumes name it where they name a file."""
+    """Name -> an array derived from files or other arrays; volumes can use the name like a file."""
     voxel_size: list[float] | None = None
-    """Instead of what the files say, per axis (z, y, x)."""
+    """Overrides the files' metadata, per axis (z, y, x)."""
     offset: list[float] | None = None
-    """Corner of the first voxel, instead of what the files say."""
+    """Corner of the first voxel; overrides the files' metadata."""
     unit: str | None = None
-    """Of voxel size, offset and regions, instead of what the files say: nm, um, pixel..."""
+    """Unit of voxel sizes, offsets and regions (nm, um, pixel...); overrides the files'
+    metadata."""
     level: list[float] | None = None
-    """The voxel size of the level to open of every pyramid (default: the finest)."""
+    """Open the level of this voxel size in every pyramid (default: the finest)."""
     normalize: Normalize = Normalize.range
-    """Which raw values of the whole volume become 0 and 1. range: 0 and 255 of 8 bits, else the
-    lowest and the highest. percentile: those of `percentiles`. zscore: mean and mean + sd."""
+    """Which raw values are mapped to 0 and 1. range: 0 and 255 for 8 bits, else the minimum and
+    maximum. percentile: those of `percentiles`. zscore: mean and mean + standard deviation."""
     percentiles: list[float] = interval([0.5, 99.5], low=0, high=100)
     """For normalize=percentile."""
     intensity_range: list[float] | None = interval(None)
-    """Raw values that become 0 and 1, instead of normalize."""
+    """Raw values that are mapped to 0 and 1, instead of normalize."""
     ignore_label: int | None = None
-    """Labels of this id are not annotated."""
+    """Voxels with this label are not annotated."""
     may_overlap: list[str] = field(default_factory=list)
     """Pairs of volumes, like left+right, whose labels may overlap or touch across the splits."""
     in_memory_mib: int = ranged(2048, low=0, identity=False)
-    """Memory for arrays that are read once and kept; those beyond it stay on the disk."""
+    """Memory for whole arrays, in MiB; arrays that do not fit stay on disk."""
     cache_mib: int = ranged(512, low=0, identity=False)
-    """Memory for decoded chunks of arrays on the disk; each HDF5 file and each folder of images may
-    use an eighth of it besides."""
+    """Memory for decoded chunks of arrays on disk, in MiB; each HDF5 file and each folder of images
+    may use an eighth of it in addition."""
     timeout: float = ranged(60.0, above=0, identity=False)
     """Seconds to wait for a remote store."""
 
@@ -85,7 +86,7 @@ class FilesDataSplitConfig(DataSplitConfig):
 
     @abstractmethod
     def volumes(self, opener: ArrayOpener) -> Volumes:
-        """train, validate and test -> name -> volume."""
+        """Part (train, validate, test) -> name -> volume."""
 
     def build(self) -> DataSplit:
         from dacapo.arrays import ReadOptions
@@ -93,8 +94,8 @@ class FilesDataSplitConfig(DataSplitConfig):
         from dacapo.experiments.datasplits.datasplit import DataSplit
 
         grid = {k: getattr(self, k) for k in ("voxel_size", "offset", "unit", "level")}
-        reading = ReadOptions(timeout=self.timeout, cache_mib=self.cache_mib)
-        opener = ArrayOpener(self.arrays, grid, reading, "datasplit.arrays")
+        options = ReadOptions(timeout=self.timeout, cache_mib=self.cache_mib)
+        opener = ArrayOpener(self.arrays, grid, options, "datasplit.arrays")
         memory = _Memory(self.in_memory_mib * 2**20)
         parts = {
             part: [
@@ -154,7 +155,7 @@ class FilesDataSplitConfig(DataSplitConfig):
         )
 
     def _range(self, raw: Array) -> tuple[Level, Level]:
-        """Raw values that become 0 and 1."""
+        """Raw values that are mapped to 0 and 1."""
         from dacapo.experiments.datasplits.datasets.statistics import check_finite, find_range
 
         if self.intensity_range is None:
@@ -183,19 +184,19 @@ class FilesDataSplitConfig(DataSplitConfig):
         if volume.skeletons is None:
             return None
         if gt.dims != 3:
-            raise InputError(f"{key}={volume.skeletons}: skeletons need a volume of three axes")
+            raise InputError(f"{key}={volume.skeletons}: skeletons need a 3D volume")
         return read_swc(Path(volume.skeletons), gt.unit, key)
 
 
 class _Memory:
-    """Reads arrays into memory while there is room, each once."""
+    """Reads arrays into memory, each once, as long as there is room."""
 
     def __init__(self, size: int) -> None:
         self._left = size
         self._kept: dict[int, tuple[Array, Array]] = {}
 
     def keep(self, array: Array, may_read: bool) -> Array:
-        """The same array, in memory if it is there already or may be read and fits."""
+        """The array, in memory if it fits."""
         known = self._kept.get(id(array))
         if known is None:
             fits = may_read and array.nbytes <= self._left

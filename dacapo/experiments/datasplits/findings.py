@@ -1,4 +1,4 @@
-"""What the labels of a dataset hold, and what looks wrong in them."""
+"""What the labels of a dataset contain, and what looks wrong."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Volume = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass
 class Findings:
-    """What one dataset holds, from all of its labels or from blocks spread over them.
+    """What one dataset contains, from all of its labels or a sample of blocks.
 
     Attributes:
-        is_whole: all labels were looked at.
+        is_whole: whether all labels were examined.
         sizes: id -> annotated voxels.
-        annotated: share of the labelled region.
-        isolated: share of labelled voxels none of whose face neighbours has the same id.
-        low, high: of raw around the labels.
+        annotated: fraction of the labelled region.
+        isolated: fraction of labelled voxels without a face neighbour of the same id.
+        low, high: the range of raw around the labels.
         warnings: what looks wrong.
     """
 
@@ -39,7 +39,7 @@ class Findings:
 
 
 def inspect_labels(dataset: Dataset, classes: Mapping[str, Sequence[int]]) -> Findings:
-    """Count what is annotated, and look for the usual mistakes."""
+    """Count annotated voxels, and look for common mistakes."""
     blocks = list(dataset.blocks())
     step = max(1, len(blocks) // _MAX_BLOCKS)
     sizes: dict[int, int] = {}
@@ -65,7 +65,7 @@ def inspect_labels(dataset: Dataset, classes: Mapping[str, Sequence[int]]) -> Fi
 
 
 def _alone(labels: Volume) -> Volume:
-    """Voxels none of whose face neighbours has the same label."""
+    """Voxels without a face neighbour of the same label."""
     alone = np.ones(labels.shape, np.bool_)
     for axis in range(labels.ndim):
         same = np.diff(labels.astype(np.uint64), axis=axis) == 0
@@ -102,7 +102,7 @@ def _label_warnings(dataset: Dataset, findings: Findings, are_classes: bool) -> 
 
 
 def _shift_warnings(dataset: Dataset) -> list[str]:
-    """Whether label borders lie on raw's membranes or edges rather when moved by some voxels."""
+    """Warn if label borders match membranes or edges in raw better when shifted by some voxels."""
     raw, gt = dataset.raw, dataset.gt
     blocks = list(dataset.blocks())
     block = blocks[len(blocks) // 2]
@@ -123,7 +123,7 @@ def _shift_warnings(dataset: Dataset) -> list[str]:
             weights = np.linalg.lstsq(explained, moved, rcond=None)[0]
             fit[axis, shift] = float((explained @ weights).std() / moved.std())
     (axis, shift), best = max(fit.items(), key=lambda item: item[1])
-    # A membrane has an edge on either side: only a shift that fits one way alone says something.
+    # A membrane has an edge on either side, so only a shift in a single direction is evidence.
     if abs(shift) < 2 or best < fit[axis, 0] + 0.05 or best < fit[axis, -shift] + 0.05:
         return []
     return [

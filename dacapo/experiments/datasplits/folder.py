@@ -1,4 +1,4 @@
-"""Volumes in folders called train, validate and test."""
+"""Volumes in the folders train, validate and test."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class FolderDataSplitConfig(FilesDataSplitConfig):
     path: str
     """The folder."""
     raw: str | None = "raw"
-    """Inside of a container."""
+    """Path inside each container."""
     gt: str | None = "labels"
-    """Inside of a container."""
+    """Path inside each container."""
 
     def volumes(self, opener: ArrayOpener) -> Volumes:
         root = Path(self.path)
@@ -82,5 +82,5 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _name(path: Path) -> str:
-    """Without suffixes: a.ome.zarr and a.nii.gz are a."""
+    """The name without suffixes: a.ome.zarr and a.nii.gz give a."""
     return path.name.split(".")[0]

@@ -17,16 +17,17 @@ if TYPE_CHECKING:
 @config("datasplit")
 @dataclass(kw_only=True)
 class RegionsDataSplitConfig(FilesDataSplitConfig):
-    """One annotated volume, cut along an axis into train, validate and test, with gaps between."""
+    """One annotated volume, split along an axis into train, validate and test, with gaps
+    between."""
 
     axis: str = "z"
-    """z, y or x."""
+    """Axis to split along: z, y or x."""
     train: float = ranged(0.7, above=0, below=1)
-    """Share of the axis, the gaps aside."""
+    """Fraction of the axis, not counting the gaps."""
     validate: float = ranged(0.3, above=0, below=1)
-    """Share of the axis, the gaps aside."""
+    """Fraction of the axis, not counting the gaps."""
     test: float = ranged(0.0, low=0, high=1)
-    """Share of the axis, the gaps aside."""
+    """Fraction of the axis, not counting the gaps."""
     buffer: float | None = ranged(None, low=0)
     """Width of the gaps, in the volume's unit (default: 32 voxels)."""
 
@@ -59,7 +60,7 @@ class RegionsDataSplitConfig(FilesDataSplitConfig):
         lengths = [int(left * getattr(self, part)) for part in parts]
         if gap < 0 or min(lengths) < 1:
             raise InputError(
-                f"datasplit.buffer={gap * size / scale} {gt.unit}: nothing is left of the "
+                f"datasplit.buffer={gap * size / scale} {gt.unit}: the gaps leave nothing of the "
                 f"{num * size / scale} {gt.unit} of {gt.name} along {self.axis}"
             )
         volumes: dict[str, dict[str, VolumeConfig]] = {}

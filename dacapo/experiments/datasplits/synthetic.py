@@ -1,4 +1,4 @@
-"""Synthetic tissue, to try things out without data."""
+"""Synthetic tissue, for trials without data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class SyntheticLabels(Enum):
-    """What labels of synthetic tissue mean."""
+    """The meaning of the labels of synthetic tissue."""
 
     cells = "cells"
     classes = "classes"
@@ -25,16 +25,16 @@ class SyntheticLabels(Enum):
 @config("datasplit")
 @dataclass(kw_only=True)
 class SyntheticDataSplitConfig(DataSplitConfig):
-    """Procedural tissue of dense cells, 2D or 3D; train and validation parts differ."""
+    """Procedurally generated tissue of dense cells, 2D or 3D."""
 
     seed: int = ranged(0, low=0)
-    """Another seed, other tissue; it does not change with the run's repetition."""
+    """Seed of the tissue; it does not depend on the run's repetition."""
     train_shape: list[int] = ranged([112, 128, 128], low=1)
-    """Of the training volume, in voxels."""
+    """Shape of the training volume, in voxels."""
     validate_shape: list[int] = ranged([64, 112, 112], low=1)
-    """Of the validation volume, in voxels."""
+    """Shape of the validation volume, in voxels."""
     voxel_size: list[float] = ranged([8.0, 8.0, 8.0], above=0)
-    """In nm; unequal for anisotropic tissue."""
+    """Voxel size in nm; unequal for anisotropic tissue."""
     cell_size: float = ranged(18.0, above=2)
     """Typical width of a cell, in voxels of the finest axis."""
     labels: SyntheticLabels = SyntheticLabels.cells
@@ -43,9 +43,9 @@ class SyntheticDataSplitConfig(DataSplitConfig):
     """Width of the background between cells, in voxels of the finest axis, rounded up to an even
     number; 0: cells touch."""
     body_threshold: float = 1.7
-    """Bodies are where a random field of mean 0 and standard deviation 1 lies above it."""
+    """Bodies are where a random field of mean 0 and standard deviation 1 exceeds this value."""
     noise: float = ranged(0.08, low=0)
-    """Standard deviation, where raw spans 0 to 1."""
+    """Standard deviation of the noise, where raw spans 0 to 1."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

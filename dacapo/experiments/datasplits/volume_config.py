@@ -1,4 +1,4 @@
-"""How users name volumes and the arrays that they are made of."""
+"""Options that describe volumes and the arrays they are derived from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dacapo.errors import InputError
 
 
 class ArrayKind(Enum):
-    """What a voxel's value means: whether it may be interpolated."""
+    """The meaning of voxel values, which decides whether they may be interpolated."""
 
     intensities = "intensities"
     annotations = "annotations"
@@ -22,7 +22,7 @@ class ArrayKind(Enum):
 
 
 class Normalize(Enum):
-    """Which raw values become 0 and 1."""
+    """Which raw values are mapped to 0 and 1."""
 
     range = "range"
     percentile = "percentile"
@@ -48,40 +48,41 @@ _ORIGINS = ("open", "concat", "sum", "union", "merge", "constant")
 @config(None)
 @dataclass(kw_only=True)
 class ArrayConfig(Config):
-    """An array made of a file or of other arrays, and then changed in the order given here.
+    """An array made from a file or other arrays, then transformed in the order of these fields.
 
-    For another order, name one array in another. Nothing is computed before a crop is read.
+    For another order, use one array in another. Nothing is computed before a crop is read.
     """
 
     open: str | None = None
     """A file (as in `raw`), or the name of another array."""
     concat: list[str] | None = None
-    """Arrays or files whose channels follow each other."""
+    """Arrays or files whose channels are concatenated."""
     sum: list[str] | None = None
     """Arrays or files to add up."""
     union: list[str] | None = None
-    """1 where one of these arrays or files is not 0."""
+    """1 where any of these arrays or files is not 0."""
     merge: list[str] | None = None
-    """Objects of several arrays or files; ids never collide, the first array wins where objects
-    overlap."""
+    """The objects of several arrays or files, without id collisions; where objects overlap, the
+    first
+    array wins."""
     constant: float | None = None
     """This value everywhere, in the region of `like`."""
     like: str | None = None
-    """For constant: an array or file."""
+    """For constant: the array or file that gives the region."""
     voxel_size: list[float] | None = None
-    """For open: instead of what the file says."""
+    """For open: overrides the file's voxel size."""
     offset: list[float] | None = None
-    """For open: corner of the first voxel, instead of what the file says."""
+    """For open: corner of the first voxel; overrides the file's offset."""
     unit: str | None = None
-    """For open: of voxel size, offset and level, instead of what the file says."""
+    """For open: unit of voxel size, offset and level; overrides the file's unit."""
     axes: str | None = None
-    """For open: a letter for each axis as it is stored, like tczyx or zyx."""
+    """For open: one letter per axis as stored, like tczyx or zyx."""
     level: list[float] | None = None
-    """For open: the voxel size of the level of a pyramid (default: the finest)."""
+    """For open: the voxel size of the pyramid level (default: the finest)."""
     time: int | None = None
     """For open: the time point."""
     kind: ArrayKind | None = None
-    """Decides how voxels are resampled (default: from where the array is used)."""
+    """Decides how voxels are resampled (default: implied by the use of the array)."""
     channels: list[int] | None = None
     """Keep these channels."""
     region: RegionConfig | None = None
@@ -89,22 +90,22 @@ class ArrayConfig(Config):
     resample: list[float] | None = None
     """New voxel size, in the volume's unit."""
     clip: list[float] | None = interval(None)
-    """Lowest and highest value."""
+    """Clip to the lowest and highest value."""
     relabel: dict[int, int] = field(default_factory=dict)
-    """Old id -> new id; other ids stay."""
+    """Old id -> new id; other ids are kept."""
     groups: dict[str, list[int]] = field(default_factory=dict)
-    """Class -> ids: ids become 1, 2... in the order of the classes, all others 0."""
+    """Class -> ids: the ids become 1, 2... in the order of the classes, all others 0."""
     ids: list[int] | None = None
-    """1 where the id is one of these, else 0; [] for all ids but 0."""
+    """1 where the id is one of these, else 0; [] means all ids but 0."""
     ignore_ids: list[int] | None = None
     """A mask of annotation: 0 where the id is one of these, else 1."""
     pad: list[float] | None = None
-    """Voxels around it on each side, in the volume's unit."""
+    """Width of a border of voxels to add on each side, in the volume's unit."""
     pad_value: float = 0.0
-    """Of these voxels."""
+    """Value of the added voxels."""
 
     def check(self, key: str) -> None:
-        """Refuse an array with no origin or with two."""
+        """Refuse an array without a source, or with two."""
         given = [name for name in _ORIGINS if getattr(self, name) is not None]
         if len(given) != 1:
             raise InputError(
@@ -112,7 +113,7 @@ class ArrayConfig(Config):
                 + (f", not {' and '.join(given)}" if given else "")
             )
         if (self.constant is None) != (self.like is None):
-            raise InputError(f"{key}: constant and like belong together")
+            raise InputError(f"{key}: constant and like must be given together")
         if self.open is None:
             for name in ("voxel_size", "offset", "unit", "axes", "level", "time"):
                 if getattr(self, name) is not None:
@@ -122,7 +123,7 @@ class ArrayConfig(Config):
 @config(None)
 @dataclass(kw_only=True)
 class VolumeConfig(Config):
-    """One volume; what it does not give is taken from the datasplit."""
+    """One volume; options that it does not set are taken from the data split."""
 
     raw: str | None = None
     """Intensities: file.h5:dataset, store.zarr/array, image.ome.zarr, stack.tif, a URL, or the name
@@ -136,16 +137,16 @@ class VolumeConfig(Config):
     region: RegionConfig | None = None
     """The labels to use (default: all); raw is read beyond it as context."""
     classes: list[str] | None = None
-    """The only classes of the task that are annotated here (default: all)."""
+    """The classes of the task that are annotated in this volume (default: all)."""
     skeletons: str | None = None
     """Traced neurites to score with task.run_length: an .swc file or a folder of them, in the
     volume's unit."""
     sample_points: str | None = None
-    """Crops to train on hold one of these points: a CSV file with the columns z, y, x in the
+    """Each training crop contains one of these points: a CSV file with the columns z, y, x in the
     volume's unit."""
     sampling_weight: float | None = ranged(None, above=0)
-    """How often crops are drawn from this volume, relative to others (default: by what is
-    annotated)."""
+    """How often crops are drawn from this volume, relative to others (default: by the number of
+    annotated voxels)."""
 
 
 ARRAY_KEYS = tuple(

@@ -1,4 +1,4 @@
-"""Volumes that are listed one by one."""
+"""Volumes listed by name."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 @config("datasplit")
 @dataclass(kw_only=True)
 class VolumesDataSplitConfig(FilesDataSplitConfig):
-    """Volumes listed by name: HDF5, zarr, OME-Zarr, N5, precomputed, TIFF, NIfTI, NRRD, images."""
+    """Volumes listed by name: HDF5, zarr, OME-Zarr, N5, precomputed, TIFF, NIfTI, NRRD or
+    images."""
 
     train: dict[str, VolumeConfig] = field(default_factory=dict)
     """Name -> volume."""
     validate: dict[str, VolumeConfig] = field(default_factory=dict)
     """Name -> volume."""
     test: dict[str, VolumeConfig] = field(default_factory=dict)
-    """Name -> volume; scored by `dacapo.compare test=true` alone."""
+    """Name -> volume; scored only by `dacapo.compare test=true`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -32,7 +33,7 @@ class VolumesDataSplitConfig(FilesDataSplitConfig):
             volumes = getattr(self, part)
             if not volumes and part != "test":
                 raise InputError(
-                    f"datasplit.{part} is empty: give at least one volume, like "
+                    f"datasplit.{part} is empty: name at least one volume, like "
                     f"'datasplit.{part}={{a: {{raw: vol.h5:raw, gt: vol.h5:labels}}}}'"
                 )
             for name, volume in volumes.items():

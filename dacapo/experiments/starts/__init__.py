@@ -1,4 +1,4 @@
-"""Where the weights of a run come from, if they are not newly initialised."""
+"""Sources of initial weights other than random initialisation."""
 
 from dacapo.experiments.starts.start import Start, StartConfig
 from dacapo.experiments.starts.weight_starts import BioimageioStart, CheckpointStart, RunStart

@@ -1,4 +1,4 @@
-"""What a start is: weights to begin with."""
+"""Initial weights of a run."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class StartConfig(Config, ABC):
-    """The weights to begin with."""
+    """The initial weights."""
 
     freeze: list[str] = field(default_factory=list)
-    """Weights that stay as they are, by patterns of their names: ["architecture.unet.down.*"]."""
+    """Weights that are not trained, as patterns of names: ["architecture.unet.down.*"]."""
 
     @abstractmethod
     def build(self) -> Start: ...
@@ -35,8 +35,8 @@ class Source:
 
     Attributes:
         run: name/repetition.
-        iteration: that they were trained until; None: the best.
-        criterion: by which they are the best; None: the run's own.
+        iteration: number of training steps; None: the best.
+        criterion: the criterion that decides which is best; None: the run's own.
     """
 
     run: str
@@ -46,28 +46,28 @@ class Source:
 
 @dataclass(kw_only=True)
 class Start(StartConfig):
-    """Puts weights into a newly initialised model; a subclass says how they are read."""
+    """Loads weights into a newly initialised model; a subclass defines how they are read."""
 
     def build(self) -> Start:
         return self
 
     @abstractmethod
     def read(self, read_run: ReadRun) -> tuple[Weights, str]:
-        """The weights, and what named them.
+        """The weights, and a description of their source.
 
         Args:
             read_run: reads the weights of another run.
         """
 
     def initialize_weights(self, model: Model, channels: Sequence[str], read_run: ReadRun) -> str:
-        """Change the model's weights in place: what fits by name and shape.
+        """Load weights that fit by name and shape into the model, in place.
 
         Args:
-            channels: of the model's head, which is filled row by row where a name is known there.
+            channels: names of the channels of the model's head, which are matched one by one.
             read_run: reads the weights of another run.
 
         Returns:
-            What was taken, and what stays newly initialised.
+            A report of which weights were loaded and which stay newly initialised.
         """
         from dacapo.nn.weights import fit
 
@@ -78,16 +78,16 @@ class Start(StartConfig):
         """Exclude weights from training.
 
         Raises:
-            InputError: a pattern fits no name, or nothing is left to train.
+            InputError: a pattern matches no weight, or no weight is left to train.
         """
         names = [name for name, _ in model.named_parameters()]
         for pattern in self.freeze:
             if not any(fnmatchcase(name, pattern) for name in names):
                 raise InputError(
-                    f"start.freeze: {pattern!r} fits no weight; there are {', '.join(names)}"
+                    f"start.freeze: {pattern!r} matches no weight; the names are {', '.join(names)}"
                 )
         for name, parameter in model.named_parameters():
             if any(fnmatchcase(name, pattern) for pattern in self.freeze):
                 parameter.requires_grad_(False)
         if not any(parameter.requires_grad for parameter in model.parameters()):
-            raise InputError(f"start.freeze={list(self.freeze)} leaves nothing to train")
+            raise InputError(f"start.freeze={list(self.freeze)} leaves no weight to train")

@@ -1,4 +1,4 @@
-"""Where weights to begin with are read from: another run, a file, a model of bioimage.io."""
+"""Initial weights from another run, a file, or a model of bioimage.io."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 @config("start")
 @dataclass(kw_only=True)
 class RunStart(Start):
-    """Begin with the weights of another run; those that do not fit stay newly initialised."""
+    """Start with the weights of another run; weights that do not fit stay newly initialised."""
 
     run: str
-    """Which one: name/repetition below runs_dir."""
+    """The run: name/repetition below runs_dir."""
     iteration: int | None = None
-    """Weights trained until then (default: the best by criterion)."""
+    """Iteration of the weights (default: the best by criterion)."""
     criterion: str | None = None
-    """Which score chooses the best weights, among those kept (default: that run's
+    """Criterion by which to choose the best of the stored weights (default: that run's
     task.criterion)."""
 
     def __post_init__(self) -> None:
@@ -44,7 +44,7 @@ class RunStart(Start):
 @config("start")
 @dataclass(kw_only=True)
 class CheckpointStart(Start):
-    """Begin with the weights of a file; those that do not fit stay newly initialised."""
+    """Start with the weights of a file; weights that do not fit stay newly initialised."""
 
     path: str
     """A checkpoint of a run, any .safetensors file, or a state dict saved by torch.save."""
@@ -58,7 +58,8 @@ class CheckpointStart(Start):
 @config("start")
 @dataclass(kw_only=True)
 class BioimageioStart(Start):
-    """Begin with the weights of a downloaded model of bioimage.io, for architecture=bioimageio."""
+    """Start with the weights of a model downloaded from bioimage.io, for
+    architecture=bioimageio."""
 
     path: str
     """The package: a zip file, a folder, or its rdf.yaml."""

@@ -18,27 +18,28 @@ if TYPE_CHECKING:
 @config("task")
 @dataclass(kw_only=True)
 class AffinitiesTaskConfig(TaskConfig, ObjectScoring):
-    """Predict voxel affinities, segment by them, score by VOI and adapted Rand error."""
+    """Predict voxel affinities, segment from them, score by VOI and adapted Rand error."""
 
     criterion: str = "voi"
     """The score that selects the best iteration and the best parameters."""
     neighborhood: list[list[int]]
-    """Offsets in voxels, one output channel each: short-range ones hold objects together,
-    long-range ones keep them apart."""
+    """Offsets in voxels, one per output channel: short-range affinities join voxels, long-range
+    ones
+    keep objects apart."""
     post_processor: AffinitiesPostProcessor | None = None
     """How segments are made: task/post_processor=mutex_watershed (default) or agglomeration."""
     loss: ProbabilityLoss = field(default_factory=ProbabilityLoss)
-    """What training minimises."""
+    """The loss of the affinities."""
     lsds: bool = False
-    """Learn local shape descriptors beside the affinities (10 more channels in 3D, 6 in 2D)."""
+    """Also learn local shape descriptors (10 more channels in 3D, 6 in 2D)."""
     lsd_sigma: float = ranged(8.0, above=0)
-    """Width of the descriptors' window, in voxels of the finest axis."""
+    """Standard deviation of the descriptors' window, in voxels of the finest axis."""
     lsd_weight: float = ranged(1.0, above=0)
     """Weight of the descriptors in the loss."""
     lsd_loss: RegressionLoss = field(default_factory=RegressionLoss)
-    """What the descriptors minimise."""
+    """The loss of the descriptors."""
     max_class_weight: float = ranged(20.0, low=1)
-    """The rarer class of an affinity weighs at most this many times more (1: no balancing)."""
+    """Largest factor by which the rarer class of an affinity is weighted up (1: no balancing)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -51,7 +52,7 @@ class AffinitiesTaskConfig(TaskConfig, ObjectScoring):
             if len(offset) != dims or dims not in (2, 3) or not any(offset):
                 raise InputError(
                     f"task.neighborhood: {offset} is not an offset; give 2 or 3 numbers of voxels, "
-                    f"the same count for all, not all of them 0"
+                    f"as many for each offset, not all of them 0"
                 )
         self.post_processor = self.post_processor or MutexWatershed()
 

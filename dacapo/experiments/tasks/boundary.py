@@ -1,4 +1,4 @@
-"""The task of foreground and boundary."""
+"""The task of predicting foreground and boundary."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 @config("task")
 @dataclass(kw_only=True)
 class BoundaryTaskConfig(TaskConfig, ObjectScoring):
-    """Predict where objects are and where their rim is; objects grow from inside the rims."""
+    """Predict foreground and object boundaries; objects grow from inside the boundaries."""
 
     criterion: str = "average_precision"
     """The score that selects the best iteration and the best parameters."""
     post_processor: MapsPostProcessor | None = None
     """How objects are made: task/post_processor=watershed (default) or components."""
     width: float = ranged(1.5, above=0)
-    """Of the rim inside of an object, in voxels of the finest axis."""
+    """Width of the boundary inside an object, in voxels of the finest axis."""
     loss: ProbabilityLoss = field(default_factory=ProbabilityLoss)
-    """What foreground and boundary minimise."""
+    """The loss of foreground and boundary."""
     boundary_weight: float = ranged(1.0, above=0)
     """Weight of the boundary in the loss."""
     max_class_weight: float = ranged(10.0, low=1)
-    """Inside or outside, the rarer of the two, weighs at most this many times more."""
+    """Largest factor by which the rarer of inside and outside is weighted up (1: no balancing)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class _Distances(ClassesOrObjects):
-    """What the distance tasks have in common."""
+    """Options that all distance tasks share."""
 
     inner: ClassVar[bool] = False
-    """Distances inside alone; 0 outside."""
+    """Whether only distances inside are predicted, and 0 outside."""
 
     criterion: str = ""
     """The score that selects the best iteration and the best parameters (default:
@@ -34,13 +34,14 @@ class _Distances(ClassesOrObjects):
     """How segments are made: task/post_processor=watershed (default) or components for objects,
     threshold for classes."""
     scale: float = ranged(10.0, above=0)
-    """In voxels of the finest axis: a distance d becomes tanh(d / scale), up to two scales."""
+    """Scale of distances, in voxels of the finest axis: a distance d becomes tanh(d / scale), up to
+    two scales."""
     per_section: bool = False
-    """Measure within each section alone: for few sections, or thick ones."""
+    """Measure distances within each section only: for few sections, or thick ones."""
     loss: RegressionLoss = field(default_factory=RegressionLoss)
-    """What the distances minimise."""
+    """The loss of the distances."""
     max_class_weight: float = ranged(10.0, low=1)
-    """Inside or outside, the rarer of the two, weighs at most this many times more."""
+    """Largest factor by which the rarer of inside and outside is weighted up (1: no balancing)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -49,7 +50,7 @@ class _Distances(ClassesOrObjects):
             self.post_processor = Threshold() if self.classes else Watershed()
 
     def distance_head(self, groups: LabelGroups, weight: float = 1.0) -> Head:
-        """The distances and their loss."""
+        """The head that predicts distances, with its loss."""
         from dacapo.experiments.tasks.predictors import DistancePredictor
         from dacapo.experiments.tasks.task import Head
 
@@ -59,7 +60,7 @@ class _Distances(ClassesOrObjects):
         return Head(predictor, ActivatedLoss(self.loss, predictor.activation), weight)
 
     def task(self, groups: LabelGroups, heads: dict[str, Head], reader: PredictionReader) -> Task:
-        """These heads, with the post-processor and the scores of objects or of classes."""
+        """Combine heads with the post-processor and evaluator for objects or classes."""
         from dacapo.experiments.tasks.task import Task
 
         assert self.post_processor is not None
@@ -89,7 +90,7 @@ class DistanceTaskConfig(_Distances):
 @config("task")
 @dataclass(kw_only=True)
 class InnerDistanceTaskConfig(DistanceTaskConfig):
-    """Predict the distance to the border inside of objects or classes, and 0 outside."""
+    """Predict the distance to the border inside objects or classes, and 0 outside."""
 
     inner = True
 
@@ -97,10 +98,10 @@ class InnerDistanceTaskConfig(DistanceTaskConfig):
 @config("task")
 @dataclass(kw_only=True)
 class HotDistanceTaskConfig(_Distances):
-    """Predict the probability of each class and the distance to its border, and use both."""
+    """Predict the probability of each class and the distance to its border; segment from both."""
 
     class_loss: ProbabilityLoss = field(default_factory=ProbabilityLoss)
-    """What the probabilities minimise."""
+    """The loss of the probabilities."""
     distance_weight: float = ranged(1.0, above=0)
     """Weight of the distances in the loss."""
 

@@ -1,4 +1,4 @@
-"""Which label ids belong to which class."""
+"""The label ids of each class."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ OBJECT = "object"
 
 
 class LabelGroups:
-    """Named classes, each a group of label ids; without any, every id but 0 is an object.
+    """Named classes, each a group of label ids; without classes, every id but 0 is an object.
 
     Args:
-        groups: class -> ids. A label that no group names is background.
+        groups: class -> ids. Labels in no group are background.
     """
 
     def __init__(self, groups: Mapping[str, Sequence[int]] | None = None) -> None:
@@ -31,7 +31,7 @@ class LabelGroups:
 
     @property
     def are_objects(self) -> bool:
-        """Labels are ids of objects of one class."""
+        """Whether labels are ids of objects."""
         return not self._groups
 
     @property
@@ -39,7 +39,7 @@ class LabelGroups:
         return list(self._groups) or [OBJECT]
 
     def encode(self, labels: Labels) -> np.ndarray[Any, np.dtype[np.int32]]:
-        """Ids of any size as small numbers that a crop can carry; 0 is background."""
+        """Map ids of any size to small numbers, unique within a crop; 0 is background."""
         if self.are_objects:
             small, _ = fastremap.renumber(labels, preserve_zero=True)
             return np.asarray(small, np.int32)
@@ -55,11 +55,11 @@ class LabelGroups:
         return self._members.to(codes.device)[codes.long()].movedim(-1, 1)
 
     def class_masks(self, labels: Labels) -> list[Labels]:
-        """For each named class where labels are of it."""
+        """A mask per named class of where labels belong to it."""
         return [np.isin(labels, ids) for ids in self._groups.values()]
 
     def split(self, labels: Labels) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Labels as they stand in a file (*spatial) -> (K, *spatial), one channel a class."""
+        """Labels as stored in a file (*spatial) -> (K, *spatial), one channel per class."""
         if self.are_objects:
             return np.asarray(labels != 0)[None]
         return np.stack([np.isin(labels, ids) for ids in self._groups.values()])

@@ -1,4 +1,4 @@
-"""The task of classes that exclude each other."""
+"""The task of mutually exclusive classes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @config("task")
 @dataclass(kw_only=True)
 class OneHotTaskConfig(TaskConfig, ClassScoring):
-    """Predict which of several classes a voxel is of, or background."""
+    """Predict which of several classes, or background, a voxel belongs to."""
 
     criterion: str = "dice"
     """The score that selects the best iteration and the best parameters."""
@@ -36,9 +36,9 @@ class OneHotTaskConfig(TaskConfig, ClassScoring):
     post_processor: MapsPostProcessor | None = None
     """How classes are chosen: task/post_processor=argmax (default) or threshold."""
     loss: ClassLoss = field(default_factory=ClassLoss)
-    """What training minimises."""
+    """The loss."""
     max_class_weight: float = ranged(10.0, low=1)
-    """Voxels of a rare class weigh at most this many times more (1: no balancing)."""
+    """Largest factor by which voxels of a rare class are weighted up (1: no balancing)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""A task that begins with weights from a file."""
+"""A task whose initial weights come from a file."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 @config("task")
 @dataclass(kw_only=True)
 class PretrainedTaskConfig(TaskConfig):
-    """Another task whose model, head included, begins with the weights of a file."""
+    """Another task whose model, head included, starts with the weights of a file."""
 
     criterion: str = ""
     """The score that selects the best iteration and the best parameters (default: that of the
     sub-task)."""
     sub_task: TaskConfig
-    """The task: task@task.sub_task=affinities."""
+    """The other task: task@task.sub_task=affinities."""
     weights: str
     """A checkpoint of a run, any .safetensors file, or a state dict saved by torch.save."""
 
@@ -33,7 +33,7 @@ class PretrainedTaskConfig(TaskConfig):
 
     def build(self) -> Task:
         if not Path(self.weights).is_file():
-            raise InputError(f"task.weights={self.weights}: there is no such file")
+            raise InputError(f"task.weights={self.weights}: file not found")
         task = self.sub_task.build()
         task.predictor.initial_weights = Path(self.weights)
         return replace(task, criterion=self.criterion)

@@ -16,7 +16,7 @@ from dacapo.experiments.tasks.predictors.predictor import Predictor
 
 @dataclass(frozen=True)
 class Head:
-    """One head of a network: what it predicts, how that is trained, and how much it counts."""
+    """One head of a network: its predictor, its loss, and the weight of that loss."""
 
     predictor: Predictor
     loss: Loss
@@ -25,7 +25,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Task:
-    """What is predicted, how that is trained, how it becomes a segmentation, how that is scored.
+    """A predictor, a loss, a post-processor and an evaluator that fit together.
 
     `criterion` selects the best iteration and the best parameters.
     """
@@ -50,7 +50,7 @@ class Task:
         evaluator: Evaluator,
         criterion: str,
     ) -> Task:
-        """Several heads on one network, or one; their channels follow each other."""
+        """A task with one or several heads on one network, whose channels are concatenated."""
         if len(heads) == 1:
             (head,) = heads.values()
             return cls(head.predictor, head.loss, post_processor, evaluator, criterion)

@@ -1,4 +1,4 @@
-"""What the configs of tasks have in common."""
+"""Options that tasks share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class TaskConfig(Config, ABC):
-    """What to predict, how to make a segmentation of it, and how to score that."""
+    """What to predict, how to segment from it, and how to score the result."""
 
     criterion: str
     """The score that selects the best iteration and the best parameters."""
@@ -32,21 +32,23 @@ class ObjectScoring(Config):
     """How instance segmentations are scored."""
 
     ignore_smaller: int = ranged(0, low=0)
-    """Ground-ground-truth objects with fewer voxels in the scored region are ignored."""
+    """Ground-truth objects with fewer voxels in the scored region are ignored."""
     iou_thresholds: list[float] = ranged([0.5, 0.75], low=0.5, below=1)
-    """Objects match above this intersection over union: F1, precision, recall, panoptic quality.
-    Below 0.5, matches would not be one to one."""
+    """Thresholds of intersection over union above which objects match, for F1, precision, recall
+    and
+    panoptic quality. Below 0.5, matches would not be one to one."""
     run_length: bool = False
-    """Also score how far one can follow the skeletons of a volume (datasplit...skeletons)."""
+    """Also score the expected run length along the skeletons of a volume
+    (datasplit...skeletons)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.iou_thresholds:
             key = f"{self.config_key()}.iou_thresholds".lstrip(".")
-            raise InputError(f"{key} is empty: give at least one, like 0.5")
+            raise InputError(f"{key} is empty: give at least one threshold, like 0.5")
 
     def object_evaluator(self) -> Evaluator:
-        """Of segments that are ids of objects."""
+        """The evaluator of segments that are objects."""
         from dacapo.experiments.tasks.evaluators import InstanceEvaluator
 
         return InstanceEvaluator(self.ignore_smaller, self.iou_thresholds, self.run_length)
@@ -57,13 +59,14 @@ class ClassScoring(Config):
     """How semantic segmentations are scored."""
 
     tolerance: float | None = ranged(None, low=0)
-    """Distance in nm (in pixels where there is no physical size) within which a voxel is not false
-    in tolerant scores (default: the longest edge of a voxel)."""
+    """Distance in nm (in pixels for data without a physical size) within which tolerant scores
+    accept
+    a voxel (default: the longest edge of a voxel)."""
     clip_distance: float | None = ranged(None, low=0)
-    """Larger distances count as this one in clipped scores (default: ten such edges)."""
+    """Upper bound of distances in clipped scores, in the same unit (default: ten such edges)."""
 
     def class_evaluator(self, groups: LabelGroups) -> Evaluator:
-        """Of segments that are classes."""
+        """The evaluator of segments that are classes."""
         from dacapo.experiments.tasks.evaluators import SemanticEvaluator
 
         return SemanticEvaluator(groups, self.tolerance, self.clip_distance)
@@ -71,26 +74,26 @@ class ClassScoring(Config):
 
 @dataclass(kw_only=True)
 class ClassesOrObjects(TaskConfig, ObjectScoring, ClassScoring):
-    """A task whose labels are classes where they are named, and objects otherwise."""
+    """A task whose labels are classes if classes are named, and objects otherwise."""
 
     classes: dict[str, list[int]] = field(default_factory=dict)
     """Class -> label ids, like {mito: [3, 4, 5], er: [7]}; other ids are background. Empty: labels
     are ids of objects."""
 
     def label_groups(self) -> LabelGroups:
-        """The classes, checked."""
+        """The classes, after checks."""
         from dacapo.experiments.tasks.label_groups import LabelGroups
 
         check_classes(self.classes)
         return LabelGroups(self.classes)
 
     def evaluator(self, groups: LabelGroups) -> Evaluator:
-        """Of objects or of classes."""
+        """The evaluator of objects or of classes."""
         return self.object_evaluator() if groups.are_objects else self.class_evaluator(groups)
 
 
 def check_classes(classes: dict[str, list[int]], key: str = "task.classes") -> None:
-    """Refuse classes without ids, and names that a criterion could not carry."""
+    """Refuse classes without ids, and names that cannot be part of a criterion's name."""
     for name, ids in classes.items():
         if not ids or 0 in ids:
             raise InputError(
@@ -106,16 +109,16 @@ def check_classes(classes: dict[str, list[int]], key: str = "task.classes") -> N
 def check_makes(
     config: MapsPostProcessor, groups: LabelGroups, for_objects: str, for_classes: str
 ) -> None:
-    """Refuse a post-processor that makes objects of classes or classes of objects."""
+    """Refuse a post-processor that yields objects where labels are classes, or vice versa."""
     if config.makes_objects == groups.are_objects:
         return
     name = type(config).__name__
     if groups.are_objects:
         raise InputError(
-            f"task/post_processor={name.lower()} makes classes, but task.classes is empty, so "
+            f"task/post_processor={name.lower()} yields classes, but task.classes is empty, so "
             f"labels are objects: name the classes, or choose task/post_processor={for_objects}"
         )
     raise InputError(
-        f"task/post_processor={name.lower()} makes objects, but task.classes names classes: choose "
-        f"task/post_processor={for_classes}"
+        f"task/post_processor={name.lower()} yields objects, but task.classes names classes: "
+        f"choose task/post_processor={for_classes}"
     )

@@ -1,4 +1,4 @@
-"""Trainers: configs at once, what they build on demand."""
+"""Trainers: their configs, and what they build, which is imported on demand."""
 
 from typing import TYPE_CHECKING
 

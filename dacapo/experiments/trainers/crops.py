@@ -1,4 +1,4 @@
-"""Where the crops of a training step lie."""
+"""The choice of crops to train on."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from funlib.geometry import Coordinate, Roi
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets import Dataset
 
-_EDGE = {2: 128, 3: 32}  # of a block, in voxels
+_EDGE = {2: 128, 3: 32}  # edge of a block, in voxels
 _MOST_BLOCKS = 2**18
 
 Labels = np.ndarray[Any, np.dtype[Any]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 Coding = Callable[[Dataset, Roi], Labels]
-"""For each voxel of a region what it is drawn as; 0: never."""
+"""For each voxel of a region the key under which it is drawn; 0: never."""
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A region of a dataset that the model's output is to cover."""
+    """A region of a dataset for the model's output."""
 
     dataset: Dataset
     roi: Roi
 
 
 class CropSampler:
-    """Draws crops that hold an annotated voxel.
+    """Draws crops that contain an annotated voxel.
 
-    What is annotated is counted once, in blocks, so the index stays small for any volume; a draw
-    looks into one block. A crop lies inside the labels along every axis where they are large
-    enough, or reaches beyond them by less than a voxel of raw where labels are finer.
+    Annotated voxels are counted once, per block, so the index stays small for any volume; a draw
+    reads only one block. Along every axis where the labels are large enough, a crop is inside them,
+    or exceeds them by less than a voxel of raw where labels are finer.
 
     Args:
-        datasets: with at least one annotated voxel in all.
-        size: of a crop, in world units.
-        balance: what is equally likely to be hit: `voxels`, all that are annotated; `objects`, each
+        datasets: together they have at least one annotated voxel.
+        size: size of a crop, in world units.
+        balance: what is equally likely to be drawn: `voxels`, each annotated voxel; `objects`, each
             label id of each dataset; `classes`, each class and the background.
-        class_masks: for `classes`: where labels are of each class.
+        class_masks: for `classes`: masks of where labels belong to each class.
         classes: for `classes`: their names.
-        min_annotated: share of a crop that is annotated at least. Where a drawn crop has less, the
-            one that stands for its block is taken, so no draw is repeated.
+        min_annotated: smallest annotated fraction of a crop. If a drawn crop has less, the
+            representative crop of its block is used, so that no draw is repeated.
 
     Raises:
-        InputError: nothing can be drawn.
+        InputError: no crop can be drawn.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class CropSampler:
             self._tables = [_Table(found, balance)]
 
     def draw(self, rng: np.random.Generator) -> Crop:
-        """A crop; a pure function of the generator's state."""
+        """Draw a crop; a pure function of the generator's state."""
         table = self._tables[0]
         if self._shares is not None:
             table = self._tables[int(np.searchsorted(self._shares, rng.random(), side="right"))]
@@ -96,7 +96,7 @@ class CropSampler:
         return Crop(grid.dataset, roi)
 
     def _entries(self, number: int) -> _Entries:
-        """What can be hit in one dataset."""
+        """Count what can be drawn in one dataset."""
         grid = self._grids[number]
         allowed = grid.blocks_with(self._min_annotated)
         if grid.dataset.sample_points is not None:
@@ -125,7 +125,7 @@ class CropSampler:
         return _Entries(number, np.ones(len(at), np.int64), at, np.ones(len(at), np.int64))
 
     def _voxel(self, grid: _Grid, key: Any, block: int, rank: int) -> Coordinate:
-        """The voxel of a block that is the `rank`-th of those drawn as `key`."""
+        """The `rank`-th voxel of a block among those drawn under `key`."""
         shape = grid.shape_of(block)
         if not (self._counts_all and grid.dataset.is_fully_annotated):
             rank = int(np.flatnonzero(self._code(grid.dataset, grid.roi(block)) == key)[rank])
@@ -137,14 +137,14 @@ class CropSampler:
             best = max(grid.most_annotated for grid in self._grids)
             return (
                 f"trainer.min_annotated={self._min_annotated}: no crop of {names} is annotated "
-                f"that far, the best to {best:.3g}"
+                f"that much, but at most {best:.3g}: lower it"
             )
-        return f"trainer.sampling={balance}: nothing to draw crops around in {names}"
+        return f"trainer.sampling={balance}: no voxel to draw crops around in {names}"
 
 
 @dataclass(frozen=True)
 class _Entries:
-    """Per block of one dataset and per key how many voxels can be hit."""
+    """The number of voxels that can be drawn, per block of a dataset and per key."""
 
     number: int
     key: Labels
@@ -153,9 +153,10 @@ class _Entries:
 
 
 class _Table:
-    """Entries in groups; a draw takes a group, then a voxel of it, each as likely as another.
+    """Entries in groups; a draw picks a group, then one of its voxels, both uniformly.
 
-    Voxels are one group; objects of two datasets are different groups, classes the same.
+    All voxels form one group. Objects of different datasets are different groups; a class is one
+    group across datasets.
     """
 
     def __init__(self, parts: Sequence[_Entries], balance: str) -> None:
@@ -176,7 +177,7 @@ class _Table:
         self._until = np.cumsum(count)
 
     def draw(self, rng: np.random.Generator) -> tuple[int, Any, int, int]:
-        """Dataset, key, block and which of the voxels there."""
+        """Draw a dataset, key, block, and the rank of a voxel there."""
         group = int(rng.integers(len(self._starts) - 1)) if len(self._starts) > 2 else 0
         first, last = self._starts[group], self._starts[group + 1]
         before = int(self._until[first - 1]) if first else 0
@@ -199,7 +200,7 @@ class _Grid:
 
     @property
     def sizes(self) -> Ints:
-        """Voxels of each block."""
+        """Number of voxels in each block."""
         edges = [np.minimum(self._edge, n - np.arange(0, n, self._edge)) for n in self.gt.shape]
         sizes: Ints = np.prod(np.meshgrid(*edges, indexing="ij"), axis=0).ravel()
         return sizes
@@ -225,7 +226,7 @@ class _Grid:
         return np.asarray(np.ravel_multi_index(tuple(voxels.T // self._edge), self._num))
 
     def around(self, voxel: Coordinate, rng: np.random.Generator) -> Roi:
-        """A crop that holds a voxel, anywhere in it."""
+        """A crop that contains a voxel at a random position."""
         place = self.gt.offset + voxel * self.gt.voxel_size
         before = [
             int(rng.integers(size // step)) * step
@@ -240,31 +241,31 @@ class _Grid:
         )
 
     def about(self, block: int) -> Roi:
-        """A crop that stands for all around a block."""
+        """The representative crop of a block."""
         index = np.unravel_index(block, self._num)
         return Roi([self._middle(axis, int(i)) for axis, i in enumerate(index)], self._size)
 
     def annotated(self, roi: Roi) -> float:
-        """Share of a crop that is annotated."""
+        """The annotated fraction of a crop."""
         return float(np.mean(self.dataset.read_mask(roi) != 0))
 
     def blocks_with(self, least: float) -> Ints:
-        """The blocks about which a crop is annotated to at least this share."""
+        """The blocks whose representative crop has at least this annotated fraction."""
         if not least:
             return np.arange(np.prod(self._num), dtype=np.int64)
         return np.flatnonzero(self._shares_annotated.ravel() >= least - 1e-9)
 
     @property
     def most_annotated(self) -> float:
-        """The largest share of a crop that is annotated."""
+        """The largest annotated fraction of a representative crop."""
         return float(self._shares_annotated.max())
 
     @cached_property
     def _shares_annotated(self) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """For each block the annotated share of the crop about it, counted exactly.
+        """The annotated fraction of the representative crop of each block, counted exactly.
 
-        The crops' borders cut the labels into boxes; the annotated voxels of each box are counted
-        once, and sums of boxes from the corner on tell those of any crop.
+        The borders of all these crops divide the labels into boxes. The annotated voxels of each
+        box are counted once; cumulative sums over boxes then give the count of any crop.
         """
         gt = self.gt
         num_voxels = self._size / gt.voxel_size
@@ -296,7 +297,8 @@ class _Grid:
         return sums / np.prod(num_voxels)
 
     def _middle(self, axis: int, block: int) -> int:
-        """Where the crop about a block begins; those of the outermost blocks lie at the edge."""
+        """Where the crop of a block begins; those of the outermost blocks are shifted to the
+        edge."""
         if self._num[axis] > 1 and block in (0, self._num[axis] - 1):
             end = self.gt.shape[axis] - 1
             at = self.gt.offset[axis] + (end if block else 0) * self.gt.voxel_size[axis]
@@ -308,7 +310,7 @@ class _Grid:
         return self._begin(axis, at, self._size[axis] // step // 2 * step)
 
     def _begin(self, axis: int, at: int, before: int) -> int:
-        """Where a crop begins along an axis that holds the voxel at `at`, `before` it if it may."""
+        """Where a crop that contains voxel `at` begins along an axis: `before` it, if possible."""
         size, step = int(self._size[axis]), int(self._step[axis])
         low, high = int(self.gt.roi.begin[axis]), int(self.gt.roi.end[axis])
         if high - low <= size:
@@ -320,7 +322,7 @@ class _Grid:
 def _coding(
     balance: str, class_masks: Callable[[Labels], list[Labels]] | None, classes: Sequence[str]
 ) -> Coding:
-    """As what voxels are drawn."""
+    """The keys under which voxels are drawn."""
 
     def voxels(dataset: Dataset, roi: Roi) -> Labels:
         return dataset.read_mask(roi)
@@ -333,7 +335,9 @@ def _coding(
         assert class_masks is not None
         annotated = dataset.annotates(classes)
         known = dataset.read_mask(roi) != 0
-        code: Labels = (known & all(annotated)).astype(np.int32)  # background, where it is certain
+        code: Labels = (known & all(annotated)).astype(
+            np.int32
+        )  # background, where it is known for certain
         for number, (mask, a) in enumerate(
             zip(class_masks(dataset.read_gt(roi)), annotated, strict=True), start=2
         ):
@@ -345,7 +349,7 @@ def _coding(
 
 
 def _dataset_shares(datasets: Sequence[Dataset], found: Sequence[_Entries]) -> list[float]:
-    """How likely each dataset is: by weights, or by what is annotated."""
+    """The probability of each dataset: by weights, or by the number of annotated voxels."""
     weights = [dataset.sampling_weight for dataset in datasets]
     if any(w is None for w in weights) and any(w is not None for w in weights):
         missing = next(d.name for d in datasets if d.sampling_weight is None)

@@ -1,4 +1,4 @@
-"""The trainer for most purposes."""
+"""Options of the default trainer."""
 
 from __future__ import annotations
 
@@ -22,50 +22,54 @@ if TYPE_CHECKING:
 @config("trainer")
 @dataclass(kw_only=True)
 class DefaultTrainerConfig(TrainerConfig):
-    """Random augmented crops, and all that decides how weights change."""
+    """Train on random augmented crops."""
 
     batch_size: int = ranged(1, low=1)
-    """Crops per step, over all micro-batches and processes."""
+    """Crops per step, in all micro-batches and processes together."""
     sampling: Sampling = Sampling.voxels
-    """What crops are equally likely to hit. voxels: all that are annotated. objects: each label id.
+    """What crops are equally likely to contain. voxels: each annotated voxel. objects: each label
+    id.
     classes: each of task.classes, and background."""
     min_annotated: float = ranged(0.0, low=0, high=1)
-    """Smallest share of a crop that is annotated."""
+    """Smallest annotated fraction of a crop."""
     learning_rate: float = ranged(1e-3, above=0)
-    """At the end of the warm-up."""
+    """Learning rate at the end of the warm-up."""
     optimizer: OptimizerName = OptimizerName.adamw
-    """adamw, radam, or sgd with Nesterov momentum of 0.99."""
+    """Optimizer: adamw, radam, or sgd with Nesterov momentum of 0.99."""
     weight_decay: float = ranged(0.01, low=0)
-    """Decoupled from the gradient."""
+    """Weight decay, decoupled from the gradient."""
     warmup_iterations: int = ranged(50, low=0)
-    """The learning rate rises from 0 over these."""
+    """Iterations over which the learning rate rises from 0."""
     schedule: ScheduleName = ScheduleName.cosine
-    """How the learning rate falls afterwards. cosine: half a wave; polynomial: (1 - t) ** 0.9;
-    plateau: times plateau_factor whenever task.criterion has not improved for more than
+    """How the learning rate falls after the warm-up. cosine: half a wave; polynomial: (1 - t) **
+    0.9;
+    plateau: multiplied by plateau_factor whenever task.criterion has not improved for more than
     plateau_patience validations; constant: not at all."""
     final_rate: float = ranged(0.01, low=0)
-    """Share of the learning rate left at the end of the schedule and beyond; plateau goes no
-    lower."""
+    """Fraction of the learning rate at the end of the schedule and afterwards; the lower limit of
+    plateau."""
     plateau_factor: float = ranged(0.3, above=0, below=1)
-    """Of schedule=plateau."""
+    """For schedule=plateau: the factor of each reduction."""
     plateau_patience: int = ranged(3, low=0)
-    """Of schedule=plateau, in validations."""
+    """For schedule=plateau: validations without improvement before a reduction."""
     stop_patience: int | None = ranged(None, low=1)
-    """End the run once task.criterion has not improved for this many validations (default: train
-    until num_iterations)."""
+    """Stop early once task.criterion has not improved for this many validations (default: train
+    until
+    num_iterations)."""
     min_delta: float = ranged(0.0, low=0)
-    """What counts as an improvement there, in units of the criterion: anything above this."""
+    """Smallest change of task.criterion that counts as an improvement, for early stopping."""
     augments: dict[str, Augment] = field(default_factory=dict)
-    """Chosen by trainer/augments=[mirror,noise]; applied geometric first, then intensities."""
+    """Augmentations, chosen by trainer/augments=[mirror,noise]; geometric ones are applied
+    first."""
     num_batches: int | None = ranged(None, low=1)
-    """Draw only this many batches and repeat them, to see whether the network can learn them at all
-    (default: every batch is a new one)."""
+    """Draw only this many batches and repeat them, to check whether the network can overfit them
+    (default: every batch is new)."""
     device: str = not_identity("auto")
-    """cpu, cuda, cuda:1...; auto: a GPU if there is one."""
+    """Device: cpu, cuda, cuda:1...; auto uses a GPU if there is one."""
     num_workers: int = ranged(1, low=0, identity=False)
-    """Threads that prepare batches ahead; 0: none. They change no result."""
+    """Threads that prepare batches ahead of time. The number does not change results."""
     num_threads: int | None = ranged(None, low=1, identity=False)
-    """CPU threads of the network (default: torch's)."""
+    """CPU threads for the network (default: torch's)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -35,7 +35,7 @@ class DefaultTrainer(Trainer):
         self.augments = sorted(config.augments.items(), key=lambda item: (item[1].stage, item[0]))
         if config.num_threads is not None:
             torch.set_num_threads(config.num_threads)
-        torch.get_num_threads()  # settles the main thread's number before a worker sets its own
+        torch.get_num_threads()  # fixes the number of the main thread before a worker sets its own
 
     @property
     def device(self) -> torch.device:
@@ -76,10 +76,10 @@ class DefaultTrainer(Trainer):
         shape: SampleShape,
         ranks: Ranks = SINGLE_PROCESS,
     ) -> BatchMaker:
-        """Makes the batches of this process."""
+        """Build what makes the batches of this process."""
         sampling = self.config.sampling
         if sampling is Sampling.classes and not predictor.classes:
-            raise InputError("trainer.sampling=classes: the task has no task.classes")
+            raise InputError("trainer.sampling=classes needs task.classes, which is empty")
         sampler = CropSampler(
             datasets,
             shape.output_shape * shape.output_voxel_size,
@@ -119,5 +119,5 @@ class DefaultTrainer(Trainer):
 
 
 def _gpu() -> torch.device:
-    """This process' GPU, by its number: threads have a current one of their own."""
+    """This process's GPU by number, because each thread has its own current device."""
     return torch.device("cuda", torch.cuda.current_device())

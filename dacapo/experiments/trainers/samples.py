@@ -1,4 +1,4 @@
-"""From a crop's place to what the network sees."""
+"""Makes batches from the positions of crops."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from dacapo.ops.draws import generator
 
 
 class BatchMaker:
-    """Reads crops; augments them and makes their targets on the device that trains.
+    """Reads crops, augments them, and computes their targets on the training device.
 
     Args:
-        share: the samples of each batch that this process makes.
+        share: which samples of each batch this process makes.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class BatchMaker:
 
     @contextmanager
     def _own_stream(self) -> Iterator[torch.cuda.Stream | None]:
-        """On a GPU, what is inside runs beside the network: each thread has a stream."""
+        """On a GPU, run concurrently with the network, in a stream per thread."""
         if self._device.type != "cuda":
             yield None
             return
@@ -66,7 +66,7 @@ class BatchMaker:
             yield self._streams.stream
 
     def sample(self, seed: int, iteration: int, number: int) -> tuple[Sample, Crop]:
-        """One augmented crop of a batch, before its targets are made, and where it is from."""
+        """One augmented crop of a batch, before its targets are computed, and its origin."""
         crop = self._sampler.draw(generator(seed, iteration, number, "crop"))
         sample = self._read(crop)
         for name, augment in self._augments:
@@ -76,11 +76,11 @@ class BatchMaker:
         return apply_warp(sample), crop
 
     def _read(self, crop: Crop) -> Sample:
-        """Raw and labels around a crop, with what targets and augmentations need beyond it."""
+        """Raw and labels of a crop, with the context that targets and augmentations need."""
         shape, dataset = self._shape, crop.dataset
         gt_roi = self._predictor.gt_region_for_roi(crop.roi, shape.output_voxel_size)
         raw_roi = crop.roi.grow(shape.context, shape.context)
-        # A crop turns about its centre, so labels are read equally far on both sides.
+        # A crop rotates about its centre, so labels are read equally far on both sides.
         reach = Coordinate(
             max(a, b)
             for a, b in zip(crop.roi.begin - gt_roi.begin, gt_roi.end - crop.roi.end, strict=True)
@@ -116,7 +116,7 @@ class BatchMaker:
     def targets(
         self, samples: Sequence[Sample], datasets: Sequence[Dataset]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Raw (B, C, *input), target and weight (B, C', *output) of samples of these datasets."""
+        """Raw (B, C, *input), target and weight (B, C', *output) of samples from these datasets."""
         gt = torch.stack([s.gt for s in samples])
         mask = torch.stack([s.mask for s in samples])
         if classes := self._predictor.classes:

@@ -1,4 +1,4 @@
-"""Learning rates: pure functions of the iteration and of the scores so far."""
+"""Learning rates, as pure functions of the iteration and of the scores so far."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def learning_rate(config: DefaultTrainerConfig, iteration: int, history: CriterionHistory) -> float:
-    """The rate of a step: a linear warm-up, then one of four schedules.
+    """The learning rate of a step: a linear warm-up, then one of four schedules.
 
     Cosine: Loshchilov and Hutter 2017; polynomial: Chen et al. 2017.
 
@@ -39,7 +39,7 @@ def learning_rate(config: DefaultTrainerConfig, iteration: int, history: Criteri
 
 
 def _num_decays(patience: int, history: CriterionHistory) -> int:
-    """How often there was no improvement for more than `patience` validations in a row."""
+    """How often more than `patience` validations in a row brought no improvement."""
     decays = bad = 0
     for is_better in history.improvements():
         bad = 0 if is_better else bad + 1

@@ -1,4 +1,4 @@
-"""What a trainer does for a run."""
+"""The base of trainers, and the batches that they make."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ _PRECISIONS = {
 
 @dataclass(frozen=True)
 class Batch:
-    """What one training step sees, on the device that trains.
+    """The data of one training step, on the training device.
 
     Attributes:
-        iteration: the step it is for.
-        raw: (B, C, *spatial), mostly in 0 to 1; the train state scales it for the network.
-        target, weight: (B, C', *spatial), of the model's output.
-        places: where the samples come from, for messages.
-        ready: on a GPU, when the tensors are: they are made on a stream of their own.
+        iteration: index of the step.
+        raw: (B, C, *spatial), mostly between 0 and 1; the train state scales it for the network.
+        target, weight: (B, C', *spatial), with the shape of the model's output.
+        places: the origin of each sample, for messages.
+        ready: on a GPU, the event after which the tensors are valid; they are made in another
+        stream.
     """
 
     iteration: int
@@ -61,7 +62,7 @@ class Batch:
         ]
 
     def wait(self) -> None:
-        """Let what follows on the GPU wait until the tensors are ready."""
+        """Make the current GPU stream wait until the tensors are ready."""
         if self.ready is None:
             return
         stream = torch.cuda.current_stream(self.raw.device)
@@ -72,7 +73,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class SampleShape:
-    """Voxels that the model sees and gives: shapes in voxels, voxel sizes in world units."""
+    """Input and output of the model: shapes in voxels, voxel sizes in world units."""
 
     input_shape: Coordinate
     input_voxel_size: Coordinate
@@ -81,16 +82,16 @@ class SampleShape:
 
     @property
     def context(self) -> Coordinate:
-        """How far the input reaches beyond the output on each side, in world units."""
+        """How much larger the input is than the output on each side, in world units."""
         input_size = self.input_shape * self.input_voxel_size
         return (input_size - self.output_shape * self.output_voxel_size) / 2
 
 
 class Trainer(ABC):
-    """Makes batches and decides how weights change.
+    """Makes batches, and decides how weights are updated.
 
     Args:
-        config: its options; those that any trainer has are used by the step and by the loop.
+        config: its options; the step and the loop use those that all trainers share.
     """
 
     def __init__(self, config: TrainerConfig) -> None:
@@ -98,12 +99,12 @@ class Trainer(ABC):
 
     @property
     def precision(self) -> torch.dtype:
-        """In which the network computes; weights and optimizer are float32."""
+        """The type in which the network computes; weights and optimizer are float32."""
         return _PRECISIONS[self.config.precision]
 
     @property
     def channels_last(self) -> bool:
-        """Whether values of one voxel lie together in memory."""
+        """Whether the channels of a voxel are contiguous in memory."""
         chosen = self.config.channels_last
         return self.precision != torch.float32 if chosen is None else chosen
 
@@ -122,10 +123,10 @@ class Trainer(ABC):
         end: int,
         ranks: Ranks = SINGLE_PROCESS,
     ) -> Iterator[Batch]:
-        """The batches of iterations begin to end; each a pure function of (seed, iteration).
+        """The batches of iterations `begin` to `end`, each a pure function of (seed, iteration).
 
         Args:
-            ranks: the processes that share them; this one gets its micro-batches.
+            ranks: the processes that share each batch; this process gets its own micro-batches.
         """
 
     @abstractmethod
@@ -137,8 +138,8 @@ class Trainer(ABC):
         iteration: int,
         history: CriterionHistory = CriterionHistory(),  # noqa: B008
     ) -> float:
-        """Of a step; a pure function of its index and of the validations before it."""
+        """The learning rate of a step: a pure function of its index and earlier validations."""
 
     def reason_to_stop(self, history: CriterionHistory) -> str:
-        """Why training ends early by the validations so far; empty when it continues."""
+        """Why training should stop early, given the validations so far; empty if it continues."""
         return ""

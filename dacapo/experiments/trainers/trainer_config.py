@@ -1,4 +1,4 @@
-"""The options that every trainer has."""
+"""Options that all trainers share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class LoggerName(Enum):
-    """Programs that show curves."""
+    """Programs that can show curves."""
 
     tensorboard = "tensorboard"
     mlflow = "mlflow"
@@ -22,7 +22,7 @@ class LoggerName(Enum):
 
 
 class Precision(Enum):
-    """In which numbers the network computes; weights and optimizer stay float32."""
+    """The precision in which the network computes; weights and optimizer stay float32."""
 
     fp32 = "fp32"
     bf16 = "bf16"
@@ -30,7 +30,7 @@ class Precision(Enum):
 
 
 class OptimizerName(Enum):
-    """Which optimizer."""
+    """Optimizers."""
 
     adamw = "adamw"
     radam = "radam"
@@ -38,7 +38,7 @@ class OptimizerName(Enum):
 
 
 class ScheduleName(Enum):
-    """How the learning rate falls after the warm-up."""
+    """Schedules of the learning rate after the warm-up."""
 
     cosine = "cosine"
     polynomial = "polynomial"
@@ -47,7 +47,7 @@ class ScheduleName(Enum):
 
 
 class Sampling(Enum):
-    """What crops are equally likely to hit."""
+    """What crops are equally likely to contain."""
 
     voxels = "voxels"
     objects = "objects"
@@ -56,49 +56,53 @@ class Sampling(Enum):
 
 @dataclass(kw_only=True)
 class TrainerConfig(Config, ABC):
-    """How batches are made and weights are changed."""
+    """How batches are made and weights are updated."""
 
     schedule_iterations: int | None = ranged(None, low=1)
-    """Length of the learning rate's schedule; afterwards it stays (default: num_iterations). To
-    train a finished run further, raise num_iterations and give the old value here."""
+    """Length of the learning-rate schedule; afterwards the rate is constant (default:
+    num_iterations). To train a finished run further, raise num_iterations and set this to its old
+    value."""
     micro_batches: int = ranged(1, low=1)
-    """Parts of a batch that go through the network one after the other, for less memory, or side by
-    side in several processes; their losses and gradients are averaged. The same number gives the
-    same result with any number of processes."""
+    """Parts into which a batch is split, to save memory or to share it among processes; losses and
+    gradients are averaged over the parts. The number of processes does not change results."""
     gradient_clip: float | None = ranged(5.0, above=0)
-    """Largest norm of the gradient; null: no limit."""
+    """Largest norm of the gradient; null: no clipping."""
     ema_decay: float | None = ranged(None, above=0, below=1)
     """Validate and keep an exponential moving average of the weights with this decay per step,
     such as 0.999 (default: the weights themselves)."""
     precision: Precision = Precision.fp32
-    """bf16 is faster on GPUs and on CPUs with AVX512-BF16 or AMX, much slower on others; fp16, with
-    a scaled loss, is for GPUs without bf16."""
+    """Precision of the network. bf16 is faster on GPUs and on CPUs with AVX512-BF16 or AMX, and
+    much
+    slower on other CPUs; fp16, with loss scaling, is for GPUs without bf16."""
     channels_last: bool | None = not_identity(None)
-    """Order of values in memory (default: channels last where precision is low, which makes it
-    fast)."""
+    """Store the channels of a voxel contiguously in memory (default: in low precision, where it is
+    faster)."""
     compile: bool = not_identity(False)
-    """Compile the network for speed: minutes at the start, worth it for long runs on a GPU."""
+    """Compile the network. This takes minutes at the start, and pays off for long runs on a GPU."""
     checkpoint_interval: int = ranged(250, low=1, identity=False)
-    """Iterations between checkpoints, beside those at each validation."""
+    """Iterations between checkpoints, in addition to those at each validation."""
     keep_latest: int = ranged(2, low=1, identity=False)
-    """Checkpoints that are kept, the newest first; the best by task.criterion stays too."""
+    """Number of latest checkpoints to keep; the best by task.criterion is kept as well."""
     keep_best: list[str] = field(default_factory=list, metadata={"identity": False})
-    """Further criteria whose best checkpoint is kept, such as voi_split."""
+    """Further criteria, such as voi_split, whose best checkpoint is kept."""
     keep_every: int | None = ranged(None, low=1, identity=False)
-    """Also keep each checkpoint whose iteration is a multiple of this (default: none)."""
+    """Also keep checkpoints whose iteration is a multiple of this (default: none)."""
     snapshot_interval: int | None = ranged(None, low=1, identity=False)
     """Iterations between snapshots of a batch with its prediction, for `python -m dacapo.view`
     (default: none)."""
     loggers: list[LoggerName] = field(default_factory=list, metadata={"identity": False})
-    """Where curves are sent beside the run's csv files: tensorboard, mlflow, wandb; each needs
-    its package."""
+    """Where to send curves, in addition to the csv files of the run: tensorboard, mlflow, wandb;
+    each
+    needs its package."""
     profile_steps: int = ranged(0, low=0, identity=False)
-    """Steps, after the first ten, that torch's profiler records: it leaves profile.txt and
-    profile.json in the run's folder."""
+    """Number of steps, after the first ten, to record with torch's profiler, which writes
+    profile.txt
+    and profile.json to the run's folder."""
 
     @property
     def depends_on_validation(self) -> bool:
-        """Whether scores decide how training continues: then their interval is part of the run."""
+        """Whether scores influence training; then validation_interval is part of the run's
+        identity."""
         return False
 
     @abstractmethod

@@ -103,7 +103,7 @@ def test_a_server_that_never_answers() -> None:
         where = f"http://127.0.0.1:{silent.getsockname()[1]}/a.zarr"
         begin = time.monotonic()
         with pytest.raises(InputError, match=r"raw=http.*no answer from .* within 0.5 s"):
-            open_array(where, key="raw", reading=ReadOptions(timeout=0.5))
+            open_array(where, key="raw", options=ReadOptions(timeout=0.5))
         assert time.monotonic() - begin < 10
 
 
@@ -112,4 +112,4 @@ def test_nobody_listens() -> None:
         port.bind(("127.0.0.1", 0))
         where = f"http://127.0.0.1:{port.getsockname()[1]}/a.zarr"
     with pytest.raises(InputError, match=r"raw=http.*(no answer|cannot read)"):
-        open_array(where, key="raw", reading=ReadOptions(timeout=2))
+        open_array(where, key="raw", options=ReadOptions(timeout=2))

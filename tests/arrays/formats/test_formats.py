@@ -337,7 +337,7 @@ def test_labels_up_to_2_to_the_63_stay_what_they_are(tmp_path: Path) -> None:
 
 def test_chunks_are_decoded_once_where_there_is_room(tmp_path: Path) -> None:
     where = write_sharded(tmp_path)
-    array = open_array(where, reading=ReadOptions(cache_mib=64))
+    array = open_array(where, options=ReadOptions(cache_mib=64))
     first = array.read(array.roi)
     for chunk in (tmp_path / "a.zarr" / "c").rglob("*"):
         if chunk.is_file():

@@ -140,9 +140,9 @@ def test_sizes_that_fit(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "more", "message"),
     [
-        ({"sha256": "0" * 64}, {}, r"weights.pt is not what its sha256 says"),
-        ({"source": "../weights.pt"}, {}, "does not lie in the package"),
-        ({"source": "https://x.org/weights.pt"}, {}, "download it whole"),
+        ({"sha256": "0" * 64}, {}, r"weights.pt does not match its sha256"),
+        ({"source": "../weights.pt"}, {}, "is not in the package"),
+        ({"source": "https://x.org/weights.pt"}, {}, "download all of its files"),
         ({"architecture": {"callable": "Nobody", "source": "smooth.py"}}, {},
          "its network is Nobody of a file of its own, which is not known here"),
         ({"architecture": {"callable": "system", "import_from": "os"}}, {},
@@ -181,7 +181,7 @@ def test_descriptions_that_are_none(tmp_path: Path, text: str, message: str) -> 
 
 
 def test_packages_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="there is no such file"):
+    with pytest.raises(InputError, match="no such file or folder"):
         read_package(tmp_path / "nothing.zip", "start.path")
     with pytest.raises(InputError, match=r"is not a package of bioimage\.io"):
         read_package(tmp_path, "start.path")

@@ -80,7 +80,10 @@ def test_a_mask_larger_than_the_labels_counts_within_them_only() -> None:
         ({"gt": array(np.ones((9, 4), int), name="gt")}, "gt reaches beyond raw"),
         ({"gt": array(np.ones((2, 3, 4), int), name="gt")}, "one channel expected"),
         ({"mask": array(np.ones((2, 4), int), name="mask")}, "mask does not cover gt"),
-        ({"mask": array(np.ones((6, 20), int), (4, 1), name="mask")}, "must have one voxel size"),
+        (
+            {"mask": array(np.ones((6, 20), int), (4, 1), name="mask")},
+            "must have the same voxel size",
+        ),
     ],
 )
 def test_what_does_not_fit(changes: dict[str, object], message: str) -> None:
@@ -93,12 +96,12 @@ def test_nothing_annotated() -> None:
     background = array(np.ones((3, 4), int), offset=(8, 4), name="mask")
     for to_score in (True, False):
         dataset().check_annotated(to_score)
-        with pytest.raises(InputError, match="dataset a: nothing is annotated: gt 0 everywhere"):
+        with pytest.raises(InputError, match="dataset a: no voxel is annotated: gt 0 everywhere"):
             dataset(gt=empty).check_annotated(to_score)
-        with pytest.raises(InputError, match="nothing is annotated: gt, or gt is 0 everywhere"):
+        with pytest.raises(InputError, match="no voxel is annotated: gt, or gt is 0 everywhere"):
             dataset(mask=empty).check_annotated(to_score)
     dataset(gt=empty, mask=background).check_annotated(to_score=False)  # background by choice
-    with pytest.raises(InputError, match="nothing is annotated"):
+    with pytest.raises(InputError, match="no voxel is annotated"):
         dataset(gt=empty, mask=background).check_annotated(to_score=True)
 
 
@@ -143,7 +146,7 @@ def test_a_split_has_names_that_differ_and_one_voxel_size() -> None:
         raw=array(np.zeros((6, 10), np.uint8), (8, 4), name="coarse"),
         gt=array(np.ones((6, 10), int), (8, 4), name="gt"),
     )
-    with pytest.raises(InputError, match=r"coarse: voxel size .* one model sees one voxel size"):
+    with pytest.raises(InputError, match=r"coarse: voxel size .* one model works at one voxel size"):
         DataSplit([dataset()], [coarse])
 
 
@@ -152,7 +155,7 @@ def test_an_ignored_label_is_not_annotated() -> None:
     assert some.read_mask(GT.roi).tolist() == [[1, 1, 0, 1], [1] * 4, [1] * 4]
     assert some.read_gt(GT.roi)[0, 2] == 3  # the labels themselves stay as they are
     largest = array(np.full((3, 4), 2**63, np.uint64), offset=(8, 4), name="gt")
-    with pytest.raises(InputError, match="nothing is annotated"):
+    with pytest.raises(InputError, match="no voxel is annotated"):
         dataset(gt=largest, ignore_label=2**63).check_annotated(to_score=True)
 
 

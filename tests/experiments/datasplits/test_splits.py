@@ -89,9 +89,9 @@ class TestArrays:
             ({"made": ArrayConfig()}, r"datasplit.arrays.made: give one of open, concat"),
             ({"made": ArrayConfig(open="a", sum=["b"])}, "not open and sum"),
             ({"made": ArrayConfig(open="other"), "other": ArrayConfig(open="made")},
-             "made -> other -> made is a circle"),
+             "made -> other -> made is circular"),
             ({"made": ArrayConfig(sum=["x"], unit="nm")}, r"made.unit is for open, not for sum"),
-            ({"made": ArrayConfig(constant=1.0)}, "constant and like belong together"),
+            ({"made": ArrayConfig(constant=1.0)}, "constant and like must be given together"),
             ({"made": ArrayConfig(open="gone.h5:raw")}, r"datasplit.arrays.made.open=gone.h5:raw"),
         ],
     )  # fmt: skip
@@ -136,7 +136,7 @@ class TestRegions:
             buffer=8.0, intensity_range=[0.0, 255.0], may_overlap=["train+validate"],
         ).build()  # fmt: skip
         with pytest.raises(
-            InputError, match=r"validate.validate and datasplit.test.test lie closer"
+            InputError, match=r"validate.validate and datasplit.test.test are closer"
         ):
             split.check_apart(Coordinate(9000, 0, 0))
 
@@ -145,7 +145,7 @@ class TestRegions:
         [
             ({"train": 0.9}, "shares that add up to 1"),
             ({"axis": "w"}, "axis=w: give z, y or x"),
-            ({"buffer": 400.0}, "buffer=400.0 nm: nothing is left of the 400.0 nm"),
+            ({"buffer": 400.0}, "buffer=400.0 nm: the gaps leave nothing of the 400.0 nm"),
         ],
     )
     def test_mistakes(self, volume: Path, more: Any, message: str) -> None:
@@ -207,7 +207,10 @@ class TestCsv:
             ("split,raw,gt,masc\ntrain,a,b,c\n", r"line 2: unknown column 'masc'"),
             ("split,raw,gt\ntest set,a,b\n", r"line 2: split='test set'; give one of train"),
             ("split,raw,gt,sampling_weight\ntrain,a,b,much\n", "line 2: sampling_weight"),
-            ("split,name,raw,gt\ntrain,n,a,b\ntrain,n,a,b\n", "line 3: a second volume of train"),
+            (
+                "split,name,raw,gt\ntrain,n,a,b\ntrain,n,a,b\n",
+                "line 3: train has two volumes called n",
+            ),
         ],
     )
     def test_mistakes(self, tmp_path: Path, text: str, message: str) -> None:
@@ -234,7 +237,7 @@ class TestApart:
         split = DataSplit([dataset("a", RAW, 0, 50)], [dataset("b", RAW.copy(), 55, 100)])
         split.check_apart(Coordinate(5, 5, 5))
         with pytest.raises(
-            InputError, match=r"lie closer than targets reach.*may_overlap=\[a\+b\]"
+            InputError, match=r"are closer than the targets reach.*may_overlap=\[a\+b\]"
         ):
             split.check_apart(Coordinate(6, 6, 6))
 
@@ -248,7 +251,7 @@ class TestApart:
     def test_pairs_that_are_named_may(self) -> None:
         parts = [dataset("a", RAW, 0, 50)], [dataset("b", RAW, 40, 100)]
         DataSplit(*parts, may_overlap=[("b", "a")]).check_apart(NONE)
-        with pytest.raises(InputError, match=r"may_overlap=a\+x: the volumes are"):
+        with pytest.raises(InputError, match=r"may_overlap=a\+x: choose from the volumes"):
             DataSplit(*parts, may_overlap=[("a", "x")]).check_apart(NONE)
 
     def test_other_volumes_at_the_same_place_may(self) -> None:

@@ -142,7 +142,7 @@ class TestInstances:
         scores = InstanceEvaluator().evaluate(np.ones((3, 3), int), np.zeros((3, 3), int))
         for name in ("voi", "adapted_rand_error", "recall_50"):
             assert math.isnan(getattr(scores, name))
-            assert scores.reason(name) == "no counted ground-truth object"
+            assert scores.reason(name) == "no ground-truth object is annotated and large enough"
 
     def test_run_length_along_skeletons(self) -> None:
         gt = np.ones((1, 1, 8), np.uint8)
@@ -269,7 +269,7 @@ class TestClasses:
         scores = semantic(np.array([[1, 1, 0, 0]]), gt, mask=mask)
         assert scores.dice == scores.mito__dice == 1
         assert math.isnan(scores.er__dice)
-        assert scores.reason("er__dice") == "nothing is annotated for this class"
+        assert scores.reason("er__dice") == "no voxel is annotated for this class"
 
     def test_everything_masked(self) -> None:
         gt = np.array([[3, 3, 0, 7]])

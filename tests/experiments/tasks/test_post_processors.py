@@ -201,11 +201,11 @@ class TestArgmax:
 
 class TestConfigs:
     def test_what_does_not_fit_the_labels_is_refused(self) -> None:
-        with pytest.raises(InputError, match=r"makes objects, but task.classes names classes"):
+        with pytest.raises(InputError, match=r"yields objects, but task.classes names classes"):
             DistanceTaskConfig(classes={"a": [1]}, post_processor=Components()).build()
-        with pytest.raises(InputError, match=r"makes classes, but task.classes is empty"):
+        with pytest.raises(InputError, match=r"yields classes, but task.classes is empty"):
             DistanceTaskConfig(post_processor=Argmax()).build()
-        with pytest.raises(InputError, match="argmax needs classes that exclude each other"):
+        with pytest.raises(InputError, match="argmax needs mutually exclusive classes"):
             DistanceTaskConfig(classes={"a": [1]}, post_processor=Argmax()).build()
 
     def test_defaults_follow_the_labels(self) -> None:

@@ -45,7 +45,7 @@ def test_the_model_begins_with_the_weights_head_included(tmp_path: Path, how: st
 
 
 def test_mistakes(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"task.weights=.*nope.pt: there is no such file"):
+    with pytest.raises(InputError, match=r"task.weights=.*nope.pt: file not found"):
         pretrained(tmp_path / "nope.pt")
     path = tmp_path / "a.safetensors"
     path.write_bytes(b"rubbish")

@@ -127,7 +127,7 @@ def test_a_crop_is_annotated_as_far_as_asked(shape: tuple[int, int, int]) -> Non
 def test_too_much_asked() -> None:
     mask = np.zeros(GT.shape, np.uint8)
     mask[:5] = 1
-    with pytest.raises(InputError, match=r"min_annotated=0.9: no crop of a .* the best to 0.25"):
+    with pytest.raises(InputError, match=r"min_annotated=0.9: no crop of a .* at most 0.25"):
         CropSampler([dataset(GT, mask)], SIZE * 20, min_annotated=0.9)
 
 

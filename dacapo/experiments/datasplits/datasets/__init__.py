@@ -1,4 +1,4 @@
-"""One annotated volume."""
+"""Annotated volumes."""
 
 from dacapo.experiments.datasplits.datasets.dataset import Dataset, as_labels
 

@@ -20,7 +20,7 @@ Level = float | Sequence[float]
 
 @dataclass(frozen=True)
 class Dataset:
-    """Raw with labels, and where they are to be believed.
+    """Raw with labels, and a mask of where the labels are annotated.
 
     Attributes:
         name: unique among the datasets of a split.
@@ -28,14 +28,14 @@ class Dataset:
         gt: object ids, 0 for background.
         mask: nonzero where annotated; None: everywhere.
         weight: factor of the loss at each voxel of the labels, not negative; None: 1.
-        sample_points: (N, axes) in world units; crops to train on hold one of them. None: any
-            annotated voxel.
-        intensity_range: raw values that become 0 and 1, for all channels or for each.
-        ignore_label: labels of this id are not annotated; None: there is no such id.
-        classes: the only classes that are annotated here; None: all.
+        sample_points: (N, axes) in world units; each training crop contains one of them. None:
+            crops contain any annotated voxel.
+        intensity_range: raw values that are mapped to 0 and 1, for all channels or per channel.
+        ignore_label: voxels with this label are not annotated; None: all labels are valid.
+        classes: the classes that are annotated here; None: all.
         skeletons: traced neurites, in world units.
-        sampling_weight: how often crops come from here, beside other datasets; None: by what is
-            annotated.
+        sampling_weight: relative frequency of crops from this dataset; None: by the number of
+            annotated voxels.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Dataset:
                     f"{array.name} does not cover {gt.name}: {array.extent()} and {gt.extent()}"
                 )
             if array is not None and array.voxel_size != gt.voxel_size:
-                raise InputError(f"{array.name} and {gt.name} must have one voxel size")
+                raise InputError(f"{array.name} and {gt.name} must have the same voxel size")
         if self.sample_points is not None:
             self._check_points(self.sample_points)
 
@@ -121,11 +121,11 @@ class Dataset:
         return out
 
     def read_gt(self, roi: Roi) -> np.ndarray[Any, Any]:
-        """Labels (*spatial) as they stand in the file; 0 beyond."""
+        """Labels (*spatial) as stored in the file; 0 outside the volume."""
         return as_labels(_spatial(self.gt.read(roi, out_of_bounds="zero"), roi.dims))
 
     def read_mask(self, roi: Roi) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """1 where annotated (*spatial); 0 beyond the labels."""
+        """1 where annotated (*spatial); 0 outside the labels."""
         known = self._inside(roi)
         if self.mask is not None:
             known &= _spatial(self.mask.read(roi, out_of_bounds="zero"), roi.dims) != 0
@@ -134,7 +134,8 @@ class Dataset:
         return known.astype(np.uint8)
 
     def read_weight(self, roi: Roi) -> np.ndarray[Any, np.dtype[np.float32]] | None:
-        """Factor of the loss (*spatial), 0 beyond; None where there is none."""
+        """Factor of the loss (*spatial), 0 outside the labels; None if the dataset has no
+        weights."""
         if self.weight is None:
             return None
         weight = _spatial(self.weight.read(roi, out_of_bounds="zero"), roi.dims).astype(np.float32)
@@ -144,7 +145,7 @@ class Dataset:
 
     @property
     def is_fully_annotated(self) -> bool:
-        """Whether nothing says that a label may be unknown."""
+        """Whether every voxel counts as annotated, for want of a mask or an ignore_label."""
         return self.mask is None and self.ignore_label is None
 
     def annotates(self, classes: Sequence[str]) -> list[bool]:
@@ -152,11 +153,11 @@ class Dataset:
         return [self.classes is None or name in self.classes for name in classes]
 
     def check_annotated(self, to_score: bool) -> None:
-        """Refuse labels that say nothing.
+        """Refuse labels without any annotation.
 
         Args:
-            to_score: an object is needed too; to train on, annotated background is enough where a
-                mask says that it is annotated.
+            to_score: also require an object. For training, background is enough if a mask says that
+                it is annotated.
         """
         for block in self.blocks():
             known = self.read_mask(block) != 0
@@ -166,7 +167,7 @@ class Dataset:
                 return
         mask = "" if self.mask is None else f", or {self.mask.name} is"
         raise InputError(
-            f"dataset {self.name}: nothing is annotated: {self.gt.name}{mask} 0 everywhere"
+            f"dataset {self.name}: no voxel is annotated: {self.gt.name}{mask} 0 everywhere"
         )
 
     def blocks(self, edge: int = 128) -> Iterator[Roi]:
@@ -208,12 +209,12 @@ def _divides(one: Coordinate, other: Coordinate) -> bool:
 
 
 def _check_directions(raw: Array, array: Array) -> None:
-    """Files that count an axis downwards call it -x; others do not say."""
+    """Refuse raw and labels whose axes run in opposite directions, as far as the files tell."""
     for ours, theirs in zip(array.axis_names, raw.axis_names, strict=True):
         if ours.lstrip("-") == theirs.lstrip("-") and ours != theirs:
             raise InputError(
                 f"{array.name} runs along {ours}, {raw.name} along {theirs}: flip one of them, or "
-                f"set axes if their voxels do lie above each other"
+                f"set axes if their voxels are aligned nevertheless"
             )
 
 

@@ -1,4 +1,4 @@
-"""What is known of a whole volume's intensities."""
+"""Statistics of a whole volume's intensities."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from dacapo.experiments.datasplits.datasets.dataset import Level, blocks
 
 _log = logging.getLogger(__name__)
 
-_ALL = 2**28  # a volume of up to this many bytes is looked at as a whole
-_SAMPLED = 4  # blocks along each axis of a larger one
+_ALL = 2**28  # larger volumes, in bytes, are sampled
+_SAMPLED = 4  # sampled blocks along each axis
 _EDGE = 96
 
 
 def find_range(
     raw: Array, how: str = "range", percentiles: tuple[float, float] = (0.5, 99.5)
 ) -> tuple[Level, Level]:
-    """The values of a volume that become 0 and 1, for each channel where there are several.
+    """The values of a volume that are mapped to 0 and 1, per channel if there are several.
 
-    Volumes beyond 256 MiB are judged by 64 blocks spread over them, always the same.
+    For volumes larger than 256 MiB they are estimated from 64 blocks at fixed positions.
 
     Args:
-        how: range (0 and 255 of 8 bits, else the extremes), percentile, or zscore (mean and
-            mean + standard deviation).
+        how: range (0 and 255 for 8 bits, else minimum and maximum), percentile, or zscore (mean
+            and mean + standard deviation).
 
     Raises:
-        InputError: a value is not finite, or all are equal.
+        InputError: a value is not finite, or all values are equal.
     """
     num = int(np.prod(raw.channel_shape))
     if how == "range" and raw.dtype == np.uint8:
@@ -41,7 +41,7 @@ def find_range(
         [_finite(raw, roi).reshape(num, -1).astype(np.float32) for roi in regions], axis=1
     )
     if raw.nbytes > _ALL:
-        _log.info("%s: intensities of %d blocks stand for the volume", raw.name, len(regions))
+        _log.info("%s: intensity range estimated from %d blocks", raw.name, len(regions))
     if how == "range":
         low, high = values.min(axis=1), values.max(axis=1)
     elif how == "percentile":
@@ -63,8 +63,8 @@ def find_range(
 def check_finite(raw: Array) -> None:
     """Refuse float intensities that are not finite, naming the first place.
 
-    Of a volume beyond 256 MiB 64 blocks are looked at; what they miss stops the run when a loss is
-    not finite.
+    Of a volume larger than 256 MiB, 64 blocks are checked; a value that they miss stops the run
+    with a non-finite loss.
     """
     if raw.dtype.kind == "f":
         for roi in _regions(raw):

@@ -1,4 +1,4 @@
-"""How good is a segmentation?"""
+"""Scores of segmentations."""
 
 from dacapo.experiments.tasks.evaluators.evaluator import (
     Criterion,

@@ -1,4 +1,4 @@
-"""Scores, their directions and their bounds."""
+"""Criteria with their directions and bounds, and the scores of a segmentation."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Volume = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class Criterion:
-    """One score: its direction, its true bounds, its unit.
+    """A criterion: its direction, its true bounds, its unit.
 
     Attributes:
-        headline: shown in tables, and worth keeping the weights that are best by it.
-        selects: whether it says which of two segmentations is better.
+        headline: whether it is shown in tables, and its best weights are worth keeping.
+        selects: whether it can tell which of two segmentations is better.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Criterion:
 
 
 class EvaluationScores(ABC):
-    """The scores of one segmentation, each an attribute named like its criterion."""
+    """The scores of one segmentation; each is an attribute with the name of its criterion."""
 
     @property
     @abstractmethod
@@ -46,18 +46,18 @@ class EvaluationScores(ABC):
 
     @abstractmethod
     def bounds(self, criterion: str) -> tuple[float, float]:
-        """The lowest and the highest value there can be, infinite where there is none."""
+        """The lowest and the highest possible value; infinite if unbounded."""
 
     @abstractmethod
     def store_best(self, criterion: str) -> bool:
-        """Whether the weights that are best by this criterion are worth keeping."""
+        """Whether the best weights by this criterion are worth keeping."""
 
     def describe(self, criterion: str) -> tuple[str, str]:
         """The unit of a criterion and its name in words."""
         return "1", criterion.replace("_", " ")
 
     def selects(self, criterion: str) -> bool:
-        """Whether it says which of two segmentations is better."""
+        """Whether the criterion can tell which of two segmentations is better."""
         return True
 
 
@@ -66,8 +66,8 @@ class Scores(EvaluationScores):
 
     Args:
         table: the criteria, in the order in which they are shown.
-        values: a value for each; NaN for those that are left out.
-        reasons: why a value is NaN, by criterion.
+        values: criterion -> value; NaN for those that are left out.
+        reasons: criterion -> why its value is NaN.
     """
 
     def __init__(
@@ -120,18 +120,18 @@ class Scores(EvaluationScores):
         return self._table[criterion].selects
 
     def reason(self, criterion: str) -> str:
-        """Why a score is NaN; empty where it is a number."""
+        """Why a score is NaN; empty if it is a number."""
         return self._reasons.get(criterion, "") if isnan(self._values[criterion]) else ""
 
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """What a segmentation is compared with.
+    """The ground truth with which segmentations are compared.
 
     Attributes:
-        gt: (*spatial), label ids as they stand in the file.
-        mask: nonzero where annotated: (*spatial), or (K, *spatial) where classes are annotated
-            each by itself; None: everywhere.
+        gt: (*spatial), label ids as stored in the file.
+        mask: nonzero where annotated: (*spatial), or (K, *spatial) if classes are annotated
+            separately; None: everywhere.
         voxel_size: per axis, z first, in nm, or in pixels for data without a physical size; None:
             1 along all axes.
         skeletons: their positions in voxels of `gt`.
@@ -147,25 +147,25 @@ class Evaluator(ABC):
     """Compares a segmentation with ground truth."""
 
     reads_lookups: ClassVar[bool] = False
-    """Whether `against` also scores a `LookupSegmentation` as it is."""
+    """Whether `against` also scores a `LookupSegmentation` directly."""
 
     @property
     @abstractmethod
     def evaluation_scores(self) -> EvaluationScores:
-        """An empty instance: it says which criteria there are."""
+        """An instance without values, which lists the criteria."""
 
     @abstractmethod
     def evaluate(self, output: Volume, gt: Volume, mask: Volume | None = None) -> EvaluationScores:
-        """Scores of an output against ground truth; voxels of mask 0 do not count."""
+        """Scores of an output against ground truth; voxels where the mask is 0 are ignored."""
 
     def against(self, ground_truth: GroundTruth) -> Callable[[Any], EvaluationScores]:
-        """A function that scores one output after the other; what they share is computed once."""
+        """A function that scores outputs one by one; what they share is computed once."""
         return lambda output: self.evaluate(output, ground_truth.gt, ground_truth.mask)
 
     def perfect(self, gt: Volume) -> Volume | None:
-        """The best output that there can be; None: unknown."""
+        """The best possible output; None: unknown."""
         return None
 
     def shown(self, gt: Volume, output: Volume) -> tuple[Volume, Volume]:
-        """Ground truth and an output as labels (*spatial), as a picture shows them."""
+        """Ground truth and an output as labels (*spatial), for pictures."""
         return gt, output

@@ -37,7 +37,7 @@ _COUNTS = [
     Criterion("average_precision", True, 0, 1, "1", "matched share, IoU 0.5 to 0.95", True),
     Criterion("num_objects", True, 0, inf, "1", "number of ground-truth objects", selects=False),
     Criterion("num_segments", True, 0, inf, "1", "number of segments", selects=False),
-    Criterion("count_error", False, 0, inf, "1", "segments too many or too few"),
+    Criterion("count_error", False, 0, inf, "1", "difference in the number of segments"),
 ]
 _RUN_LENGTH = [
     Criterion("expected_run_length", True, 0, inf, "nm or pixel", "expected run length"),
@@ -52,19 +52,19 @@ _DETECTION = {
 
 
 class InstanceEvaluator(Evaluator):
-    """Overlap of segments, objects found, and run length along skeletons where there are any.
+    """Overlap of segments, detection of objects, and run length along skeletons if there are any.
 
-    Variation of information and adapted Rand error count the annotated voxels of ground-truth
-    objects; a prediction of 0 there is one segment. Objects are matched by intersection over union,
-    for which ground truth 0 is background where it is annotated, and a prediction of 0 is none.
+    Variation of information and adapted Rand error use the annotated voxels of ground-truth
+    objects; a prediction of 0 there is one segment. Objects are matched by intersection over union;
+    for this, annotated ground truth 0 is background, and a prediction of 0 is not a segment.
     Criteria of a threshold carry it in percent: `f1_50`. See `dacapo.ops.overlap`,
     `dacapo.ops.detection` and `dacapo.ops.run_length` for the definitions, and for what is NaN
     when.
 
     Args:
-        ignore_smaller: ground-truth objects with fewer counted voxels do not count.
-        iou_thresholds: at least 0.5, where matches are one to one.
-        run_length: score along skeletons too; NaN where ground truth has none.
+        ignore_smaller: ground-truth objects with fewer annotated voxels are ignored.
+        iou_thresholds: at least 0.5, so that matches are one to one.
+        run_length: also score along skeletons; NaN if ground truth has no skeletons.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class InstanceEvaluator(Evaluator):
 
         Args:
             table: of all annotated voxels.
-            segment: at each node of the skeletons, -1 where none counts.
+            segment: the segment at each node of the skeletons, -1 at nodes that are ignored.
         """
         known = table.objects(self.ignore_smaller)
         split, merge = variation_of_information(known)
@@ -139,12 +139,16 @@ class InstanceEvaluator(Evaluator):
         return Scores(self._table, values, self._reasons(found, ground_truth))
 
     def _reasons(self, found: Detection, ground_truth: GroundTruth) -> dict[str, str]:
-        reasons = {c.name: "no counted ground-truth object" for c in self._table}
+        reasons = {
+            c.name: "no ground-truth object is annotated and large enough" for c in self._table
+        }
         reasons |= dict.fromkeys((c.name for c in _RUN_LENGTH), "no skeletons")
         if ground_truth.skeletons is not None:
-            reasons |= dict.fromkeys((c.name for c in _RUN_LENGTH), "no edge that counts")
+            reasons |= dict.fromkeys(
+                (c.name for c in _RUN_LENGTH), "no edge of a skeleton is annotated"
+            )
         if found.num_objects:
-            pairs = "no two counted voxels are joined"
+            pairs = "no two of the voxels are in one object"
             reasons |= {c.name: pairs for c in _OVERLAP if c.name.startswith("adapted")}
         for threshold in self._thresholds:
             reasons[_at("precision", threshold)] = "no segments"
@@ -152,9 +156,9 @@ class InstanceEvaluator(Evaluator):
 
 
 class _Scorer:
-    """Scores one output after the other against one ground truth.
+    """Scores outputs one by one against one ground truth.
 
-    Fragments are looked at once: each way to merge them is a look-up in their table.
+    The overlap of fragments is computed once; each way to merge them only looks up that table.
     """
 
     def __init__(
@@ -166,7 +170,7 @@ class _Scorer:
         self._of_fragments: tuple[Volume, Overlap] | None = None
 
     def score(self, output: Volume | LookupSegmentation) -> Scores:
-        """Of a segmentation (*spatial) of this ground truth."""
+        """The scores of a segmentation (*spatial)."""
         fragments = output.fragments if isinstance(output, LookupSegmentation) else output
         if fragments.shape != self._annotated.shape:
             raise ValueError(
@@ -184,7 +188,7 @@ class _Scorer:
         return overlap(self._ground_truth.gt, output, self._annotated)
 
     def _at_nodes(self, output: Volume | LookupSegmentation) -> Volume | None:
-        """The segment at each node, -1 where none counts."""
+        """The segment at each node, -1 at nodes that are ignored."""
         if self._ground_truth.skeletons is None:
             return None
         position = self._ground_truth.skeletons.position

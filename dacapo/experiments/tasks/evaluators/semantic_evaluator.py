@@ -26,7 +26,7 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 @dataclass(frozen=True)
 class _Comparison:
-    """One class of one segmentation and its ground truth; computed when a criterion asks."""
+    """One class of a segmentation and its ground truth; quantities are computed on demand."""
 
     ground_truth: Shape
     prediction: Shape
@@ -45,9 +45,9 @@ class _Comparison:
 
     @cached_property
     def tolerant(self) -> Confusion:
-        """A voxel of one segmentation within the tolerance of the other is a true one.
+        """Confusion in which a voxel within the tolerance of the other segmentation counts as true.
 
-        True positives are the mean of those of the two segmentations, whose numbers may differ.
+        The numbers of true positives of the two segmentations may differ; their mean is used.
         """
         fp = beyond(self.prediction, self.ground_truth, self.tolerance)
         fn = beyond(self.ground_truth, self.prediction, self.tolerance)
@@ -128,28 +128,27 @@ _ROWS: list[tuple[Criterion, Measure]] = [
             lambda c: c.false_positive_distance(c.clip)),
     _length("mean_false_negative_distance_clipped", "mean distance to prediction, at most {clip}",
             lambda c: c.false_negative_distance(c.clip)),
-    (Criterion("voi_binary", False, 0, 2, "bit", "variation of information of in and outside"),
+    (Criterion("voi_binary", False, 0, 2, "bit", "variation of information of inside and outside"),
      lambda c: c.voxels.voi),
 ]  # fmt: skip
 
 
 class SemanticEvaluator(Evaluator):
-    """Voxels, surfaces and distances of each class, `class__criterion`, and the classes' mean.
+    """Scores of voxels, surfaces and distances per class, `class__criterion`, and their mean.
 
-    All annotated voxels count, background too. Distances are between centres of voxels, of
+    All annotated voxels count, including background. Distances are between centres of voxels, of
     surfaces in the sense of `dacapo.ops.surfaces`. A score is NaN where its class is not annotated,
     where a denominator is 0 (precision and false distances of an empty prediction, recall of an
     empty ground truth, Dice of both), and for surface distances where one of the two surfaces is
-    missing. The mean, named like the criterion alone, leaves out a class that ground truth does not
-    hold where it
-    has no score, and is NaN where any other class is: leaving out a class never helps, and
-    inventing one never either.
+    missing. The mean has the plain name of the criterion. It leaves out a class without a score
+    that is absent from ground truth, and is NaN if any other class is NaN. So a prediction gains
+    nothing by leaving out a class, or by inventing one.
 
     Args:
         groups: the classes.
         tolerance: of the tolerant scores and of the surface Dice, in nm (pixels where there is no
             physical size); None: the longest edge of a voxel.
-        clip_distance: larger distances count as this one in clipped scores; None: ten such edges.
+        clip_distance: upper bound of distances in clipped scores; None: ten such edges.
     """
 
     def __init__(
@@ -235,7 +234,7 @@ class SemanticEvaluator(Evaluator):
         return Scores(self._table, values, reasons)
 
     def _counted(self, ground_truth: GroundTruth) -> Sequence[Mask]:
-        """For each class where it is annotated."""
+        """A mask per class of where it is annotated."""
         num = len(self.groups.names)
         if ground_truth.mask is None:
             return [np.ones(ground_truth.gt.shape, bool)] * num
@@ -243,7 +242,7 @@ class SemanticEvaluator(Evaluator):
         return [known] * num if known.ndim == ground_truth.gt.ndim else list(known)
 
     def _split(self, output: Volume, shape: tuple[int, ...]) -> Mask:
-        """(K, *spatial) of an output that is so already, or that numbers classes from 1."""
+        """(K, *spatial) from an output of that shape, or from one that numbers classes from 1."""
         num = len(self.groups.names)
         if output.shape == (num, *shape):
             return np.asarray(output != 0)
@@ -256,7 +255,7 @@ class SemanticEvaluator(Evaluator):
 
 
 def _numbered(classes: Volume) -> Volume:
-    """Classes (K, *spatial) as labels (*spatial); the first of overlapping ones is seen."""
+    """Classes (K, *spatial) as labels (*spatial); of overlapping classes the first is visible."""
     out = np.zeros(classes.shape[1:], np.uint16)
     for number, inside in reversed(list(enumerate(classes, start=1))):
         out[inside != 0] = number
@@ -264,9 +263,9 @@ def _numbered(classes: Volume) -> Volume:
 
 
 def _reason(comparison: _Comparison) -> str:
-    """Why a score of a class may be NaN."""
+    """The reason why scores of a class are NaN."""
     if not comparison.ground_truth.counted.any():
-        return "nothing is annotated for this class"
+        return "no voxel is annotated for this class"
     empty = [
         text
         for text, shape in (

@@ -1,4 +1,4 @@
-"""What training minimises."""
+"""Losses."""
 
 from dacapo.experiments.tasks.losses.loss import ActivatedLoss, CombinedLoss, Loss, WeightedLoss
 from dacapo.experiments.tasks.losses.weighted import ClassLoss, ProbabilityLoss, RegressionLoss

@@ -1,4 +1,4 @@
-"""The loss of a task."""
+"""Base classes of losses."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class Loss(ABC):
-    """Compares what a model in train mode gives with a target, voxel by voxel."""
+    """Compares the output of a model in train mode with a target, voxel by voxel."""
 
     @abstractmethod
     def compute(self, prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        """A scalar; a voxel of weight 0 has exactly no influence.
+        """A scalar; voxels of weight 0 have no influence whatsoever.
 
         Args:
             prediction, target, weight: (B, C, *spatial).
@@ -28,13 +28,13 @@ class Loss(ABC):
 
 @dataclass(kw_only=True)
 class WeightedLoss(Config, Loss):
-    """A weighted sum of terms, whose weights are options; a weight of 0 leaves a term out."""
+    """A weighted sum of terms; the weights are options, and a weight of 0 leaves a term out."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not any(self.factors().values()):
             names = ", ".join(self.factors())
-            raise InputError(f"task.loss: {names} are all 0, so nothing would be trained")
+            raise InputError(f"task.loss: {names} are all 0, so there is no loss to train on")
 
     @classmethod
     def config_key(cls) -> str:
@@ -57,17 +57,17 @@ class WeightedLoss(Config, Loss):
 
 
 class ActivatedLoss(Loss):
-    """A loss of what an activation makes of the model's output, for targets that are not classes.
+    """A loss on the model's output after an activation, for targets that are not classes.
 
     Args:
-        activation: from what the model gives in train mode to what the target is compared with.
+        activation: maps the model's output in train mode to values comparable with the target.
     """
 
     def __init__(self, loss: Loss, activation: Callable[[Tensor], Tensor]) -> None:
         self.loss, self.activation = loss, activation
 
     def compute(self, prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        # Before the activation, as the gradient of tanh at infinity times 0 is not a number.
+        # Before the activation: the gradient of tanh at infinity times 0 would be NaN.
         counted = prediction.where(weight > 0, prediction.new_zeros(()))
         return self.loss.compute(self.activation(counted), target, weight)
 

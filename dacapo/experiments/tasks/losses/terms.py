@@ -1,6 +1,6 @@
-"""Loss terms of the field, each under a weight map; what weighs 0 is left out, not multiplied.
+"""Loss terms under a weight map; voxels of weight 0 are left out, not multiplied by 0.
 
-Zero times infinity would be NaN, so predictions of weight 0 never enter a computation.
+Zero times infinity would be NaN, so predictions with weight 0 never enter a computation.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ def cross_entropy_of_channels(logits: Tensor, target: Tensor, weight: Tensor) ->
 
 
 def focal_of_channels(logits: Tensor, target: Tensor, weight: Tensor, gamma: float) -> Tensor:
-    """Binary cross-entropy times (1 - p of what is true) ** gamma. Lin et al. 2017."""
+    """Binary cross-entropy times (1 - p of the true class) ** gamma. Lin et al. 2017."""
     entropy = binary_cross_entropy_with_logits(logits, target, reduction="none")
     return weighted_mean(_one_minus_exp(entropy) ** gamma * entropy, weight)
 
 
 def cross_entropy_of_classes(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Cross-entropy of channels that exclude each other.
+    """Cross-entropy of mutually exclusive channels.
 
-    Channels that weigh 0 in a voxel that counts are as possible there as the target, and what is
-    compared with 1 is the sum of their probabilities. Shi et al. 2021 (marginal loss).
+    In a voxel with some weight, channels of weight 0 are as possible as the target; the sum of all
+    their probabilities is compared with 1. Shi et al. 2021 (marginal loss).
     """
     return weighted_mean(*_marginal_entropy(logits, target, weight))
 
 
 def focal_of_classes(logits: Tensor, target: Tensor, weight: Tensor, gamma: float) -> Tensor:
-    """`cross_entropy_of_classes` times (1 - p of what is true) ** gamma. Lin et al. 2017."""
+    """`cross_entropy_of_classes` times (1 - p of the true class) ** gamma. Lin et al. 2017."""
     entropy, voxel = _marginal_entropy(logits, target, weight)
     return weighted_mean(_one_minus_exp(entropy) ** gamma * entropy, voxel)
 
@@ -49,7 +49,7 @@ def focal_of_classes(logits: Tensor, target: Tensor, weight: Tensor, gamma: floa
 def tversky(
     probability: Tensor, target: Tensor, weight: Tensor, alpha: float, beta: float
 ) -> Tensor:
-    """1 - TP / (TP + alpha FP + beta FN), the mean over channels that count. Salehi et al. 2017.
+    """1 - TP / (TP + alpha FP + beta FN), the mean over channels with weights. Salehi et al. 2017.
 
     With alpha = beta = 0.5 this is the soft Dice loss (Milletari et al. 2016). Sums run over the
     whole batch.
@@ -66,7 +66,7 @@ def tversky(
 
 
 def _marginal_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """-log of the summed probability of what may be true, and a voxel's weight: (B, *spatial)."""
+    """-log of the summed probability of the possible classes, and the weight: (B, *spatial)."""
     voxel = weight.amax(dim=1)
     logits = logits.where((voxel > 0)[:, None], logits.new_zeros(()))
     possible = (target != 0) | (weight == 0)

@@ -1,4 +1,4 @@
-"""Losses of probabilities, and of distances and descriptors: weighted sums of terms."""
+"""Losses for probabilities, distances and descriptors: weighted sums of terms."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ProbabilityLoss(WeightedLoss):
     tversky_beta: float = ranged(0.7, low=0)
     """Cost of a false negative in the Tversky loss."""
     focal_gamma: float = ranged(2.0, low=0)
-    """How much less the focal loss counts a voxel that is predicted well."""
+    """Exponent of the focal loss; the larger, the less voxels count that are predicted well."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -75,7 +75,7 @@ class ProbabilityLoss(WeightedLoss):
 @config(None)
 @dataclass(kw_only=True)
 class ClassLoss(ProbabilityLoss):
-    """A weighted sum of terms on logits of channels that exclude each other (softmax)."""
+    """A weighted sum of terms on logits of mutually exclusive channels (softmax)."""
 
     exclusive = True
 

@@ -1,4 +1,4 @@
-"""From a prediction to a segmentation: each a dataclass that declares its stages."""
+"""Post-processors, which turn a prediction into a segmentation; each declares its stages."""
 
 from dacapo.experiments.tasks.post_processors.affinities import (
     AffinitiesPostProcessor,

@@ -40,20 +40,21 @@ class AffinitiesPostProcessor(PostProcessorConfig):
 @config("task/post_processor")
 @dataclass(kw_only=True)
 class MutexWatershed(AffinitiesPostProcessor):
-    """Mutex watershed: short-range affinities hold together, long-range ones keep apart.
+    """Mutex watershed: short-range affinities attract, long-range ones repel.
 
     Wolf et al. 2018. Segments that are too small are absorbed by their neighbours.
     """
 
     bias: list[float] = ranged([0.3, 0.5, 0.7])
-    """Short-range affinities (of one voxel) above this attract, those below repel; all values are
-    tried."""
+    """Short-range affinities (offsets of one voxel) above this attract, those below repel; all
+    values
+    are tried."""
     long_bias: list[float] = ranged([0.3, 0.5, 0.7])
-    """The same for long-range affinities."""
+    """Long-range affinities above this attract, those below repel; all values are tried."""
     long_stride: int = ranged(2, low=1)
-    """Use long-range affinities at every n-th voxel along each axis only: faster."""
+    """Use long-range affinities only at every n-th voxel along each axis, which is faster."""
     random_strides: bool = False
-    """Use as many long-range affinities, but at random voxels, the same in each run."""
+    """Use as many long-range affinities at random voxels instead, the same in each run."""
     min_size: list[int] = ranged([0, 64], low=0)
 
     def stages(self, neighborhood: Offsets) -> list[Stage]:
@@ -81,7 +82,7 @@ class MutexWatershed(AffinitiesPostProcessor):
 @config("task/post_processor")
 @dataclass(kw_only=True)
 class Agglomeration(AffinitiesPostProcessor):
-    """Watershed fragments, merged by the affinities between them.
+    """Watershed fragments, agglomerated by the affinities between them.
 
     Segments that are too small are absorbed by their neighbours.
     """
@@ -89,13 +90,14 @@ class Agglomeration(AffinitiesPostProcessor):
     threshold: list[float] = ranged([0.2, 0.4, 0.6, 0.8], above=0, below=1)
     """Fragments merge while the affinity between them is above 1 - threshold."""
     quantile: list[int | None] = ranged([None])
-    """Of the affinities between two segments, in percent (null: their mean); all are tried."""
+    """Quantile of the affinities between two segments, in percent (null: their mean); all are
+    tried."""
     low_threshold: float = ranged(0.1, above=0, below=1)
-    """Affinities below it are not followed; a voxel with no other is background."""
+    """Affinities below this are ignored; a voxel without others is background."""
     high_threshold: float = ranged(0.999, above=0, below=1)
-    """Voxels with an affinity above it are joined at once."""
+    """Voxels with an affinity above this are joined immediately."""
     per_section: bool = False
-    """Fragments end at each section: for data whose sections are thick."""
+    """Restrict fragments to one section each, for data with thick sections."""
     min_size: list[int] = ranged([0, 64], low=0)
 
     def __post_init__(self) -> None:
@@ -106,7 +108,7 @@ class Agglomeration(AffinitiesPostProcessor):
                 f"{key}.high_threshold={self.high_threshold} must be greater than "
                 f"{key}.low_threshold={self.low_threshold}"
             )
-        known = range(10, 100, 5)  # those that waterz brings compiled, see `dacapo.ops`
+        known = range(10, 100, 5)  # the quantiles that waterz has compiled, see `dacapo.ops`
         if any(q is not None and q not in known for q in self.quantile):
             raise InputError(
                 f"{key}.quantile={self.quantile}: choose from {list(known)} or null for the mean"
@@ -133,7 +135,7 @@ class Agglomeration(AffinitiesPostProcessor):
         return [
             stage(cut),
             stage(lambda before, quantile: (*before, quantile), quantile=self.quantile),
-            # All thresholds, in rising order, lie on the way of one agglomeration.
+            # One agglomeration passes all thresholds, in rising order.
             Stage(merge, {"threshold": sorted(self.threshold)}),
             stage(_absorb_small, min_size=self.min_size),
         ]
@@ -151,10 +153,10 @@ def _absorb_small(
 
 
 def _unit_steps(neighborhood: Offsets) -> list[tuple[int, bool]]:
-    """For each axis the channel of its offset by one voxel, and whether that goes forward.
+    """For each axis the channel whose offset is one voxel, and whether it points forward.
 
     Raises:
-        InputError: an axis has none.
+        InputError: an axis has no such channel.
     """
     steps = []
     for axis in range(len(neighborhood[0])):

@@ -1,4 +1,4 @@
-"""From maps of classes or objects to a segmentation."""
+"""Post-processors for maps of classes or objects."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PredictionReader:
-    """How the channels of a prediction (C, *spatial) are read as maps of classes or of objects.
+    """Reads the channels of a prediction (C, *spatial) as maps of classes or of objects.
 
     Attributes:
-        names: of the classes.
+        names: names of the classes.
         classes: prediction -> (K, *spatial), one map per class, high inside.
         interior: prediction -> (*spatial), high deep inside an object, low where two touch.
-        thresholds, seed_thresholds: of `classes` and `interior`, tried unless others are given.
+        thresholds, seed_thresholds: defaults for `classes` and `interior`; all are tried.
         low, high: the range of the values.
-        exclusive: the prediction's channels are background and classes that exclude each other.
+        exclusive: whether the channels are background and mutually exclusive classes.
     """
 
     names: Sequence[str]
@@ -46,13 +46,13 @@ class PredictionReader:
 
 @dataclass(kw_only=True)
 class MapsPostProcessor(PostProcessorConfig):
-    """From maps of classes or objects to a segmentation."""
+    """Post-processors for maps of classes or objects."""
 
     makes_objects: ClassVar[bool] = False
 
     @abstractmethod
     def stages(self, reader: PredictionReader) -> list[Stage]:
-        """For a prediction that is read this way."""
+        """Set how the prediction is read."""
 
     def build(self, reader: PredictionReader) -> GridPostProcessor:
         return GridPostProcessor(self.stages(reader))
@@ -61,10 +61,10 @@ class MapsPostProcessor(PostProcessorConfig):
 @config("task/post_processor")
 @dataclass(kw_only=True)
 class Threshold(MapsPostProcessor):
-    """Classes by a threshold, each by itself; connected parts that are too small are dropped."""
+    """Threshold each class separately; connected components that are too small are dropped."""
 
     threshold: list[float] | None = None
-    """What lies above it is inside; all values are tried (default: some that suit the task)."""
+    """Values above this are inside; all are tried (default: values that suit the task)."""
 
     def stages(self, reader: PredictionReader) -> list[Stage]:
         def inside(prediction: Volume, threshold: float) -> Volume:
@@ -76,7 +76,7 @@ class Threshold(MapsPostProcessor):
         ]
 
     def thresholds(self, reader: PredictionReader) -> Sequence[float]:
-        """Those that are tried."""
+        """The thresholds that are tried."""
         return self._chosen("threshold", self.threshold, reader.thresholds, reader)
 
     def _chosen(
@@ -94,7 +94,7 @@ class Threshold(MapsPostProcessor):
 @config("task/post_processor")
 @dataclass(kw_only=True)
 class Components(Threshold):
-    """Each connected part of the objects' interior above a threshold is an object."""
+    """Each connected component of the interior above a threshold is an object."""
 
     makes_objects = True
 
@@ -120,8 +120,8 @@ class Watershed(Threshold):
     makes_objects = True
 
     seed_threshold: list[float] | None = None
-    """Each connected part whose interior lies above it becomes an object; all values are tried
-    (default: some that suit the task)."""
+    """Each connected component of the interior above this is a seed; all values are tried (default:
+    values that suit the task)."""
     min_size: list[int] = ranged([0, 64], low=0)
 
     def stages(self, reader: PredictionReader) -> list[Stage]:
@@ -149,15 +149,15 @@ class Watershed(Threshold):
 @config("task/post_processor")
 @dataclass(kw_only=True)
 class Argmax(MapsPostProcessor):
-    """The most probable class of those that exclude each other: 0 is background.
+    """The most probable of mutually exclusive classes; 0 is background.
 
-    Connected parts of a class that are too small become background.
+    Connected components of a class that are too small become background.
     """
 
     def stages(self, reader: PredictionReader) -> list[Stage]:
         if not reader.exclusive:
             raise InputError(
-                "task/post_processor=argmax needs classes that exclude each other: task=one_hot"
+                "task/post_processor=argmax needs mutually exclusive classes: choose task=one_hot"
             )
         return [
             stage(lambda prediction: prediction.argmax(axis=0).astype("uint16")),
@@ -172,7 +172,7 @@ def _keep_large(objects: Volume, min_size: int) -> Volume:
 
 
 def _large_parts(inside: Volume, settings: Sequence[Values]) -> Iterator[Volume]:
-    """Of each class (K, *spatial) the large parts; they are found once for all sizes."""
+    """The large components of each class (K, *spatial); components are found once for all sizes."""
     import numpy as np
 
     from dacapo.ops.components import components, keep_large

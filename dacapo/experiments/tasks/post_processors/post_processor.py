@@ -1,4 +1,4 @@
-"""Turning a prediction into a segmentation, in stages that settings share."""
+"""Base classes of post-processors: stages from a prediction to a segmentation."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _MAX_THREADS = 4  # each may hold a copy of the prediction
 
 
 class PostProcessorParameters:
-    """One setting of a post-processor; a subclass may be a dataclass, with its fields.
+    """One setting of a post-processor: its parameters and their values.
 
-    A field `id`, where there is one, numbers the settings and is not a parameter.
+    A subclass may be a dataclass; its field `id`, if any, numbers the settings and is not a
+    parameter.
     """
 
 
@@ -54,11 +55,11 @@ P = TypeVar("P", bound=PostProcessorParameters)
 
 @dataclass(frozen=True, eq=False)
 class LookupSegmentation:
-    """A segmentation as fragments and a look-up table of the segment that each belongs to.
+    """A segmentation as fragments, and a lookup table from fragments to segments.
 
     Attributes:
-        fragments: (*spatial), numbers from 0 on; the same array for all settings that share it.
-        lookup: for each fragment its segment, 0 for 0.
+        fragments: (*spatial), consecutive from 0; the same array for all settings that share it.
+        lookup: the segment of each fragment, 0 for fragment 0.
     """
 
     fragments: Volume
@@ -70,22 +71,22 @@ class LookupSegmentation:
 
 
 class PostProcessor(ABC, Generic[P]):
-    """Makes segmentations of one prediction, one for each setting of its parameters."""
+    """Turns a prediction into segmentations, one for each setting of its parameters."""
 
     @abstractmethod
     def enumerate_parameters(self) -> Sequence[P]:
-        """Every setting that validation tries, always in the same order."""
+        """All settings that validation tries, always in the same order."""
 
     @abstractmethod
     def process(self, prediction: Volume, parameters: P) -> Volume:
         """The segmentation of a prediction (C, *spatial), unsigned integers.
 
-        (*spatial) of objects or of classes that exclude each other, 0 where there is none; or
+        (*spatial) for objects or mutually exclusive classes, with 0 for background; or
         (K, *spatial) of 0 and 1, one channel per class.
         """
 
     def process_all(self, prediction: Volume) -> Iterator[tuple[P, Volume | LookupSegmentation]]:
-        """Every setting's segmentation; what settings share is computed once."""
+        """The segmentation of every setting; what settings share is computed once."""
         for parameters in self.enumerate_parameters():
             yield parameters, self.process(prediction, parameters)
 
@@ -99,8 +100,8 @@ class Stage:
     """One step of a post-processor.
 
     Attributes:
-        run: (what the stage before gave, settings of this stage) -> a result for each, in order.
-        values: parameter -> the values that are tried; every combination is a setting.
+        run: (result of the previous stage, settings of this stage) -> one result per setting.
+        values: parameter -> values to try; every combination is a setting.
     """
 
     run: Run
@@ -112,12 +113,12 @@ class Stage:
 
 
 def stage(function: Callable[..., Any], **values: Sequence[Any]) -> Stage:
-    """A stage that calls `function(before, **setting)` for each setting in turn."""
+    """A stage that calls `function(previous, **setting)` for each setting in turn."""
     return Stage(lambda before, settings: (function(before, **s) for s in settings), values)
 
 
 def threaded_stage(function: Callable[..., Any], **values: Sequence[Any]) -> Stage:
-    """The same, some settings at a time, for functions that release the interpreter's lock."""
+    """Like `each`, with several threads, for functions that release the interpreter's lock."""
 
     def run(before: Any, settings: Sequence[Values]) -> Iterator[Any]:
         import torch
@@ -132,10 +133,10 @@ def threaded_stage(function: Callable[..., Any], **values: Sequence[Any]) -> Sta
 
 
 class GridPostProcessor(PostProcessor[Setting]):
-    """Runs stages one after the other for every combination of their parameters' values.
+    """Runs stages in sequence for every combination of their parameters' values.
 
-    A stage runs once for each setting of the stages up to it, so that seeds, fragments or an
-    agglomeration are computed once for all settings that share them.
+    A stage runs once per setting of the stages up to and including itself, so that seeds, fragments
+    or an agglomeration are computed once for all settings that share them.
     """
 
     def __init__(self, stages: Sequence[Stage]) -> None:
@@ -172,10 +173,10 @@ def _walk(
 
 @dataclass(kw_only=True)
 class PostProcessorConfig(Config, ABC):
-    """From a prediction to a segmentation; each list holds values to try, all are combined."""
+    """How a prediction becomes a segmentation; all combinations of listed values are tried."""
 
     min_size: list[int] = ranged([0], low=0)
-    """Segments of fewer voxels do not stay; all values are tried."""
+    """Segments with fewer voxels are removed; all values are tried."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -185,4 +186,4 @@ class PostProcessorConfig(Config, ABC):
                 if not values:
                     raise InputError(f"{key} is empty: give at least one value to try")
                 if len(set(values)) < len(values):
-                    raise InputError(f"{key}={values} has a value twice")
+                    raise InputError(f"{key}={values} contains a value twice")

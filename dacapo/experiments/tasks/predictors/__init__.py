@@ -1,4 +1,4 @@
-"""From labels to targets, and from an architecture to a model that predicts them."""
+"""Predictors: the targets of a task, and the model that predicts them."""
 
 from dacapo.experiments.tasks.predictors.affinities_predictor import AffinitiesPredictor
 from dacapo.experiments.tasks.predictors.boundary_predictor import BoundaryPredictor

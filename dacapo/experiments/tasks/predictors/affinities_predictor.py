@@ -13,11 +13,11 @@ from dacapo.ops.affinities import affinities, both_known, reach
 
 
 class AffinitiesPredictor(Predictor):
-    """One channel per offset: whether a voxel and the one at the offset are of one object.
+    """One channel per offset: whether a voxel and its neighbour at the offset are in one object.
 
     Args:
         neighborhood: offsets in voxels.
-        max_class_weight: the rarer class of an offset weighs at most this many times more.
+        max_class_weight: largest factor by which the rarer class of an offset is weighted up.
     """
 
     def __init__(

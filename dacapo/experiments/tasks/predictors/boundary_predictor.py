@@ -1,4 +1,4 @@
-"""The rim of objects."""
+"""The boundary of objects."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _SLACK = 1e-4  # distances are float32
 
 
 class BoundaryPredictor(Predictor):
-    """One channel: whether a voxel of an object lies within `width` of what is not this object.
+    """One channel: whether a voxel of an object is within `width` of a voxel outside the object.
 
     A voxel with a face neighbour of another label is always boundary, however coarse that axis.
 
     Args:
         width: in voxels of the finest axis.
-        max_class_weight: the rarer of rim and rest weighs at most this many times more.
+        max_class_weight: largest factor by which the rarer of boundary and rest is weighted up.
     """
 
     def __init__(self, width: float = 1.5, max_class_weight: float = 10.0) -> None:
@@ -58,7 +58,10 @@ class BoundaryPredictor(Predictor):
         finest = min(voxel_size)
         steps = [min(v / finest, self.width) for v in voxel_size]
         if any(s * ((n + 1) // 2) <= self.width for s, n in zip(steps, shape, strict=True)):
-            return f"task.width={self.width}: what lies so near to a voxel is not known anywhere"
+            return (
+                f"task.width={self.width}: the labels are too small to know what is that close to "
+                f"any voxel"
+            )
         return ""
 
     def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:

@@ -1,4 +1,4 @@
-"""Classes that exclude each other, and classes that do not."""
+"""Classes, mutually exclusive or not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dacapo.experiments.tasks.predictors.predictor import GroupsPredictor, per_c
 
 
 class ClassPredictor(GroupsPredictor):
-    """One channel per class: the probability of being in it, whatever the other classes say."""
+    """One channel per class: its probability, independent of the other classes."""
 
     @property
     def output_array_type(self) -> ProbabilityArray:
@@ -29,11 +29,11 @@ class ClassPredictor(GroupsPredictor):
 
 
 class OneHotPredictor(GroupsPredictor):
-    """Channel 0 is background, then one per class; they exclude each other and add up to 1.
+    """Channel 0 is background, followed by one per class; the probabilities add up to 1.
 
-    Where a voxel is in none of the classes that are annotated there, it may be background or of
-    any class that is not annotated: then the channels of all of these weigh 0 in a voxel that
-    counts, and the loss takes their sum as what is true.
+    A voxel in none of the classes that are annotated there may be background or of any class that
+    is not annotated. The channels of all of these then have weight 0, and the loss uses the sum of
+    their probabilities.
     """
 
     @property
@@ -63,7 +63,7 @@ class OneHotPredictor(GroupsPredictor):
         return target
 
     def balance(self, foreground: Tensor, known: Tensor) -> Tensor:
-        """A voxel weighs by the class it is of: n / (classes present * n_class)."""
+        """Weight a voxel by its class: n / (classes present * n_class)."""
         certain = (foreground * known).any(1, keepdim=True)  # the voxel's class is known
         spatial = tuple(range(2, foreground.ndim))
         sizes = (foreground * certain).sum(spatial, keepdim=True).double()

@@ -1,4 +1,4 @@
-"""Several predictions by one network."""
+"""Several heads on one network."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from dacapo.experiments.tasks.predictors.predictor import Labels, Predictor
 
 
 class CombinedPredictor(Predictor):
-    """Named heads, each a predictor; their channels follow each other.
+    """Named heads, each a predictor, whose channels are concatenated.
 
     Args:
-        heads: name -> predictor. They read labels alike: the first one encodes them.
+        heads: name -> predictor. All read the same labels, which the first one encodes.
     """
 
     def __init__(self, heads: Mapping[str, Predictor]) -> None:

@@ -19,8 +19,8 @@ class DescriptorsPredictor(Predictor):
     """10 channels in 3D, 6 in 2D: see `dacapo.ops.descriptors`.
 
     Args:
-        dims: spatial axes.
-        sigma: of the window, in voxels of the finest axis.
+        dims: number of spatial axes.
+        sigma: standard deviation of the window, in voxels of the finest axis.
     """
 
     def __init__(self, dims: int, sigma: float = 8.0) -> None:
@@ -48,8 +48,8 @@ class DescriptorsPredictor(Predictor):
         return local_shape_descriptors(gt, self._sigma(voxel_size), voxel_size)
 
     def known(self, gt: Tensor, target: Tensor, mask: Tensor, voxel_size: Coordinate) -> Tensor:
-        # The background has no shape. Where a part of the window is not annotated, an object may
-        # continue there, so the larger that part, the less its shape is known.
+        # Background has no shape. Where part of the window is not annotated, an object may continue
+        # there; the larger that part, the less is known about the object's shape.
         share = window_share(mask, self._sigma(voxel_size), voxel_size)
         inside = (share * ((gt != 0) & (mask != 0)))[:, None]
         return inside.expand(-1, self.num_channels, *gt.shape[1:])
@@ -61,5 +61,5 @@ class DescriptorsPredictor(Predictor):
         return grown(roi, TRUNCATE * self._sigma(voxel_size)[0], voxel_size)
 
     def _sigma(self, voxel_size: Coordinate) -> list[float]:
-        """The window's sigma in world units, equal along all axes."""
+        """The sigma of the window in world units, equal along all axes."""
         return [self.sigma * min(voxel_size)] * self.dims

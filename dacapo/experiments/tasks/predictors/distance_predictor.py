@@ -18,21 +18,21 @@ from dacapo.experiments.tasks.predictors.predictor import (
 )
 from dacapo.ops.distances import distance_to_unknown, signed_distance
 
-_LIMIT = 2.0  # in scales: farther away, the tangent has come within 4 % of its end
+_LIMIT = 2.0  # in scales: beyond, tanh is within 4 % of its limit
 _SLACK = 1e-5  # targets are float32
 
 
 class DistancePredictor(GroupsPredictor):
     """One channel per class: tanh(d / scale) of the distance d to the border, positive inside.
 
-    For objects the border between two that touch counts; distances end at two scales. With
-    `inner`, only the inside has a distance, and all else is 0: values lie in [0, 1).
+    The border between two touching objects is a border too; distances are cut off at two scales.
+    With `inner`, the distance is 0 outside, so values lie in [0, 1).
 
     Args:
         groups: the classes; without any, objects.
-        scale: in voxels of the finest axis.
-        max_class_weight: inside or outside weighs at most this many times more.
-        inner: 0 outside.
+        scale: scale of distances, in voxels of the finest axis.
+        max_class_weight: largest factor by which the rarer of inside and outside is weighted up.
+        inner: whether outside is 0.
         per_section: distances are measured within each section, along the last two of three axes.
     """
 
@@ -67,7 +67,7 @@ class DistancePredictor(GroupsPredictor):
     def known(self, gt: Tensor, target: Tensor, mask: Tensor, voxel_size: Coordinate) -> Tensor:
         steps = self._steps(voxel_size)
         annotated = per_class(mask, gt, self.num_channels)
-        # Compared as the target is given: a border nearer than what is not known is the nearest.
+        # A border that is nearer than any unknown voxel is the nearest one for certain.
         reach = torch.tanh(by_channel(lambda c: distance_to_unknown(c, steps), annotated)) - _SLACK
         reliable = (target.abs() < reach) | (reach >= math.tanh(_LIMIT) - 2 * _SLACK)
         if self.inner:
@@ -87,13 +87,13 @@ class DistancePredictor(GroupsPredictor):
         return ""
 
     def _steps(self, voxel_size: Coordinate) -> list[float]:
-        """A voxel's edges in scales; a step to another section is too far where flat."""
+        """A voxel's edges in scales; with per_section, sections are beyond reach of each other."""
         across = self.per_section and len(voxel_size) == 3
         finest = min(voxel_size[1:] if across else voxel_size)
         steps = [v / (self.scale * finest) for v in voxel_size]
         return [10 * _LIMIT, *steps[1:]] if across else steps
 
     def _reach(self, voxel_size: Coordinate) -> Coordinate:
-        """How far distances go, in voxels."""
+        """The largest distance, in voxels."""
         steps = self._steps(voxel_size)
         return Coordinate(math.ceil(_LIMIT / s) if s < _LIMIT else 0 for s in steps)

@@ -1,4 +1,4 @@
-"""What a network is trained to predict."""
+"""Base classes of predictors."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ Labels = np.ndarray[Any, np.dtype[Any]]
 class Predictor(ABC):
     """Makes the model, and the targets and weights to train it with.
 
-    `gt` are (B, *spatial) int32, labels that `encode` has made small, 0 where there is none or
-    nothing is known. `mask` is uint8, nonzero where annotated: (B, *spatial), or for a predictor
-    of K classes also (B, K, *spatial), where each is annotated by itself.
+    `gt` is (B, *spatial) int32, labels after `encode`, 0 for background and unknown voxels.
+    `mask` is uint8, nonzero where annotated: (B, *spatial), or for a predictor of K classes also
+    (B, K, *spatial), if classes are annotated separately.
 
     Attributes:
-        max_class_weight: the rarer class of a channel weighs at most this many times more.
-        initial_weights: a file whose weights every model begins with, head included; None: weights
-            are newly initialised.
+        max_class_weight: largest factor by which the rarer class of a channel is weighted up.
+        initial_weights: a file with the initial weights of every model, head included; None:
+            weights are newly initialised.
     """
 
     max_class_weight: float = 1.0
@@ -41,12 +41,12 @@ class Predictor(ABC):
 
     @property
     def num_axes(self) -> int | None:
-        """Spatial axes that its targets need; None: any."""
+        """Number of spatial axes that the targets need; None: any."""
         return None
 
     @property
     def classes(self) -> Sequence[str]:
-        """Names of classes that a dataset may annotate each by itself; empty: all or nothing."""
+        """Names of classes that a dataset may annotate separately; empty: labels are one whole."""
         return ()
 
     @property
@@ -55,7 +55,7 @@ class Predictor(ABC):
 
     @property
     def channel_names(self) -> list[str]:
-        """What each channel is, so that the weights of a head can be matched."""
+        """Names of the channels, by which the weights of heads are matched."""
         kind = self.output_array_type
         named = getattr(kind, "channels", None) or getattr(kind, "classes", None) or ()
         return list(named) if named else [f"{i}" for i in range(self.num_channels)]
@@ -63,15 +63,15 @@ class Predictor(ABC):
     @property
     @abstractmethod
     def output_array_type(self) -> ArrayType:
-        """What the predicted values mean."""
+        """The meaning of the predicted values."""
 
     @property
     @abstractmethod
     def activation(self) -> nn.Module:
-        """From what is trained (logits) to what is predicted."""
+        """Maps logits, which are trained, to predicted values."""
 
     def create_model(self, architecture: Architecture) -> Model:
-        """The architecture with a head; new weights come from torch's global generator."""
+        """The architecture with a head; new weights are drawn from torch's global generator."""
         convolution = nn.Conv2d if architecture.dims == 2 else nn.Conv3d
         head = convolution(architecture.num_out_channels, self.num_channels, 1)
         initialize(head)
@@ -82,7 +82,7 @@ class Predictor(ABC):
         return model
 
     def encode(self, labels: Labels) -> np.ndarray[Any, np.dtype[np.int32]]:
-        """Label ids of any size as small numbers; what matters to the target stays."""
+        """Map label ids of any size to small numbers that give the same target."""
         return LabelGroups().encode(labels)
 
     @abstractmethod
@@ -101,12 +101,12 @@ class Predictor(ABC):
         voxel_size: Coordinate | None = None,
         region: tuple[slice, ...] | None = None,
     ) -> Tensor:
-        """(B, C, *spatial) float32; exactly 0 where the target is not known.
+        """(B, C, *spatial) float32; exactly 0 where the target is unknown.
 
         Args:
             voxel_size: of the labels; None: equal along all axes.
-            region: the part of the spatial axes that is trained, and so balanced and returned; the
-                rest is context. None: all.
+            region: the part of the spatial axes that is trained, balanced and returned; the rest is
+                context. None: all.
         """
         region = region or (slice(None),) * (gt.ndim - 1)
         known = self.known(gt, target, mask, equal_axes(gt, voxel_size))
@@ -118,35 +118,36 @@ class Predictor(ABC):
         """(B, C, *spatial), nonzero where the annotation determines the target."""
 
     def foreground(self, gt: Tensor, target: Tensor) -> Tensor:
-        """(B, C, *spatial), 0 or 1: the two classes of each channel that are balanced."""
+        """(B, C, *spatial), 0 or 1: the two classes of each channel that are to be balanced."""
         return target
 
     def balance(self, foreground: Tensor, known: Tensor) -> Tensor:
-        """Weights of the region that is trained: the rarer class counts as much as the other."""
+        """Weights of the trained region, in which both classes of a channel have equal
+        influence."""
         return balance(foreground, known, self.max_class_weight)
 
     def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:
-        """The labels that the targets of a region depend on."""
+        """The region of labels on which the targets of a region depend."""
         return roi
 
     def unknown_in(self, shape: Coordinate, voxel_size: Coordinate) -> str:
-        """What of a target is not known anywhere in labels of this shape, with the key to change.
+        """Which targets are unknown everywhere in labels of this shape, with the key to change.
 
-        Empty where nothing is.
+        Empty if all are known somewhere.
         """
         return ""
 
     def class_masks(self, labels: Labels) -> list[Labels]:
-        """For each of `classes` where these labels, as they stand in a file, are of it."""
+        """A mask per entry of `classes` of where labels, as stored in a file, belong to it."""
         return [np.zeros(labels.shape, np.bool_) for _ in self.classes]
 
 
 class GroupsPredictor(Predictor):
-    """A predictor of named groups of labels, or of objects where there are none.
+    """A predictor of named groups of labels, or of objects if there are no groups.
 
     Args:
-        groups: the classes; without any, one: being in an object.
-        max_class_weight: inside or outside weighs at most this many times more.
+        groups: the classes; without any, there is one: being in an object.
+        max_class_weight: largest factor by which the rarer of inside and outside is weighted up.
     """
 
     def __init__(self, groups: LabelGroups, max_class_weight: float = 10.0) -> None:
@@ -172,7 +173,7 @@ class GroupsPredictor(Predictor):
 
 
 def equal_axes(gt: Tensor, voxel_size: Coordinate | None) -> Coordinate:
-    """The voxel size of labels (B, *spatial), ones where it is None."""
+    """The voxel size of labels (B, *spatial); ones if it is None."""
     return voxel_size or Coordinate((1,) * (gt.ndim - 1))
 
 
@@ -185,13 +186,13 @@ def per_class(mask: Tensor, gt: Tensor, num_classes: int) -> Tensor:
 
 
 def by_channel(function: Callable[[Labels], Labels], volumes: Tensor) -> Tensor:
-    """A function of numpy volumes, of each channel of each sample: (B, C, *spatial)."""
+    """Apply a function of numpy volumes to each channel of each sample: (B, C, *spatial)."""
     samples = volumes.cpu().numpy()
     found = np.stack([[function(channel) for channel in sample] for sample in samples])
     return torch.from_numpy(found).to(volumes.device)
 
 
 def grown(roi: Roi, distance: float, voxel_size: Coordinate) -> Roi:
-    """A region with at least `distance` (world units) on each side, in whole voxels."""
+    """Grow a region by at least `distance` (world units) on each side, in whole voxels."""
     margin = Coordinate(-(-int(distance) // v) * v for v in voxel_size)
     return roi.grow(margin, margin)

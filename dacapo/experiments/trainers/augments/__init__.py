@@ -1,4 +1,4 @@
-"""Augmentations: each a dataclass in the file of its kind, with a yaml; in a declared order."""
+"""Augmentations: each a dataclass in the file of its kind, with a yaml of its name."""
 
 from dacapo.experiments.trainers.augments.augment import Augment, Sample, Stage
 from dacapo.experiments.trainers.augments.defects import (

@@ -1,4 +1,4 @@
-"""What an augmentation is, and what it changes."""
+"""The base of augmentations, and the sample that they change."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Stage(IntEnum):
-    """Augmentations run in this order, whatever order they are named in."""
+    """The order in which augmentations run, whatever the order in which they are named."""
 
     warp = 0
     flip = 1
@@ -28,16 +28,16 @@ class Stage(IntEnum):
 
 
 def probability(default: float) -> Any:
-    """The field `p` with another default."""
+    """The field `p` with a given default."""
     return ranged(default, low=0, high=1)
 
 
 @dataclass(kw_only=True)
 class Augment(Config, ABC):
-    """A random change of a sample that leaves its meaning.
+    """A random change of a sample that preserves its meaning.
 
-    Every draw comes from the generator that it is given, so that a sample is a pure function of
-    (seed, iteration, number).
+    All random numbers come from the generator that is passed in, so that a sample is a pure
+    function of (seed, iteration, number).
     """
 
     stage: ClassVar[Stage]
@@ -58,21 +58,21 @@ class Augment(Config, ABC):
     def change(self, sample: Sample, rng: np.random.Generator) -> Sample: ...
 
     def margin(self, size: Coordinate, voxel_size: Coordinate) -> Coordinate:
-        """What is read beyond a sample of this size on each side; `apply_warp` crops it again."""
+        """The margin to read around a sample of this size; `apply_warp` crops it again."""
         return Coordinate((0,) * size.dims)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One crop before its targets are made; raw and labels share their centre.
+    """One crop before its targets are computed; raw and labels have the same centre.
 
     Attributes:
-        raw: (C, *spatial) float32, mostly in 0 to 1.
+        raw: (C, *spatial) float32, mostly between 0 and 1.
         gt, mask: (*spatial), int32 and uint8.
-        weight: (*spatial) float32, factor of the loss; None: 1.
+        weight: (*spatial) float32, factor of the loss; None: 1 everywhere.
         raw_voxel_size, gt_voxel_size: in world units.
-        margin: read on each side for the augmentations that need it, in world units.
-        warp: where voxels come from, once `apply_warp` moves all of them in one interpolation.
+        margin: width on each side that was read for augmentations, in world units.
+        warp: the warp collected so far, which `apply_warp` applies in one interpolation.
     """
 
     raw: Tensor
@@ -89,10 +89,10 @@ class Sample:
         raw: Callable[[Tensor, Coordinate], Tensor],
         labels: Callable[[Tensor, Coordinate], Tensor] | None = None,
     ) -> Sample:
-        """The sample with functions applied to raw and to gt, mask and weight alike.
+        """Apply functions to raw, and to gt, mask and weight.
 
         Args:
-            raw, labels: get a volume with its voxel size; None: labels change as raw does.
+            raw, labels: functions of a volume and its voxel size; labels=None: the same as raw.
         """
         labels = labels or raw
         return replace(
@@ -106,11 +106,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class Warp:
-    """Where a voxel comes from: matrix * its position, relative to the centre, plus a field.
+    """The source position of a voxel: matrix * its position relative to the centre, plus a field.
 
     Attributes:
         matrix: (dims, dims).
-        control_points: (dims, *grid), displacements in world units; None: there is no field.
+        control_points: (dims, *grid), displacements in world units; None: no displacement field.
         control_point_spacing: in world units.
     """
 
@@ -119,7 +119,7 @@ class Warp:
     control_point_spacing: float = 1.0
 
     def after(self, earlier: Warp | None) -> Warp:
-        """Both, as one; only one of them may have a field."""
+        """The composition of both warps; only one of them may have a field."""
         if earlier is None:
             return self
         assert self.control_points is None or earlier.control_points is None
@@ -128,16 +128,17 @@ class Warp:
 
 
 def uniform(rng: np.random.Generator, interval: Sequence[float]) -> float:
-    """A number between the two of an interval."""
+    """A uniformly drawn number of an interval."""
     low, high = interval
     return float(rng.uniform(low, high))
 
 
 def apply_warp(sample: Sample) -> Sample:
-    """The sample with its warp applied and its margin cropped: raw linear, labels nearest.
+    """Apply the warp and crop the margin; raw is interpolated linearly, labels by nearest
+    neighbour.
 
-    All warps are collected first and interpolated once, here: each interpolation blurs. Labels
-    that come from beyond what was read count as not annotated.
+    All warps are collected first and applied here at once, because each interpolation blurs. Labels
+    from outside the crop that was read count as not annotated.
     """
     no_margin = sample.margin * 0
     if sample.warp is None:

@@ -1,4 +1,4 @@
-"""Augmentations that imitate defects of the acquisition: lost, dark, shifted, blurred sections."""
+"""Augmentations that imitate imaging defects: lost, dark, shifted and blurred sections."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class SectionAugment(Augment):
-    """Corrupt sections of raw, along the first axis; labels stay. 2D data has none."""
+    """Corrupt sections of raw along the first axis; labels are unchanged. No effect on 2D data."""
 
     stage = Stage.defect
 
     p: float = probability(0.2)
     share: float = ranged(0.05, low=0, high=1)
-    """Probability of each section."""
+    """Probability that a section is changed."""
 
     @abstractmethod
     def corrupt(self, section: Tensor, rng: np.random.Generator) -> Tensor:
-        """A section (C, Y, X), changed."""
+        """Change a section (C, Y, X)."""
 
     def change(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if sample.gt.ndim != 3:
@@ -49,7 +49,7 @@ class SectionAugment(Augment):
 @config("trainer/augments")
 @dataclass(kw_only=True)
 class MissingSections(SectionAugment):
-    """Sections that were lost: raw is black there, labels stay."""
+    """Lost sections: raw is black there, labels are unchanged."""
 
     def corrupt(self, section: Tensor, rng: np.random.Generator) -> Tensor:
         return section * 0
@@ -58,10 +58,10 @@ class MissingSections(SectionAugment):
 @config("trainer/augments")
 @dataclass(kw_only=True)
 class DarkSections(SectionAugment):
-    """Sections that were stained or exposed differently: of less contrast, and darker."""
+    """Sections with uneven staining or exposure: lower contrast, and darker."""
 
     factor: list[float] = interval([0.2, 0.7], low=0)
-    """Range of what is left of their intensity."""
+    """Range of the factor of their intensity."""
 
     def corrupt(self, section: Tensor, rng: np.random.Generator) -> Tensor:
         return section * uniform(rng, self.factor)
@@ -70,7 +70,7 @@ class DarkSections(SectionAugment):
 @config("trainer/augments")
 @dataclass(kw_only=True)
 class ShiftedSections(SectionAugment):
-    """Single sections of raw that were placed wrongly; labels stay."""
+    """Single misaligned sections of raw; labels are unchanged."""
 
     distance: int = ranged(5, low=1)
     """Largest shift along each axis of the section, in voxels."""
@@ -83,10 +83,10 @@ class ShiftedSections(SectionAugment):
 @config("trainer/augments")
 @dataclass(kw_only=True)
 class Defocus(SectionAugment):
-    """Sections that were out of focus: raw is convolved with a disk."""
+    """Sections out of focus: raw is convolved with a disk."""
 
     radius: list[float] = interval([1.0, 3.0], low=0)
-    """Range of the radius of the disk that a point becomes, in voxels."""
+    """Range of the radius of the disk, in voxels."""
 
     def corrupt(self, section: Tensor, rng: np.random.Generator) -> Tensor:
         from dacapo.ops.blur import disk_blur
@@ -97,7 +97,7 @@ class Defocus(SectionAugment):
 @config("trainer/augments")
 @dataclass(kw_only=True)
 class Cutout(Augment):
-    """Boxes of raw become its mean; labels stay, so the network must fill in.
+    """Replace boxes of raw by its mean; labels are unchanged, so the network must fill in.
 
     DeVries and Taylor 2017.
     """
@@ -108,7 +108,7 @@ class Cutout(Augment):
     num: list[int] = interval([1, 4], low=0)
     """Range of the number of boxes."""
     size: list[float] = interval([0.05, 0.25], low=0, high=1)
-    """Range of their edges, as a share of the sample's along each axis."""
+    """Range of the edges of boxes, as a fraction of the sample along each axis."""
 
     def change(self, sample: Sample, rng: np.random.Generator) -> Sample:
         raw = sample.raw.clone()
@@ -126,9 +126,9 @@ class Cutout(Augment):
 @config("trainer/augments")
 @dataclass(kw_only=True)
 class Misalignment(Augment):
-    """From some section on, raw and labels are shifted: sections that were aligned badly.
+    """Shift raw and labels from some section on, as after a misalignment.
 
-    What that uncovers is filled with the border in raw, and counts as not annotated.
+    Uncovered voxels are filled with the border of raw, and count as not annotated.
     Lee et al. 2017.
     """
 
@@ -145,7 +145,7 @@ class Misalignment(Augment):
         ]
         shift = rng.integers(-self.distance, self.distance + 1, dims)
         shift[0] = 0
-        # Raw and labels share their centre; the slip lies between two sections of the coarser.
+        # Raw and labels have the same centre; the slip is between two sections of the coarser one.
         lengths = {
             sample.raw_voxel_size[0]: sample.raw.shape[-dims],
             sample.gt_voxel_size[0]: sample.gt.shape[0],
@@ -153,13 +153,15 @@ class Misalignment(Augment):
         num = lengths[coarser[0]]
         if sample.raw_voxel_size[0] == sample.gt_voxel_size[0]:
             num = min(sample.raw.shape[-dims], sample.gt.shape[0])
-        slip = (2 * int(rng.integers(num + 1)) - num) * coarser[0]  # from the centre, times two
+        slip = (2 * int(rng.integers(num + 1)) - num) * coarser[
+            0
+        ]  # distance from the centre, times two
         above = bool(rng.random() < 0.5)
 
         def slipped(volume: Tensor, voxel_size: Coordinate, fill: float | None) -> Tensor:
             length = volume.shape[-dims]
             cut = (length * voxel_size[0] + slip) // (2 * voxel_size[0])
-            cut = min(max(cut, 0), length)  # the slip may lie beyond the labels
+            cut = min(max(cut, 0), length)  # the slip may be outside the labels
             part = slice(cut, None) if above else slice(0, cut)
             by = [int(s) * c // v for s, c, v in zip(shift, coarser, voxel_size, strict=True)]
             out = volume.clone().reshape(-1, *volume.shape[-dims:])
@@ -172,10 +174,10 @@ class Misalignment(Augment):
 
 
 def shifted(volume: Tensor, shift: Sequence[int], fill: float | None = None) -> Tensor:
-    """A volume (C, *spatial) moved by whole voxels along its last axes.
+    """Shift a volume (C, *spatial) by whole voxels along its last axes.
 
     Args:
-        fill: the value of the voxels that nothing moved to; None: the border repeated.
+        fill: value of the uncovered voxels; None: the border is repeated.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Augmentations that move raw and labels alike: warps, flips and exchanged axes."""
+"""Augmentations that move raw and labels together: warps, flips and transposed axes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class WarpAugment(Augment):
-    """Moves voxels to where no voxel was; several of them interpolate only once, together."""
+    """A warp, which moves voxels off the grid; all warps of a sample are interpolated together."""
 
     stage = Stage.warp
 
@@ -40,19 +40,19 @@ class WarpAugment(Augment):
 @config("trainer/augments")
 @dataclass(kw_only=True)
 class Rotate(WarpAugment):
-    """Rotate; anisotropic data turns only in the plane of equal voxel sizes.
+    """Rotate; anisotropic data only within planes of equal voxel size.
 
-    In 3D with several such planes, each is turned with probability 1/2.
+    In 3D with several such planes, each rotation is applied with probability 1/2.
     """
 
     angle: list[float] = interval([0.0, 360.0], low=-360)
     """Range of the angle, in degrees."""
 
     def margin(self, size: Coordinate, voxel_size: Coordinate) -> Coordinate:
-        """Enough for one turn.
+        """Enough for one rotation.
 
-        Turns in several planes may add up to reach beyond it by a few voxels at the corners, which
-        then count as not annotated.
+        Rotations in several planes may reach a few voxels further at the corners, which then count
+        as not annotated.
         """
         from dacapo.ops.warp import planes
 
@@ -82,16 +82,18 @@ class Rotate(WarpAugment):
 @config("trainer/augments")
 @dataclass(kw_only=True)
 class Elastic(Rotate):
-    """Deform smoothly and rotate; anisotropic data turns only in the plane of equal voxel sizes."""
+    """Deform smoothly and rotate; anisotropic data rotates only within planes of equal voxel
+    size."""
 
-    p: float = probability(0.5)  # the other half stays as sharp as it was measured
+    p: float = probability(0.5)  # the other half stays as sharp as measured
     control_point_spacing: float = ranged(24.0, above=0)
-    """Distance between control points, in edges of the finest voxel side."""
+    """Distance between control points, in voxels of the finest axis."""
     jitter: float = ranged(1.5, low=0)
-    """Standard deviation of their shift along each axis, in the same edges; cut off at three."""
+    """Standard deviation of their shift along each axis, in voxels of the finest axis; truncated at
+    three standard deviations."""
 
     def margin(self, size: Coordinate, voxel_size: Coordinate) -> Coordinate:
-        """Enough for one turn and the deformation."""
+        """Enough for one rotation and the deformation."""
         shift = math.ceil(3 * self.jitter * min(voxel_size))
         return Coordinate(turn + shift for turn in super().margin(size, voxel_size))
 
@@ -119,11 +121,11 @@ class Elastic(Rotate):
 @config("trainer/augments")
 @dataclass(kw_only=True)
 class Scale(WarpAugment):
-    """Magnify or shrink, along all axes alike."""
+    """Magnify or shrink by the same factor along all axes."""
 
     p: float = probability(0.2)
     factor: list[float] = interval([0.8, 1.25], low=0.1)
-    """Range of the magnification, drawn evenly on a logarithmic scale."""
+    """Range of the magnification, drawn uniformly on a logarithmic scale."""
 
     def margin(self, size: Coordinate, voxel_size: Coordinate) -> Coordinate:
         return Coordinate(math.ceil(max(0.0, s * (1 / self.factor[0] - 1) / 2)) for s in size)
@@ -139,7 +141,7 @@ class Scale(WarpAugment):
 @config("trainer/augments")
 @dataclass(kw_only=True)
 class Shear(WarpAugment):
-    """Slant; anisotropic data only in the plane of equal voxel sizes."""
+    """Shear; anisotropic data only within planes of equal voxel size."""
 
     p: float = probability(0.2)
     angle: list[float] = interval([-10.0, 10.0], low=-60, high=60)
@@ -183,7 +185,7 @@ class Mirror(Augment):
 @config("trainer/augments")
 @dataclass(kw_only=True)
 class Transpose(Augment):
-    """Exchange axes at random, those that have the same voxel size and the same extent."""
+    """Transpose axes at random, among those of equal voxel size and equal extent."""
 
     stage = Stage.flip
 
@@ -202,7 +204,7 @@ class Transpose(Augment):
 
 
 def _equal_axes(sample: Sample) -> list[list[int]]:
-    """Axes that may change places, in groups."""
+    """Groups of axes that may be transposed."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for axis, size in enumerate(sample.gt.shape):
         raw = sample.raw.shape[axis - sample.gt.ndim]

@@ -1,4 +1,4 @@
-"""Augmentations of raw's intensities; labels stay."""
+"""Augmentations of raw intensities; labels are unchanged."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class IntensityAugment(Augment):
 
     @abstractmethod
     def change_raw(self, raw: Tensor, rng: np.random.Generator, sample: Sample) -> Tensor:
-        """Raw (C, *spatial) of a sample, changed."""
+        """Change the raw (C, *spatial) of a sample."""
 
     def change(self, sample: Sample, rng: np.random.Generator) -> Sample:
         return replace(sample, raw=self.change_raw(sample.raw, rng, sample))
@@ -42,9 +42,9 @@ class Intensity(IntensityAugment):
     """Scale the contrast about the sample's mean, and shift the brightness."""
 
     scale: list[float] = interval([0.8, 1.2], low=0)
-    """Range of the factor."""
+    """Range of the factor of the contrast."""
     shift: list[float] = interval([-0.15, 0.15], low=-1)
-    """Range of the shift, where raw spans 0 to 1."""
+    """Range of the shift of the brightness, where raw spans 0 to 1."""
 
     def change_raw(self, raw: Tensor, rng: np.random.Generator, sample: Sample) -> Tensor:
         scale, shift = uniform(rng, self.scale), uniform(rng, self.shift)
@@ -55,11 +55,11 @@ class Intensity(IntensityAugment):
 @config("trainer/augments")
 @dataclass(kw_only=True)
 class Contrast(IntensityAugment):
-    """Scale the contrast about the sample's mean, within the range it had."""
+    """Scale the contrast about the sample's mean, clipped to its previous range."""
 
     p: float = probability(0.2)
     factor: list[float] = interval([0.65, 1.5], low=0)
-    """Range of the factor."""
+    """Range of the factor of the contrast."""
 
     def change_raw(self, raw: Tensor, rng: np.random.Generator, sample: Sample) -> Tensor:
         factor, mean = uniform(rng, self.factor), raw.mean()
@@ -69,10 +69,10 @@ class Contrast(IntensityAugment):
 @config("trainer/augments")
 @dataclass(kw_only=True)
 class Gamma(IntensityAugment):
-    """Raise intensities, clipped to 0 to 1, to a power."""
+    """Raise intensities, clipped to [0, 1], to a power."""
 
     gamma: list[float] = interval([0.7, 1.4], low=1e-3)
-    """Range of the exponent, drawn evenly on a logarithmic scale."""
+    """Range of the exponent, drawn uniformly on a logarithmic scale."""
 
     def change_raw(self, raw: Tensor, rng: np.random.Generator, sample: Sample) -> Tensor:
         low, high = self.gamma
@@ -83,10 +83,10 @@ class Gamma(IntensityAugment):
 @config("trainer/augments")
 @dataclass(kw_only=True)
 class Noise(IntensityAugment):
-    """Add Gaussian noise, drawn for each voxel."""
+    """Add Gaussian noise, drawn independently per voxel."""
 
     std: list[float] = interval([0.0, 0.06], low=0)
-    """Range of its standard deviation, where raw spans 0 to 1."""
+    """Range of the standard deviation, where raw spans 0 to 1."""
 
     def change_raw(self, raw: Tensor, rng: np.random.Generator, sample: Sample) -> Tensor:
         import torch
@@ -99,11 +99,11 @@ class Noise(IntensityAugment):
 @config("trainer/augments")
 @dataclass(kw_only=True)
 class Poisson(IntensityAugment):
-    """Count photons or electrons: noise that grows with the square root of the intensity."""
+    """Shot noise of counted photons or electrons, which grows with the square root of intensity."""
 
     p: float = probability(0.2)
     counts: list[float] = interval([50.0, 400.0], low=1)
-    """Range of the mean count where raw is 1; fewer are noisier."""
+    """Range of the mean count where raw is 1; lower counts are noisier."""
 
     def change_raw(self, raw: Tensor, rng: np.random.Generator, sample: Sample) -> Tensor:
         import torch
@@ -116,11 +116,11 @@ class Poisson(IntensityAugment):
 @config("trainer/augments")
 @dataclass(kw_only=True)
 class SaltAndPepper(IntensityAugment):
-    """Single voxels become white or black, half of them each, in all channels alike."""
+    """Set single voxels to white or black with equal probability, in all channels together."""
 
     p: float = probability(0.1)
     share: list[float] = interval([0.0, 0.02], low=0, high=1)
-    """Range of the share of voxels that are hit."""
+    """Range of the fraction of voxels that are set."""
 
     def change_raw(self, raw: Tensor, rng: np.random.Generator, sample: Sample) -> Tensor:
         import torch
@@ -134,11 +134,11 @@ class SaltAndPepper(IntensityAugment):
 @config("trainer/augments")
 @dataclass(kw_only=True)
 class Blur(IntensityAugment):
-    """Blur raw with a Gaussian that is as wide along all axes in world units."""
+    """Blur raw with a Gaussian that has the same width along all axes in world units."""
 
     p: float = probability(0.2)
     sigma: list[float] = interval([0.5, 1.5], low=0)
-    """Range of its standard deviation, in edges of the finest voxel side."""
+    """Range of the standard deviation, in voxels of the finest axis."""
 
     def change_raw(self, raw: Tensor, rng: np.random.Generator, sample: Sample) -> Tensor:
         from dacapo.ops.blur import gaussian_blur
@@ -150,11 +150,12 @@ class Blur(IntensityAugment):
 @config("trainer/augments")
 @dataclass(kw_only=True)
 class LowResolution(IntensityAugment):
-    """Raw as if measured with larger voxels, then interpolated linearly. Isensee et al. 2021."""
+    """Simulate raw acquired with larger voxels and upsampled linearly. Isensee et al. 2021."""
 
     p: float = probability(0.2)
     factor: list[float] = interval([1.0, 2.0], low=1)
-    """Range of how many times larger; axes whose voxels are larger already follow later."""
+    """Range of the factor by which voxels are larger; coarse axes are affected only by larger
+    factors."""
 
     def change_raw(self, raw: Tensor, rng: np.random.Generator, sample: Sample) -> Tensor:
         from torch.nn.functional import interpolate
@@ -171,7 +172,7 @@ class LowResolution(IntensityAugment):
 
 
 def _torch_rng(raw: Tensor, rng: np.random.Generator) -> torch.Generator:
-    """Torch's generator on the device of raw, seeded by the sample's own."""
+    """A torch generator on the device of raw, seeded by the sample's generator."""
     import torch
 
     return torch.Generator(raw.device).manual_seed(int(rng.integers(2**62)))
