@@ -77,5 +77,5 @@ def test_training_reads_no_test_label(
 
 def test_no_test_volume(tmp_path: Path) -> None:
     train(small_run_config("name=b"), tmp_path)
-    with pytest.raises(InputError, match=r"test=true: no run below .* has volumes in datasplit.test"):
+    with pytest.raises(InputError, match=r"test=true: no run below .* volumes in datasplit.test"):
         compare(tmp_path, test=True)

@@ -42,4 +42,6 @@ def test_augmentations_that_take_0_for_black_are_named_under_zscore() -> None:
     run = Run(small_run_config("trainer/augments=[gamma,noise,missing_sections]"))
     assert diagnostics.zero_warning(run) == ""
     run.config.datasplit_config.normalize = "zscore"  # type: ignore[attr-defined]
-    assert diagnostics.zero_warning(run).startswith("trainer/augments=gamma, missing_sections assume")
+    assert diagnostics.zero_warning(run).startswith(
+        "trainer/augments=gamma, missing_sections assume that 0 is black"
+    )

@@ -146,7 +146,7 @@ def test_a_split_has_names_that_differ_and_one_voxel_size() -> None:
         raw=array(np.zeros((6, 10), np.uint8), (8, 4), name="coarse"),
         gt=array(np.ones((6, 10), int), (8, 4), name="gt"),
     )
-    with pytest.raises(InputError, match=r"coarse: voxel size .* one model works at one voxel size"):
+    with pytest.raises(InputError, match=r"coarse: voxel size .* one model works at one"):
         DataSplit([dataset()], [coarse])
 
 
