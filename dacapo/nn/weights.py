@@ -106,29 +106,27 @@ def fit(network: nn.Module, weights: Weights, channels: Sequence[str], source: s
         InputError: no weight fits except perhaps the head, or a weight is not finite.
     """
     ours = network.state_dict()
-    taken: dict[str, Tensor] = {}
-    fresh: list[str] = []
+    loaded: dict[str, Tensor] = {}
+    missing: list[str] = []
     for name, value in ours.items():
         theirs = weights.tensors.get(name)
         if name.startswith(HEAD) and theirs is not None and weights.channels:
             theirs = _rows(value, theirs, channels, weights.channels)
         if theirs is None or theirs.shape != value.shape:
             there = "nothing" if theirs is None else list(theirs.shape)
-            fresh.append(f"{name} ({list(value.shape)} here, {there} there)")
+            missing.append(f"{name} ({list(value.shape)} here, {there} there)")
         elif theirs.is_floating_point() and not torch.isfinite(theirs).all():
             raise InputError(f"{source}: {name} is not finite")
         else:
-            taken[name] = theirs
-    if not any(not name.startswith(HEAD) for name in taken):
-        raise InputError(
-            f"{source}: its architecture differs from this run's in every weight: {fresh[0]}"
-        )
-    network.load_state_dict({**ours, **taken})
+            loaded[name] = theirs
+    if not any(not name.startswith(HEAD) for name in loaded):
+        raise InputError(f"{source}: no weight fits this run's architecture: {missing[0]}")
+    network.load_state_dict({**ours, **loaded})
     unknown = [c for c in channels if weights.channels and c not in weights.channels]
-    told = f"{source}: took {len(taken)} of {len(ours)} weights"
+    message = f"{source}: loaded {len(loaded)} of {len(ours)} weights"
     if unknown:
-        told += f"; channels of the head that stay newly initialised: {', '.join(unknown)}"
-    return told + (f"; newly initialised as well: {'; '.join(fresh)}" if fresh else "")
+        message += f"; channels of the head that stay newly initialised: {', '.join(unknown)}"
+    return message + (f"; also newly initialised: {'; '.join(missing)}" if missing else "")
 
 
 def load_all(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:

@@ -106,12 +106,12 @@ def _silence() -> Iterator[None]:
     """Silence standard output of Python and C++, because waterz has no option for it."""
     if sys.stdout is not None:
         sys.stdout.flush()
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    devnull = os.open(os.devnull, os.O_WRONLY)
     try:
         saved = os.dup(1)
     except OSError:  # standard output is closed
-        saved = os.dup(nowhere)
-    os.dup2(nowhere, 1)
+        saved = os.dup(devnull)
+    os.dup2(devnull, 1)
     try:
         with redirect_stdout(io.StringIO()):
             yield
@@ -119,4 +119,4 @@ def _silence() -> Iterator[None]:
         ctypes.CDLL(None).fflush(None)
         os.dup2(saved, 1)
         os.close(saved)
-        os.close(nowhere)
+        os.close(devnull)

@@ -32,10 +32,10 @@ def border_distance(labels: Array, voxel_size: Sequence[float], limit: float) ->
     to_3d = (1,) * (3 - labels.ndim)
     codes = np.ascontiguousarray(labels).reshape(*to_3d, *labels.shape)
     steps = [1.0] * len(to_3d) + [float(v) for v in voxel_size]
-    most = np.float32(limit) ** 2
+    max_square = np.float32(limit) ** 2
     squares = np.empty(codes.shape, np.float32)
     other = np.empty(codes.shape, np.float32)
-    _along_last(codes, np.float32(steps[2]), most, squares)
+    _along_last(codes, np.float32(steps[2]), max_square, squares)
     plane = codes.shape[1] * codes.shape[2]
     for axis, stride, block, (before, after) in (
         (1, codes.shape[2], plane, (squares, other)),
@@ -48,7 +48,7 @@ def border_distance(labels: Array, voxel_size: Sequence[float], limit: float) ->
 
 
 @numba.njit(cache=True, nogil=True)
-def _along_last(codes, step, most, squares):  # type: ignore[no-untyped-def]
+def _along_last(codes, step, max_square, squares):  # type: ignore[no-untyped-def]
     """Squared distances to another label within each line along the last axis."""
     depth, height, width = codes.shape
     for z in range(depth):
@@ -57,7 +57,7 @@ def _along_last(codes, step, most, squares):  # type: ignore[no-untyped-def]
             for x in range(width):
                 differs = x > 0 and codes[z, y, x] != codes[z, y, x - 1]
                 away = step if differs else away + step
-                squares[z, y, x] = min(away * away, most)
+                squares[z, y, x] = min(away * away, max_square)
             away = np.float32(np.inf)
             for x in range(width - 1, -1, -1):
                 differs = x < width - 1 and codes[z, y, x] != codes[z, y, x + 1]

@@ -41,11 +41,11 @@ class Shape:
         There is no surface where the volume or the annotation ends.
         """
         out = np.zeros(self.inside.shape, bool)
-        beside = self.counted & ~self.inside
+        neighbours = self.counted & ~self.inside
         for axis in range(out.ndim):
             low, high = _shifted(axis, out.ndim)
-            out[low] |= beside[high]
-            out[high] |= beside[low]
+            out[low] |= neighbours[high]
+            out[high] |= neighbours[low]
         return out & self.inside
 
     @cached_property

@@ -89,12 +89,12 @@ def data_line(stats: TrainingStats) -> str:
     The first steps are left out, because their batches could not be prepared ahead.
     """
     steps = [s for s in stats.iteration_stats[_FIRST_STEPS:] if not np.isnan(s.waited)]
-    whole = sum(s.time for s in steps)
-    if not whole:
+    total = sum(s.time for s in steps)
+    if not total:
         return ""
-    share = sum(s.waited for s in steps) / whole
-    line = f"waited for data {share:.1%} of the time"
-    if share > _MAX_WAITING:
+    fraction = sum(s.waited for s in steps) / total
+    line = f"waited for data {fraction:.1%} of the time"
+    if fraction > _MAX_WAITING:
         line += (
             ": raise trainer.num_workers if cores are idle, use fewer or cheaper trainer/augments, "
             "or store raw in smaller chunks or on a faster disk"

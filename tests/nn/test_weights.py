@@ -32,7 +32,7 @@ def test_a_head_takes_the_rows_of_channels_that_are_known_there() -> None:
     assert torch.equal(head.weight[1], fresh[1])
     assert torch.equal(head.weight[2], theirs.prediction_head.weight[0])
     assert head.bias[0] == theirs.prediction_head.bias[2]
-    assert told == "x: took 6 of 6 weights; channels of the head that stay newly initialised: new"
+    assert told == "x: loaded 6 of 6 weights; channels of the head that stay newly initialised: new"
 
 
 def test_a_head_of_unknown_channels_is_taken_where_it_fits() -> None:
@@ -40,7 +40,7 @@ def test_a_head_of_unknown_channels_is_taken_where_it_fits() -> None:
     fit(ours, Weights(theirs.state_dict()), ["a", "b", "c"], "x")
     assert torch.equal(ours.prediction_head.weight, theirs.prediction_head.weight)
     told = fit(other, Weights(theirs.state_dict()), ["a", "b"], "x")
-    assert "took 4 of 6 weights" in told
+    assert "loaded 4 of 6 weights" in told
     assert "prediction_head.weight ([2, 3, 1, 1] here, [3, 3, 1, 1] there)" in told
 
 

@@ -249,11 +249,11 @@ class _Grid:
         """The annotated fraction of a crop."""
         return float(np.mean(self.dataset.read_mask(roi) != 0))
 
-    def blocks_with(self, least: float) -> Ints:
+    def blocks_with(self, minimum: float) -> Ints:
         """The blocks whose representative crop has at least this annotated fraction."""
-        if not least:
+        if not minimum:
             return np.arange(np.prod(self._num), dtype=np.int64)
-        return np.flatnonzero(self._shares_annotated.ravel() >= least - 1e-9)
+        return np.flatnonzero(self._shares_annotated.ravel() >= minimum - 1e-9)
 
     @property
     def most_annotated(self) -> float:

@@ -124,7 +124,7 @@ def test_a_run_begins_with_network_and_weights(tmp_path: Path, version: str, kin
     )  # fmt: skip
     assert run.architecture.num_out_channels == 4
     message = run.begin(lambda _: pytest.fail("no other run is read"))  # type: ignore[arg-type]
-    assert "took 2 of 4 weights" in message
+    assert "loaded 2 of 4 weights" in message
     assert "trained on raw after " in message
     body = run.model.state_dict()["architecture.network.layers.0.weight"]
     assert (body == 0.5).all()

@@ -34,19 +34,19 @@ _OVERLAP = [
     Criterion("adapted_rand_recall", True, 0, 1, "1", "adapted Rand recall"),
 ]
 _COUNTS = [
-    Criterion("average_precision", True, 0, 1, "1", "matched share, IoU 0.5 to 0.95", True),
+    Criterion("average_precision", True, 0, 1, "1", "matched fraction, IoU 0.5 to 0.95", True),
     Criterion("num_objects", True, 0, inf, "1", "number of ground-truth objects", selects=False),
     Criterion("num_segments", True, 0, inf, "1", "number of segments", selects=False),
     Criterion("count_error", False, 0, inf, "1", "difference in the number of segments"),
 ]
 _RUN_LENGTH = [
     Criterion("expected_run_length", True, 0, inf, "nm or pixel", "expected run length"),
-    Criterion("relative_run_length", True, 0, 1, "1", "share of the largest run length"),
+    Criterion("relative_run_length", True, 0, 1, "1", "fraction of the largest run length"),
 ]
 _DETECTION = {
     "f1": "F1 score of objects",
-    "precision": "share of segments that match an object",
-    "recall": "share of objects that match a segment",
+    "precision": "fraction of segments that match an object",
+    "recall": "fraction of objects that match a segment",
     "panoptic_quality": "panoptic quality",
 }
 
