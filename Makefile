@@ -28,7 +28,7 @@ lock:  ## renew constraints.txt, the tested set of packages
 	.lock/bin/python -m pip freeze --exclude dacapo | LC_ALL=C sort -f > constraints.txt
 	rm -rf .lock
 
-lines:  ## lines of code per room, without blanks, comments and docstrings
+lines:  ## lines of code per package, without blanks, comments and docstrings
 	$(PYTHON) benchmarks/lines.py
 
 .venv/python:

@@ -1,4 +1,4 @@
-"""Lines of code per room, without blanks, comments and docstrings: python benchmarks/lines.py."""
+"""Lines of code per package, without blanks, comments and docstrings."""
 
 from __future__ import annotations
 

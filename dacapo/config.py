@@ -42,8 +42,8 @@ class Config:
 def config(group: str | None) -> Callable[[type[C]], type[C]]:
     """Register a dataclass with Hydra as an option of `group` (None: the root or a nested value).
 
-    The class becomes a schema that a yaml file of the group names in its defaults list, and a
-    saved config can be loaded by the name of the class.
+    The class becomes a schema that a yaml file of the group names in its defaults list, and a saved
+    config can be loaded by the name of the class.
     """
 
     def register(cls: type[C]) -> type[C]:

@@ -23,8 +23,8 @@ from dacapo.experiments.datasplits import DataSplitConfig
 class InspectConfig(Config):
     """Describe the data of a training, and warn of common mistakes.
 
-    Further arguments are those of dacapo.train, such as
-    datasplit=regions datasplit.raw=vol.h5:raw datasplit.gt=vol.h5:labels.
+    Further arguments are those of dacapo.train, such as datasplit=regions datasplit.raw=vol.h5:raw
+    datasplit.gt=vol.h5:labels.
     """
 
     output: str = "inspect.html"

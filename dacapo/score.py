@@ -43,8 +43,7 @@ class ScoreConfig(ObjectScoring, ClassScoring):
     """Voxels with this ground-truth label are not annotated."""
     skeletons: str | None = None
     """Also score the run length along these skeletons: an .swc file or a folder of such files, in
-    the
-    unit of the ground truth."""
+    the unit of the ground truth."""
     overlap_only: bool = False
     """Score only the region that both files cover, instead of refusing an incomplete
     segmentation."""

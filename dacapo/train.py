@@ -1,6 +1,6 @@
 """`python -m dacapo.train`: train what the command line describes, here or as a sweep.
 
-Nothing heavy is imported before a run begins, so that a typing error is reported immediately.
+Nothing heavy is imported before a run begins, so that a typo is reported immediately.
 """
 
 from __future__ import annotations

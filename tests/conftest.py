@@ -13,6 +13,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # `nohup` and `&` in a script ignore Ctrl-C for all that they start, also for what tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -86,6 +87,14 @@ def data_file(name: str) -> Path:
 
 
 torch.set_num_threads(1)  # so that sums are rounded alike, also in fixtures of a wider scope
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """For random kills; a failure shows the seed, which DACAPO_SEED repeats."""
+    seed = int(os.environ.get("DACAPO_SEED") or np.random.default_rng().integers(2**32))
+    print(f"DACAPO_SEED={seed}")
+    return np.random.default_rng(seed)
 
 
 @pytest.fixture(autouse=True)

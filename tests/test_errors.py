@@ -4,6 +4,7 @@ import pytest
 
 from dacapo.cli import one_line_errors
 from dacapo.errors import InputError
+from dacapo.experiments.trainers import DefaultTrainerConfig
 
 
 def test_a_persons_mistake_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,5 +26,6 @@ def test_ctrl_c_before_training_is_silent(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_mistake_is_a_value_error() -> None:
-    assert issubclass(InputError, ValueError)
+def test_a_script_can_catch_it_as_a_value_error() -> None:
+    with pytest.raises(ValueError, match=r"trainer.batch_size=0 must be at least 1"):
+        DefaultTrainerConfig(batch_size=0)

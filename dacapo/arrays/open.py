@@ -57,9 +57,9 @@ def open_array(
     """Open an array without reading voxels; its spatial axes are in the order z, y, x.
 
     Args:
-        uri: `file.h5:dataset`; a TIFF, NIfTI or NRRD file; a zarr array, an OME-Zarr image, an
-            N5 dataset, a precomputed volume or a folder of 2D images. Chunked stores may be
-            behind http(s)://, s3:// (with the usual AWS_ variables) or gs://.
+        uri: `file.h5:dataset`; a TIFF, NIfTI or NRRD file; a zarr array, an OME-Zarr image, an N5
+            dataset, a precomputed volume or a folder of 2D images. Chunked stores may be behind
+            http(s)://, s3:// (with the usual AWS_ variables) or gs://.
         voxel_size, offset, unit: override the file's metadata (z, y, x); the offset is the corner
             of the first voxel.
         axes: one letter per axis of the array as stored, like `tczyx`.

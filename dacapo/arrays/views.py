@@ -254,8 +254,8 @@ def union(arrays: Sequence[Array]) -> Array:
 def merge_instances(arrays: Sequence[Array]) -> Array:
     """Combine the objects of several arrays without id collisions, over the region that all share.
 
-    Where objects overlap, the first array wins. Object i of array k of n becomes
-    (i - 1) n + k + 1, so ids do not depend on the region that is read.
+    Where objects overlap, the first array wins. Object i of array k of n becomes (i - 1) n + k + 1,
+    so ids do not depend on the region that is read.
     """
     roi = _common(arrays)
     channels = _same_channels(arrays)

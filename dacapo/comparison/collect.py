@@ -88,8 +88,7 @@ def read_run(folder: RunFolder) -> RunRecord:
 def collect(runs: Sequence[RunRecord]) -> xr.Dataset:
     """One variable per criterion, dims (runs, iterations, datasets, parameters), and `loss`.
 
-    Runs are aligned by the labels along each dimension, never by position; missing values are
-    NaN.
+    Runs are aligned by the labels along each dimension, never by position; missing values are NaN.
 
     Raises:
         InputError: two runs use one criterion name with different directions or bounds.

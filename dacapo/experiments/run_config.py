@@ -67,8 +67,8 @@ class RunConfig(Config):
     datasplit_config: DataSplitConfig
     """The data for training and validation."""
     name: str
-    """Names the run's folder, together with the repetition; '' takes the default, made of
-    the names of the classes, which are those of the options where a class has only one."""
+    """Names the run's folder, together with the repetition; '' takes the default, made of the names
+    of the classes, which are those of the options where a class has only one."""
     repetition: int = ranged(low=0)
     """Seeds everything random."""
     num_iterations: int = ranged(low=1)

@@ -22,8 +22,7 @@ class LauncherConfig:
     """How often a job may be started again after its time limit or a preemption."""
     signal_delay: int = 120
     """Seconds before the time limit at which a job is asked to save itself. It finishes a
-    validation
-    first, so this must be longer than a validation takes."""
+    validation first, so this must be longer than a validation takes."""
     folder: str = "${hydra.sweep.dir}/jobs"
     """Folder of the jobs' logs."""
 
@@ -60,8 +59,7 @@ class SlurmConfig(LauncherConfig):
     """Nodes per job."""
     processes: int = 1
     """Processes per node. All processes of a job train one run together; trainer.micro_batches must
-    be
-    a multiple of their number."""
+    be a multiple of their number."""
     cpus: int = 4
     """Cores per process."""
     gpus: int = 0

@@ -29,8 +29,8 @@ class Package:
         library: the library of the network; empty if its source is in the package.
         arguments: keyword arguments of the network.
         in_channels: number of input channels.
-        minimum, step: valid spatial input sizes are minimum + n * step, per axis; step 0: only
-            the minimum.
+        minimum, step: valid spatial input sizes are minimum + n * step, per axis; step 0: only the
+            minimum.
         preprocessing: names of the steps that raw needs first.
         weights_source, weights_sha256: the file of its state dict, and its digest if given.
     """

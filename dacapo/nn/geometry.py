@@ -16,8 +16,8 @@ class UNetGeometry:
 
     Attributes:
         downsample: pooling factors between levels, finest first.
-        kernels_down, kernels_up: kernel shapes of each convolution, per level (finest first);
-            there is one more level going down than going up.
+        kernels_down, kernels_up: kernel shapes of each convolution, per level (finest first); there
+            is one more level going down than going up.
         same_padding: pad with zeros so that shapes are preserved; otherwise convolutions are valid.
         upsample_out: further upsampling factors after the last level.
     """

@@ -27,8 +27,7 @@ def output_shape(
 
 def steps(network: nn.Module, input_shape: Sequence[int]) -> list[tuple[int, int]]:
     """For each spatial axis the smallest growth of the input that makes the output grow, and that
-    of
-    the output.
+    of the output.
 
     (0, 0) if none of the sizes that are tried fits.
 

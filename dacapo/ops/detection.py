@@ -67,8 +67,7 @@ class Detection:
 
     def panoptic_quality(self, threshold: float) -> float:
         """Sum of the matches' overlaps over the mean number of objects and segments. Kirillov et
-        al.
-        2019."""
+        al. 2019."""
         matched = float(self.ious[self.ious > threshold].sum())
         return _ratio(2 * matched, self.num_objects + self.num_segments)
 

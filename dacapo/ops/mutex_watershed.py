@@ -1,7 +1,7 @@
 """Mutex watershed (Wolf et al. 2018, ECCV): segment a graph of attractive and repulsive edges.
 
-Edges are visited from the strongest to the weakest. An attractive one merges two clusters unless
-a repulsive edge has been recorded between them; a repulsive one records that they must stay apart.
+Edges are visited from the strongest to the weakest. An attractive one merges two clusters unless a
+repulsive edge has been recorded between them; a repulsive one records that they must stay apart.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def mutex_watershed(
     """Segment a volume by its edge weights.
 
     Args:
-        weights: (len(offsets), *spatial) float32; the edge from a voxel to the one at
-            `voxel + offset` attracts above 0, repels below, and comes earlier the larger its
-            magnitude. Magnitudes are quantised to 65,536 levels of the largest; within a level
-            the order is that of channels, then of voxels.
+        weights: (len(offsets), *spatial) float32; the edge from a voxel to the one at `voxel +
+            offset` attracts above 0, repels below, and comes earlier the larger its magnitude.
+            Magnitudes are quantised to 65,536 levels of the largest; within a level the order is
+            that of channels, then of voxels.
         offsets: in voxels, 2D or 3D.
         strides: the edges of an offset are used only at voxels whose coordinates are multiples of
             its stride (default: 1 everywhere).

@@ -73,7 +73,7 @@ def resample(volume: Tensor, at: Tensor, size: Sequence[float], interpolate: boo
         at: (dims, *shape).
         size: extent of the volume in world units.
         interpolate: linear interpolation, with the border repeated outside; otherwise nearest
-        neighbour, with 0 outside.
+            neighbour, with 0 outside.
 
     Returns:
         (C, *shape).

@@ -12,12 +12,15 @@ def balance(target: Tensor, known: Tensor, max_weight: float = 20.0) -> Tensor:
     Args:
         target: (B, C, *spatial), 0 or 1.
         known: (B, C, *spatial), nonzero where the target is known.
-        max_weight: largest weight of the rarer class relative to the other; 1: no balancing.
+        max_weight: bounds the weights to [1 / max_weight, max_weight]; 1: no balancing.
 
     Returns:
-        (B, C, *spatial) float32: n / (2 n_class) where known, 0 elsewhere; its mean over the known
-        voxels is 1. A channel with a single class has weight 1.
+        (B, C, *spatial) float32: n / (2 n_class) where known, 0 elsewhere. Both classes then have
+        the same total weight and the mean over the known voxels is 1, unless a bound applies. A
+        channel with a single class has weight 1.
     """
+    # A rare class would dominate the gradient without a bound: one voxel of a million would weigh
+    # as much as all others together, and its label may be wrong.
     known = known != 0
     positive = known & (target != 0)
     total, ones = _count(known), _count(positive)
@@ -34,7 +37,6 @@ def balance(target: Tensor, known: Tensor, max_weight: float = 20.0) -> Tensor:
 
 def _count(part: Tensor) -> Tensor:
     """The number of true voxels of each channel, (B, C, 1...)."""
-    each = torch.stack(
-        [torch.count_nonzero(c) for c in part.flatten(0, 1)]
-    )  # summing is fast over contiguous memory
+    # Channel by channel: counting contiguous memory is many times faster than along axes.
+    each = torch.stack([torch.count_nonzero(c) for c in part.flatten(0, 1)])
     return each.double().reshape(*part.shape[:2], *[1] * (part.ndim - 2))

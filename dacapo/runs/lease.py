@@ -5,7 +5,8 @@ dead. To claim a run is to create the next log: file systems, including NFS, let
 processes create a file, so no file locks are needed, which many mounts do not support. On the same
 machine a dead process is recognised immediately. On another machine it is recognised by a log that
 has not grown for `LEASE` seconds, measured by the observer's own clock and by reading the file, so
-neither differing clocks nor cached file attributes matter.
+neither differing clocks nor cached file attributes matter. (`state` shows what has become of a run
+without waiting, so it goes by the clock.)
 """
 
 from __future__ import annotations

@@ -32,8 +32,8 @@ class Kind(IntEnum):
     begin = 2
     """A writer resumes from weights trained until `iteration`; later records are void."""
     step = 3
-    """float64 numbers of consecutive training steps, beginning with `iteration`; possibly none,
-    as a sign of life."""
+    """float64 numbers of consecutive training steps, beginning with `iteration`; possibly none, as
+    a sign of life."""
     scores = 4
     """float64 numbers of one validation: (datasets, parameters, criteria)."""
     outcome = 5

@@ -78,7 +78,11 @@ def read_state(folder: RunFolder, history: History | None = None) -> RunState:
 
 
 def _by_writer(history: History, has_log: bool, silent: float) -> tuple[str, str]:
-    """State and error according to the last writer only."""
+    """State and error according to the last writer only.
+
+    A writer on another machine is judged by the age of its log, which may be off by the difference
+    of two clocks; that is good enough to show. A claim decides more carefully, see `lease`.
+    """
     outcome = history.outcome
     if outcome:
         return outcome["status"], str(outcome.get("error", ""))

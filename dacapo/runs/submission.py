@@ -14,7 +14,7 @@ class Submission:
 
     Attributes:
         writers: number of processes that had worked on the run at submission; one more means that
-        the job has started it.
+            the job has started it.
         job: job id of the scheduler; empty if the launcher itself starts the run.
         log: the log file of the job; empty if there is none yet.
         launcher: the process that submitted it.

@@ -108,8 +108,8 @@ class Savings:
     Attributes:
         stopped: number of runs that were stopped.
         saved, wanted: iterations that were saved, and iterations of all runs in full.
-        risk: estimated probability that a stopped run would have become the best; NaN if fewer
-            than 3 runs have finished.
+        risk: estimated probability that a stopped run would have become the best; NaN if fewer than
+            3 runs have finished.
         finished: number of finished runs on which the estimate is based.
     """
 

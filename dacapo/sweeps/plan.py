@@ -56,8 +56,8 @@ class RunPlan:
     """What to do with a run.
 
     Attributes:
-        action: `train`, or the reason why not: `done`, `running`, `waiting`, `stopped`,
-            `failed` (twice in the same way).
+        action: `train`, or the reason why not: `done`, `running`, `waiting`, `stopped`, `failed`
+            (twice in the same way).
         text: one line about it.
         history: the history of the run.
     """

@@ -16,7 +16,6 @@ from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasplit import DataSplit
 from dacapo.experiments.run import Run
 from dacapo.experiments.run_config import RunConfig
-from dacapo.experiments.trainers.trainer import Batch
 from dacapo.inference.scoring import check_scorable, ground_truth, validate
 from tests.conftest import (
     SMALL,
@@ -33,6 +32,13 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "loss.json"
 
 def losses(run: Run) -> list[float]:
     return [run.train_step(batch).loss for batch in run.batches(0)]
+
+
+def voi(run: Run) -> list[float]:
+    """Of each setting, in the one validation dataset."""
+    values = np.array(validate(run).scores)
+    assert np.isfinite(values).all()
+    return list(values[0, :, run.validation_scores.criteria.index("voi")])
 
 
 def test_golden_loss_curve() -> None:
@@ -205,10 +211,10 @@ def test_a_2d_run() -> None:
         )
     )  # fmt: skip
     assert run.model.num_out_channels == 4 + 6
-    for batch in run.batches(0):
-        assert isinstance(batch, Batch)
-        assert np.isfinite(run.train_step(batch).loss)
-    assert np.isfinite(validate(run).scores).all()
+    assert losses(run) == pytest.approx(
+        [0.74268, 0.73826, 0.73591, 0.73325, 0.74591, 0.73829], rel=1e-3
+    )
+    assert voi(run) == pytest.approx([5.096, 5.875], rel=0.05)
 
 
 def test_an_anisotropic_run() -> None:
@@ -223,8 +229,10 @@ def test_an_anisotropic_run() -> None:
         )
     )  # fmt: skip
     assert run.model.output_shape == (8, 28, 28)
-    assert np.isfinite(losses(run)).all()
-    assert np.isfinite(validate(run).scores).all()
+    assert losses(run) == pytest.approx(
+        [0.69393, 0.69435, 0.69346, 0.69309, 0.69372, 0.69325], rel=1e-3
+    )
+    assert voi(run) == pytest.approx([6.972, 8.450], rel=0.05)
 
 
 PLANE = [

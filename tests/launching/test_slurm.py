@@ -23,7 +23,7 @@ from tests.launching.cluster import NUM_CPUS, Slurm, missing
 from tests.slow_trainer import write_script
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

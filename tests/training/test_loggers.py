@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import struct
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +73,42 @@ def test_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_wandb_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb", reason="needs wandb")
     train(small_run_config("name=a", "num_iterations=2", "trainer.loggers=[wandb]"), tmp_path)
-    written = list((tmp_path / "a" / "0" / "wandb").glob("offline-run-*/*.wandb"))
-    assert len(written) == 1
-    assert written[0].stat().st_size > 1000
+    (written,) = (tmp_path / "a" / "0" / "wandb").glob("offline-run-*/*.wandb")
+    logged = _wandb_history(written)
+    np.testing.assert_allclose(
+        [logged["training/loss"][i] for i in (1, 2)], losses(tmp_path / "a" / "0")
+    )
+    assert set(logged["validation/synthetic_validate/voi"]) == {2}
+
+
+def _wandb_history(path: Path) -> dict[str, dict[int, float]]:
+    """Name -> iteration -> number."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    found: dict[str, dict[int, float]] = {}
+    for data in _wandb_records(path.read_bytes()):
+        record = Record()
+        record.ParseFromString(data)
+        items = {(i.key or ".".join(i.nested_key)): i.value_json for i in record.history.item}
+        for name, value in items.items():
+            if not name.startswith("_"):
+                found.setdefault(name, {})[int(items["iteration"])] = float(value)
+    return found
+
+
+def _wandb_records(data: bytes) -> Iterator[bytes]:
+    """The file is a log of LevelDB: chunks in blocks of 32 KiB, after a header of 7 bytes."""
+    at, record = 7, b""
+    while at + 7 <= len(data):
+        if (left := -at % 2**15) and left < 7:  # a header does not cross blocks
+            at += left
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, at)
+        record += data[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):  # a whole record, or the last chunk of one
+            yield record
+            record = b""
 
 
 def test_a_program_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

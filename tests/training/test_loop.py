@@ -229,7 +229,7 @@ def test_a_start_begins_with_the_weights_of_another_run(whole: Path, tmp_path: P
 
     train(small_run_config(*start), runs_dir)
     assert folder(runs_dir, "b").read_history().is_done
-    with pytest.raises(InputError, match=r"architecture differs"):
+    with pytest.raises(InputError, match=r"no weight fits this run"):
         train(small_run_config(*start[1:], "name=c", "architecture.num_fmaps=5"), runs_dir)
     with pytest.raises(InputError, match=r"start: .*nobody/0 has no checkpoint"):
         train(small_run_config("name=d", "start=run", "start.run=nobody/0"), runs_dir)

@@ -58,8 +58,7 @@ class Architecture(torch.nn.Module, ABC):
 
     def forward_with_aux(self, x: Tensor) -> list[Tensor]:
         """The feature maps, and maps of coarser levels to train as well, coarsest last; all have
-        the
-        same shape.
+        the same shape.
         """
         return [self(x)]
 

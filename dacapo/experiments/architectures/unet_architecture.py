@@ -13,7 +13,7 @@ from dacapo.nn.geometry import UNetGeometry
 from dacapo.nn.unet import UNet
 
 if TYPE_CHECKING:
-    from dacapo.experiments.architectures.unet import UNetConfig
+    from dacapo.experiments.architectures.unet_config import UNetConfig
 
 
 class UNetArchitecture(Architecture):

@@ -29,8 +29,8 @@ _WRONG_ARGUMENTS = (
 def network(make: N) -> N:
     """Register a class or function that builds an `nn.Module` for `architecture=wrapped`.
 
-    It is found by its name and called with `architecture.arguments`. The module takes
-    (B, C, *spatial) and returns one tensor of feature maps (B, C', *spatial).
+    It is found by its name and called with `architecture.arguments`. The module takes (B, C,
+    *spatial) and returns one tensor of feature maps (B, C', *spatial).
     """
     networks[make.__name__] = make
     return make

@@ -63,8 +63,7 @@ class ArrayConfig(Config):
     """1 where any of these arrays or files is not 0."""
     merge: list[str] | None = None
     """The objects of several arrays or files, without id collisions; where objects overlap, the
-    first
-    array wins."""
+    first array wins."""
     constant: float | None = None
     """This value everywhere, in the region of `like`."""
     like: str | None = None

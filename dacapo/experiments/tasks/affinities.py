@@ -24,8 +24,7 @@ class AffinitiesTaskConfig(TaskConfig, ObjectScoring):
     """The score that selects the best iteration and the best parameters."""
     neighborhood: list[list[int]]
     """Offsets in voxels, one per output channel: short-range affinities join voxels, long-range
-    ones
-    keep objects apart."""
+    ones keep objects apart."""
     post_processor: AffinitiesPostProcessor | None = None
     """How segments are made: task/post_processor=mutex_watershed (default) or agglomeration."""
     loss: ProbabilityLoss = field(default_factory=ProbabilityLoss)

@@ -28,8 +28,8 @@ class _Distances(ClassesOrObjects):
     """Whether only distances inside are predicted, and 0 outside."""
 
     criterion: str = ""
-    """The score that selects the best iteration and the best parameters (default:
-    average_precision of objects, dice of classes)."""
+    """The score that selects the best iteration and the best parameters (default: average_precision
+    of objects, dice of classes)."""
     post_processor: MapsPostProcessor | None = None
     """How segments are made: task/post_processor=watershed (default) or components for objects,
     threshold for classes."""

@@ -35,8 +35,7 @@ class ObjectScoring(Config):
     """Ground-truth objects with fewer voxels in the scored region are ignored."""
     iou_thresholds: list[float] = ranged([0.5, 0.75], low=0.5, below=1)
     """Thresholds of intersection over union above which objects match, for F1, precision, recall
-    and
-    panoptic quality. Below 0.5, matches would not be one to one."""
+    and panoptic quality. Below 0.5, matches would not be one to one."""
     run_length: bool = False
     """Also score the expected run length along the skeletons of a volume
     (datasplit...skeletons)."""
@@ -60,8 +59,7 @@ class ClassScoring(Config):
 
     tolerance: float | None = ranged(None, low=0)
     """Distance in nm (in pixels for data without a physical size) within which tolerant scores
-    accept
-    a voxel (default: the longest edge of a voxel)."""
+    accept a voxel (default: the longest edge of a voxel)."""
     clip_distance: float | None = ranged(None, low=0)
     """Upper bound of distances in clipped scores, in the same unit (default: ten such edges)."""
 

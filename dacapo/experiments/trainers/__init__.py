@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from dacapo.experiments.lazy import lazy_exports
 from dacapo.experiments.trainers.augments import Augment
-from dacapo.experiments.trainers.default import DefaultTrainerConfig
+from dacapo.experiments.trainers.default_trainer_config import DefaultTrainerConfig
 from dacapo.experiments.trainers.trainer_config import (
     LoggerName,
     OptimizerName,

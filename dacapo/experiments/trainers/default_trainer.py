@@ -22,7 +22,7 @@ from dacapo.processes.prefetch import prefetch
 from dacapo.processes.ranks import SINGLE_PROCESS, Ranks
 
 if TYPE_CHECKING:
-    from dacapo.experiments.trainers.default import DefaultTrainerConfig
+    from dacapo.experiments.trainers.default_trainer_config import DefaultTrainerConfig
 
 
 class DefaultTrainer(Trainer):
@@ -94,6 +94,7 @@ class DefaultTrainer(Trainer):
     def create_optimizer(self, model: Model) -> torch.optim.Optimizer:
         config = self.config
         parameters = [p for p in model.parameters() if p.requires_grad]
+        # `TrainState.step` sets the rate of each step; the optimizers only insist on a first one.
         rate, decay = config.learning_rate, config.weight_decay
         if config.optimizer is OptimizerName.sgd:
             return torch.optim.SGD(

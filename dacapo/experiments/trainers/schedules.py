@@ -9,7 +9,7 @@ from dacapo.experiments.criterion_history import CriterionHistory
 from dacapo.experiments.trainers.trainer_config import ScheduleName
 
 if TYPE_CHECKING:
-    from dacapo.experiments.trainers.default import DefaultTrainerConfig
+    from dacapo.experiments.trainers.default_trainer_config import DefaultTrainerConfig
 
 
 def learning_rate(config: DefaultTrainerConfig, iteration: int, history: CriterionHistory) -> float:

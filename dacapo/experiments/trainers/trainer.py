@@ -34,7 +34,7 @@ class Batch:
         target, weight: (B, C', *spatial), with the shape of the model's output.
         places: the origin of each sample, for messages.
         ready: on a GPU, the event after which the tensors are valid; they are made in another
-        stream.
+            stream.
     """
 
     iteration: int

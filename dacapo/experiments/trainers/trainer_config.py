@@ -68,12 +68,11 @@ class TrainerConfig(Config, ABC):
     gradient_clip: float | None = ranged(5.0, above=0)
     """Largest norm of the gradient; null: no clipping."""
     ema_decay: float | None = ranged(None, above=0, below=1)
-    """Validate and keep an exponential moving average of the weights with this decay per step,
-    such as 0.999 (default: the weights themselves)."""
+    """Validate and keep an exponential moving average of the weights with this decay per step, such
+    as 0.999 (default: the weights themselves)."""
     precision: Precision = Precision.fp32
     """Precision of the network. bf16 is faster on GPUs and on CPUs with AVX512-BF16 or AMX, and
-    much
-    slower on other CPUs; fp16, with loss scaling, is for GPUs without bf16."""
+    much slower on other CPUs; fp16, with loss scaling, is for GPUs without bf16."""
     channels_last: bool | None = not_identity(None)
     """Store the channels of a voxel contiguously in memory (default: in low precision, where it is
     faster)."""
@@ -92,12 +91,10 @@ class TrainerConfig(Config, ABC):
     (default: none)."""
     loggers: list[LoggerName] = field(default_factory=list, metadata={"identity": False})
     """Where to send curves, in addition to the csv files of the run: tensorboard, mlflow, wandb;
-    each
-    needs its package."""
+    each needs its package."""
     profile_steps: int = ranged(0, low=0, identity=False)
     """Number of steps, after the first ten, to record with torch's profiler, which writes
-    profile.txt
-    and profile.json to the run's folder."""
+    profile.txt and profile.json to the run's folder."""
 
     @property
     def depends_on_validation(self) -> bool:

@@ -145,7 +145,7 @@ class Dataset:
 
     @property
     def is_fully_annotated(self) -> bool:
-        """Whether every voxel counts as annotated, for want of a mask or an ignore_label."""
+        """Whether there is neither a mask nor an ignore_label: then every voxel is annotated."""
         return self.mask is None and self.ignore_label is None
 
     def annotates(self, classes: Sequence[str]) -> list[bool]:

@@ -27,8 +27,8 @@ def find_range(
     For volumes larger than 256 MiB they are estimated from 64 blocks at fixed positions.
 
     Args:
-        how: range (0 and 255 for 8 bits, else minimum and maximum), percentile, or zscore (mean
-            and mean + standard deviation).
+        how: range (0 and 255 for 8 bits, else minimum and maximum), percentile, or zscore (mean and
+            mean + standard deviation).
 
     Raises:
         InputError: a value is not finite, or all values are equal.

@@ -132,8 +132,8 @@ class GroundTruth:
         gt: (*spatial), label ids as stored in the file.
         mask: nonzero where annotated: (*spatial), or (K, *spatial) if classes are annotated
             separately; None: everywhere.
-        voxel_size: per axis, z first, in nm, or in pixels for data without a physical size; None:
-            1 along all axes.
+        voxel_size: per axis, z first, in nm, or in pixels for data without a physical size; None: 1
+            along all axes.
         skeletons: their positions in voxels of `gt`.
     """
 

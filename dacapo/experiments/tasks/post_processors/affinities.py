@@ -47,8 +47,7 @@ class MutexWatershed(AffinitiesPostProcessor):
 
     bias: list[float] = ranged([0.3, 0.5, 0.7])
     """Short-range affinities (offsets of one voxel) above this attract, those below repel; all
-    values
-    are tried."""
+    values are tried."""
     long_bias: list[float] = ranged([0.3, 0.5, 0.7])
     """Long-range affinities above this attract, those below repel; all values are tried."""
     long_stride: int = ranged(2, low=1)

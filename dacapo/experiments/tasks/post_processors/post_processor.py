@@ -81,8 +81,8 @@ class PostProcessor(ABC, Generic[P]):
     def process(self, prediction: Volume, parameters: P) -> Volume:
         """The segmentation of a prediction (C, *spatial), unsigned integers.
 
-        (*spatial) for objects or mutually exclusive classes, with 0 for background; or
-        (K, *spatial) of 0 and 1, one channel per class.
+        (*spatial) for objects or mutually exclusive classes, with 0 for background; or (K,
+        *spatial) of 0 and 1, one channel per class.
         """
 
     def process_all(self, prediction: Volume) -> Iterator[tuple[P, Volume | LookupSegmentation]]:

@@ -26,9 +26,9 @@ Labels = np.ndarray[Any, np.dtype[Any]]
 class Predictor(ABC):
     """Makes the model, and the targets and weights to train it with.
 
-    `gt` is (B, *spatial) int32, labels after `encode`, 0 for background and unknown voxels.
-    `mask` is uint8, nonzero where annotated: (B, *spatial), or for a predictor of K classes also
-    (B, K, *spatial), if classes are annotated separately.
+    `gt` is (B, *spatial) int32, labels after `encode`, 0 for background and unknown voxels. `mask`
+    is uint8, nonzero where annotated: (B, *spatial), or for a predictor of K classes also (B, K,
+    *spatial), if classes are annotated separately.
 
     Attributes:
         max_class_weight: largest factor by which the rarer class of a channel is weighted up.

@@ -128,8 +128,7 @@ class Cutout(Augment):
 class Misalignment(Augment):
     """Shift raw and labels from some section on, as after a misalignment.
 
-    Uncovered voxels are filled with the border of raw, and count as not annotated.
-    Lee et al. 2017.
+    Uncovered voxels are filled with the border of raw, and count as not annotated. Lee et al. 2017.
     """
 
     stage = Stage.defect

@@ -49,8 +49,7 @@ class UNetConfig(ShapedConfig):
     """Kernels of each convolution of each level going up, one level fewer."""
     padding: Padding = Padding.valid
     """valid: the output is smaller, and exact everywhere; same: as large as the input, and less
-    exact
-    near its border."""
+    accurate near its border."""
     constant_upsample: bool = True
     """Upsample by repeating voxels; otherwise by transposed convolutions."""
     upsample_factors: list[list[int]] = ranged([], low=1)
@@ -64,8 +63,7 @@ class UNetConfig(ShapedConfig):
     """Attention gates on the skip connections (attention U-Net)."""
     deep_supervision: bool = False
     """During training, coarser levels predict too; the loss of each level has half the weight of
-    the
-    next finer one."""
+    the next finer one."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

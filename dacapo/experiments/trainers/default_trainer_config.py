@@ -28,8 +28,7 @@ class DefaultTrainerConfig(TrainerConfig):
     """Crops per step, in all micro-batches and processes together."""
     sampling: Sampling = Sampling.voxels
     """What crops are equally likely to contain. voxels: each annotated voxel. objects: each label
-    id.
-    classes: each of task.classes, and background."""
+    id. classes: each of task.classes, and background."""
     min_annotated: float = ranged(0.0, low=0, high=1)
     """Smallest annotated fraction of a crop."""
     learning_rate: float = ranged(1e-3, above=0)
@@ -42,9 +41,8 @@ class DefaultTrainerConfig(TrainerConfig):
     """Iterations over which the learning rate rises from 0."""
     schedule: ScheduleName = ScheduleName.cosine
     """How the learning rate falls after the warm-up. cosine: half a wave; polynomial: (1 - t) **
-    0.9;
-    plateau: multiplied by plateau_factor whenever task.criterion has not improved for more than
-    plateau_patience validations; constant: not at all."""
+    0.9; plateau: multiplied by plateau_factor whenever task.criterion has not improved for more
+    than plateau_patience validations; constant: not at all."""
     final_rate: float = ranged(0.01, low=0)
     """Fraction of the learning rate at the end of the schedule and afterwards; the lower limit of
     plateau."""
@@ -54,8 +52,7 @@ class DefaultTrainerConfig(TrainerConfig):
     """For schedule=plateau: validations without improvement before a reduction."""
     stop_patience: int | None = ranged(None, low=1)
     """Stop early once task.criterion has not improved for this many validations (default: train
-    until
-    num_iterations)."""
+    until num_iterations)."""
     min_delta: float = ranged(0.0, low=0)
     """Smallest change of task.criterion that counts as an improvement, for early stopping."""
     augments: dict[str, Augment] = field(default_factory=dict)
