@@ -1,15 +1,27 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import MISSING
+import math
+from dataclasses import MISSING, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from omegaconf import OmegaConf
 
 from dacapo.cli import field_docs, from_arguments
-from dacapo.config import _classes, conf_dir, decode, encode, identity_hash
+from dacapo.config import (
+    Config,
+    _classes,
+    check_ranges,
+    conf_dir,
+    decode,
+    encode,
+    identity_hash,
+    interval,
+    ranged,
+)
 from dacapo.errors import InputError
 from dacapo.experiments.architectures import UNetConfig
 from dacapo.experiments.datasplits import SyntheticDataSplitConfig
@@ -152,8 +164,61 @@ def test_every_field_of_every_config_has_its_text() -> None:
 
     for cls in _classes.values():
         docs = field_docs(cls)
-        for field in dataclasses.fields(cls):
-            assert docs.get(field.name), f"{cls.__name__}.{field.name} has no text below it"
+        for option in dataclasses.fields(cls):
+            assert docs.get(option.name), f"{cls.__name__}.{option.name} has no text below it"
+
+
+@dataclass(kw_only=True)
+class Inner(Config):
+    share: float | None = ranged(None, above=0, high=1)
+
+
+@dataclass(kw_only=True)
+class Outer(Config):
+    size: int = ranged(1, low=1)
+    sizes: list[list[int]] = ranged([[1]], low=1)
+    span: list[float] = interval([0.0, 1.0], low=0)
+    inner: Inner = field(default_factory=Inner)
+    many: dict[str, Inner] = field(default_factory=dict)
+
+
+class TestRanges:
+    """A range is declared once, and every way to a config checks it."""
+
+    MISTAKES = (
+        ({"size": 0}, "size=0 must be at least 1"),
+        ({"span": [0.0, math.inf]}, "span=[0.0, inf]: give [low, high]"),
+        ({"sizes": [[2, 0]]}, "sizes=[[2, 0]]: every number must be at least 1"),
+        ({"span": [2.0, 1.0]}, "span=[2.0, 1.0]: give [low, high] in that order, both at least 0"),
+        ({"span": [-1.0, 1.0]}, "span=[-1.0, 1.0]: give [low, high]"),
+        ({"span": [1.0]}, "span=[1.0]: give [low, high]"),
+        (
+            {"inner": {"share": 2.0}},
+            "inner.share=2.0 must be greater than 0 and at most 1",
+        ),
+        ({"many": {"a": {"share": 0.0}}}, "many.a.share=0.0 must be greater than 0"),
+    )
+
+    @pytest.mark.parametrize(("changed", "message"), MISTAKES)
+    def test_a_composed_config_names_the_full_key(
+        self, changed: dict[str, Any], message: str
+    ) -> None:
+        node = OmegaConf.merge(OmegaConf.structured(Outer), changed)
+        with pytest.raises(InputError) as error:
+            check_ranges(node)
+        assert str(error.value).startswith(message)
+
+    @pytest.mark.parametrize(("changed", "message"), MISTAKES[:6])
+    def test_an_object_checks_itself(self, changed: dict[str, Any], message: str) -> None:
+        with pytest.raises(InputError) as error:
+            Outer(**changed)
+        assert str(error.value).startswith(message)
+
+    def test_bounds_are_in_or_out_as_declared(self) -> None:
+        assert Outer(size=1, inner=Inner(share=1.0), span=[0.0, 0.0]).inner.share == 1.0
+        assert Inner(share=None).share is None
+        with pytest.raises(InputError):
+            Inner(share=0.0)
 
 
 class TestIdentity:

@@ -15,7 +15,7 @@ class LauncherConfig:
     check_data: bool = True
     """Open the data of every job before the first one starts."""
     time: str = ""
-    """Time limit, at which a job saves itself and is started again: minutes,
+    """Time limit, at which a job saves itself and is started again: minutes, minutes:seconds or
     [days-]hours:minutes:seconds (quoted in a yaml), or seconds like 90s (default: 24 hours under
     SLURM, no limit on this machine)."""
     max_timeouts: int = 20

@@ -76,13 +76,16 @@ def seconds(text: str, default: float, signal_delay: float) -> float:
     """A time limit in seconds.
 
     Args:
-        text: minutes, or [days-]hours:minutes:seconds, or a number with s; empty: the default.
+        text: as sbatch takes it (minutes, minutes:seconds, hours:minutes:seconds or
+            days-hours:minutes:seconds), or a number with s; empty: the default.
 
     Raises:
         InputError: the text is not a time, or is not longer than the signal's delay.
 
     >>> seconds("90", 0, 120), seconds("1-02:00:30", 0, 120), seconds("20s", 0, 5)
     (5400.0, 93630.0, 20.0)
+    >>> seconds("5:30", 0, 120), seconds("1-2", 0, 120)
+    (330.0, 93600.0)
     """
     total = default if not text else _parse(text)
     if total <= signal_delay:
@@ -96,13 +99,14 @@ def seconds(text: str, default: float, signal_delay: float) -> float:
 def _parse(text: str) -> float:
     if re.fullmatch(r"\d+(\.\d+)?s", text):
         return float(text[:-1])
-    found = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text)
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+(?::\d+){0,2})", text)
     if found is None:
         raise InputError(
             f"hydra.launcher.time={text}: give minutes, [days-]hours:minutes:seconds, or seconds "
             f"like 90s"
         )
-    days, first, second, third = (int(part or 0) for part in found.groups())
-    is_minutes = found[1] is None and found[3] is None
-    hours, minutes, rest = (0, first, 0) if is_minutes else (first, second, third)
-    return ((days * 24 + hours) * 60 + minutes) * 60 + rest
+    parts = [int(part) for part in found[2].split(":")]
+    if found[1] is None and len(parts) < 3:  # without days, sbatch begins with the minutes
+        parts = [0, *parts]
+    hours, minutes, rest = [*parts, 0, 0][:3]
+    return ((int(found[1] or 0) * 24 + hours) * 60 + minutes) * 60 + rest

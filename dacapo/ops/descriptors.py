@@ -33,8 +33,7 @@ def local_shape_descriptors(
     Args:
         labels: (B, *spatial), integers.
         sigma: standard deviation of the window, per axis, in the unit of `voxel_size`; the window
-            is
-            truncated at 3 sigma.
+            is truncated at 3 sigma.
         voxel_size: per axis.
 
     Returns:

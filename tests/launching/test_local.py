@@ -17,7 +17,6 @@ import torch
 from dacapo.comparison.progress import Progress, read_progress
 from dacapo.errors import InputError
 from dacapo.launching.local import _gpus
-from dacapo.launching.pool import seconds
 from dacapo.runs import RunFolder
 from dacapo.train import train
 from tests.conftest import SMALL_AFFINITIES, small_run_config
@@ -216,12 +215,6 @@ def test_gpus_to_share_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-1234")
     with pytest.raises(InputError, match=r"set hydra.launcher.gpus="):
         _gpus(None)
-
-
-@pytest.mark.parametrize("text", ["soon", "1:2:3:4", "-", "1-", "1.5", "-5", "0", "2"])
-def test_a_time_limit_that_is_none(text: str) -> None:
-    with pytest.raises(InputError, match=re.escape(f"hydra.launcher.time={text}")):
-        seconds(text, 60, 120)
 
 
 @pytest.mark.long

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from dacapo.errors import InputError
+from dacapo.experiments.score_table import ScoreHeader, ScoreTable
+
+NAN = math.nan
+HEADER = ScoreHeader(
+    datasets=["a", "b"],
+    parameters=[{"label": "t=1", "t": 1}, {"label": "t=2", "t": 2}],
+    criteria=[
+        {"name": "voi", "higher_is_better": 0},
+        {"name": "f1", "higher_is_better": 1},
+    ],
+    selected_by="voi",
+)
+
+
+def table(*voi: list[list[float]]) -> ScoreTable:
+    """By iteration, dataset and parameter; f1 is its negative."""
+    values = np.array(voi)
+    return ScoreTable(
+        HEADER, [10 * (i + 1) for i in range(len(voi))], np.stack([values, -values], axis=-1)
+    )
+
+
+def test_the_best_mean_over_the_datasets() -> None:
+    scores = table([[1, 2], [5, 3]], [[2, 1], [2, 4]])
+    best = scores.best()
+    assert best is not None
+    assert (best.iteration, best.index, best.parameters, best.value) == (20, 1, 0, 2.0)
+    assert best.text == "voi 2.000 with t=1"
+    by_f1 = scores.best("f1")
+    assert by_f1 is not None
+    assert (by_f1.iteration, by_f1.parameters, by_f1.value) == (20, 0, -2.0)
+    assert scores.criterion_history().values == [2.5, 2.0]
+    assert scores.criterion_history("f1").values == [-2.5, -2.0]
+    assert scores.criterion_history("f1").higher_is_better
+
+
+def test_a_dataset_without_a_score_leaves_its_setting_without_a_mean() -> None:
+    scores = table([[0.1, 2], [NAN, 4]])
+    best = scores.best()
+    assert best is not None
+    assert (best.parameters, best.value) == (1, 3.0)
+
+
+def test_no_number_and_no_validation_have_no_best() -> None:
+    assert table([[NAN, NAN], [1, 1]]).best() is None
+    assert table([[1, 1], [1, 1]]).among([]).best() is None
+    assert [math.isnan(v) for v in table([[NAN, NAN], [1, 1]]).criterion_history().values] == [True]
+
+
+def test_the_first_of_equal_values_wins() -> None:
+    best = table([[1, 1], [1, 1]], [[1, 1], [1, 1]]).best()
+    assert best is not None
+    assert (best.iteration, best.parameters) == (10, 0)
+
+
+def test_a_header_survives_the_disk_and_an_unknown_criterion_is_named() -> None:
+    assert ScoreHeader.decode(HEADER.encode()) == HEADER
+    with pytest.raises(InputError, match=r"criterion=dice: choose from voi, f1"):
+        HEADER.find("dice")
