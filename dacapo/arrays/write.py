@@ -20,6 +20,7 @@ from funlib.geometry import Coordinate, Roi
 from dacapo.arrays import views
 from dacapo.arrays.array import Array
 from dacapo.arrays.open import HDF5_SUFFIXES
+from dacapo.arrays.resample import resample
 from dacapo.arrays.units import from_world, is_pixel
 from dacapo.errors import InputError
 
@@ -101,7 +102,7 @@ def pyramid(array: Array, interpolate: bool, levels: int | None, chunk: int) -> 
         size = Coordinate(2 * v if v < 2 * finest else v for v in last.voxel_size)
         if any(v > s for v, s in zip(size, last.roi.shape, strict=True)):
             break
-        made.append(views.resample(last, size, interpolate))
+        made.append(resample(last, size, interpolate))
     return made
 
 
@@ -119,7 +120,7 @@ def _write_pyramid(
     for number, level in enumerate(made):
         if number:  # from the previous level, as written
             before = _written(folder, number - 1, made)
-            level = views.resample(before, level.voxel_size, interpolate)
+            level = resample(before, level.voxel_size, interpolate)
         stored = _as_type(level, array.dtype)
         target = _create(folder / str(number), stored, _FORMATS[version], chunk, shard)
         _copy(stored, target, shard or chunk)

@@ -49,7 +49,7 @@ def test_mirror_within_one_side_only_reads_a_run_backwards() -> None:
 
 
 def test_off_the_grid() -> None:
-    with pytest.raises(InputError, match="does not fall on voxel borders"):
+    with pytest.raises(InputError, match="is not aligned with the voxel grid"):
         volume().read(Roi((103, 200), (10, 5)))
 
 

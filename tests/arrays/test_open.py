@@ -126,7 +126,7 @@ class TestRefused:
         [
             ("none.h5:raw", r"raw=.*none.h5:raw: no file"),
             ("none.zarr/raw", r"raw=.*none.zarr/raw: no such file or folder"),
-            ("a.h5", r"which dataset\? Write file.h5:dataset"),
+            ("a.h5", r"no dataset given: write file.h5:dataset"),
             ("a.h5:nope", "no dataset 'nope'; the file has empty, flat, float, raw"),
             ("a.tif", "a.tif: no file"),
             ("a.txt", "no such file or folder"),

@@ -9,6 +9,7 @@ from typing import Any
 from funlib.geometry import Coordinate, Roi
 
 from dacapo.arrays import Array, ReadOptions, open_array, views
+from dacapo.arrays.resample import resample
 from dacapo.arrays.units import from_world, scale_of, to_world
 from dacapo.errors import InputError
 from dacapo.experiments import arraytypes
@@ -83,7 +84,7 @@ class ArrayOpener:
         if config.resample is not None:
             size = to_world(config.resample, unit, config.resample, f"{key}.resample")
             _check_axes(size, array, f"{key}.resample")
-            array = views.resample(array, size, _TYPES[kind].interpolatable)
+            array = resample(array, size, _TYPES[kind].interpolatable)
         if config.clip is not None:
             array = views.clip(array, config.clip[0], config.clip[1])
         if config.relabel:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import fastremap
@@ -13,9 +12,7 @@ from funlib.geometry import Coordinate, Roi
 
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets import Dataset
-
-_EDGE = {2: 128, 3: 32}  # edge of a block, in voxels
-_MOST_BLOCKS = 2**18
+from dacapo.experiments.trainers.label_blocks import LabelBlocks
 
 Labels = np.ndarray[Any, np.dtype[Any]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
@@ -41,8 +38,8 @@ class CropSampler:
     Args:
         datasets: together they have at least one annotated voxel.
         size: size of a crop, in world units.
-        balance: what is equally likely to be drawn: `voxels`, each annotated voxel; `objects`, each
-            label id of each dataset; `classes`, each class and the background.
+        sampling: what is equally likely to be drawn: `voxels`, each annotated voxel; `objects`,
+            each label id of each dataset; `classes`, each class and the background.
         class_masks: for `classes`: masks of where labels belong to each class.
         classes: for `classes`: their names.
         min_annotated: smallest annotated fraction of a crop. If a drawn crop has less, the
@@ -56,27 +53,27 @@ class CropSampler:
         self,
         datasets: Sequence[Dataset],
         size: Coordinate,
-        balance: str = "voxels",
+        sampling: str = "voxels",
         class_masks: Callable[[Labels], list[Labels]] | None = None,
         classes: Sequence[str] = (),
         min_annotated: float = 0.0,
     ) -> None:
         self._min_annotated = min_annotated
-        self._grids = [_Grid(dataset, size) for dataset in datasets]
-        self._code = _coding(balance, class_masks, classes)
-        self._counts_all = balance == "voxels"
+        self._grids = [LabelBlocks(dataset, size) for dataset in datasets]
+        self._code = _coding(sampling, class_masks, classes)
+        self._counts_all = sampling == "voxels"
         found = [self._entries(number) for number in range(len(datasets))]
         if not any(len(entries.count) for entries in found):
-            raise InputError(self._nothing(balance))
+            raise InputError(self._nothing(sampling))
         weights = [dataset.sampling_weight for dataset in datasets]
         points = [dataset.sample_points is not None for dataset in datasets]
         self._shares: np.ndarray[Any, np.dtype[np.float64]] | None = None
         if any(w is not None for w in weights) or any(points):
             shares = _dataset_shares(datasets, found)
-            self._tables = [_Table([e], balance) for e, s in zip(found, shares, strict=True) if s]
+            self._tables = [_Table([e], sampling) for e, s in zip(found, shares, strict=True) if s]
             self._shares = np.cumsum([s for s in shares if s])[:-1]
         else:
-            self._tables = [_Table(found, balance)]
+            self._tables = [_Table(found, sampling)]
 
     def draw(self, rng: np.random.Generator) -> Crop:
         """Draw a crop; a pure function of the generator's state."""
@@ -90,6 +87,9 @@ class CropSampler:
             voxel = (Coordinate(points[block].tolist()) - grid.gt.offset) // grid.gt.voxel_size
         else:
             voxel = self._voxel(grid, key, block, rank)
+        # The voxel is anywhere in the crop, not at its centre, where the network would otherwise
+        # always see an annotated voxel. Drawing again until enough is annotated would favour crops
+        # in the middle of the annotation, and could take forever where annotation is sparse.
         roi = grid.around(voxel, rng)
         if self._min_annotated and grid.annotated(roi) < self._min_annotated:
             roi = grid.about(grid.block_of(voxel))
@@ -116,7 +116,7 @@ class CropSampler:
             return _Entries(number, allowed, allowed, allowed)
         return _Entries(number, *(np.concatenate(p) for p in (keys, blocks, counts)))
 
-    def _points(self, number: int, grid: _Grid, allowed: Ints) -> _Entries:
+    def _points(self, number: int, grid: LabelBlocks, allowed: Ints) -> _Entries:
         points = grid.dataset.sample_points
         assert points is not None
         voxels = (points - np.array(grid.gt.offset)) // np.array(grid.gt.voxel_size)
@@ -124,14 +124,14 @@ class CropSampler:
         at = np.flatnonzero(inside)
         return _Entries(number, np.ones(len(at), np.int64), at, np.ones(len(at), np.int64))
 
-    def _voxel(self, grid: _Grid, key: Any, block: int, rank: int) -> Coordinate:
+    def _voxel(self, grid: LabelBlocks, key: Any, block: int, rank: int) -> Coordinate:
         """The `rank`-th voxel of a block among those drawn under `key`."""
         shape = grid.shape_of(block)
         if not (self._counts_all and grid.dataset.is_fully_annotated):
             rank = int(np.flatnonzero(self._code(grid.dataset, grid.roi(block)) == key)[rank])
         return grid.begin_of(block) + Coordinate(int(i) for i in np.unravel_index(rank, shape))
 
-    def _nothing(self, balance: str) -> str:
+    def _nothing(self, sampling: str) -> str:
         names = ", ".join(grid.dataset.name for grid in self._grids)
         if self._min_annotated:
             best = max(grid.most_annotated for grid in self._grids)
@@ -139,7 +139,7 @@ class CropSampler:
                 f"trainer.min_annotated={self._min_annotated}: no crop of {names} is annotated "
                 f"that much, but at most {best:.3g}: lower it"
             )
-        return f"trainer.sampling={balance}: no voxel to draw crops around in {names}"
+        return f"trainer.sampling={sampling}: no voxel to draw crops around in {names}"
 
 
 @dataclass(frozen=True)
@@ -159,15 +159,15 @@ class _Table:
     group across datasets.
     """
 
-    def __init__(self, parts: Sequence[_Entries], balance: str) -> None:
+    def __init__(self, parts: Sequence[_Entries], sampling: str) -> None:
         self._number = np.concatenate([np.full(len(p.key), p.number) for p in parts])
         self._key = np.concatenate([p.key for p in parts])
         self._block = np.concatenate([p.block for p in parts])
         count = np.concatenate([p.count for p in parts])
-        if balance == "voxels":
+        if sampling == "voxels":
             self._starts = np.array([0, len(count)])
         else:
-            first = self._number if balance == "objects" else self._number * 0
+            first = self._number if sampling == "objects" else self._number * 0
             order = np.lexsort((self._key, first))
             self._number, self._key = self._number[order], self._key[order]
             self._block, count = self._block[order], count[order]
@@ -187,140 +187,8 @@ class _Table:
         return int(self._number[at]), self._key[at], int(self._block[at]), rank
 
 
-class _Grid:
-    """The labels of a dataset in blocks, and the crops around them."""
-
-    def __init__(self, dataset: Dataset, size: Coordinate) -> None:
-        self.dataset, self.gt, self._size = dataset, dataset.gt, size
-        self._step = Coordinate(map(max, self.gt.voxel_size, dataset.raw.voxel_size))
-        self._edge = _EDGE.get(self.gt.dims, 32)
-        while np.prod([-(-n // self._edge) for n in self.gt.shape]) > _MOST_BLOCKS:
-            self._edge *= 2
-        self._num = tuple(-(-n // self._edge) for n in self.gt.shape)
-
-    @property
-    def sizes(self) -> Ints:
-        """Number of voxels in each block."""
-        edges = [np.minimum(self._edge, n - np.arange(0, n, self._edge)) for n in self.gt.shape]
-        sizes: Ints = np.prod(np.meshgrid(*edges, indexing="ij"), axis=0).ravel()
-        return sizes
-
-    def begin_of(self, block: int) -> Coordinate:
-        """The first voxel of a block."""
-        return Coordinate(int(i) * self._edge for i in np.unravel_index(block, self._num))
-
-    def shape_of(self, block: int) -> Coordinate:
-        begin = self.begin_of(block)
-        return Coordinate(min(self._edge, n - b) for b, n in zip(begin, self.gt.shape, strict=True))
-
-    def roi(self, block: int) -> Roi:
-        """A block in world units."""
-        size = self.gt.voxel_size
-        return Roi(self.gt.offset + self.begin_of(block) * size, self.shape_of(block) * size)
-
-    def block_of(self, voxel: Coordinate) -> int:
-        return int(np.ravel_multi_index(voxel // self._edge, self._num))
-
-    def blocks_of(self, voxels: Ints) -> Ints:
-        """The blocks of voxels (N, axes)."""
-        return np.asarray(np.ravel_multi_index(tuple(voxels.T // self._edge), self._num))
-
-    def around(self, voxel: Coordinate, rng: np.random.Generator) -> Roi:
-        """A crop that contains a voxel at a random position."""
-        place = self.gt.offset + voxel * self.gt.voxel_size
-        before = [
-            int(rng.integers(size // step)) * step
-            for size, step in zip(self._size, self._step, strict=True)
-        ]
-        return Roi(
-            [
-                self._begin(axis, at, b)
-                for axis, (at, b) in enumerate(zip(place, before, strict=True))
-            ],
-            self._size,
-        )
-
-    def about(self, block: int) -> Roi:
-        """The representative crop of a block."""
-        index = np.unravel_index(block, self._num)
-        return Roi([self._middle(axis, int(i)) for axis, i in enumerate(index)], self._size)
-
-    def annotated(self, roi: Roi) -> float:
-        """The annotated fraction of a crop."""
-        return float(np.mean(self.dataset.read_mask(roi) != 0))
-
-    def blocks_with(self, minimum: float) -> Ints:
-        """The blocks whose representative crop has at least this annotated fraction."""
-        if not minimum:
-            return np.arange(np.prod(self._num), dtype=np.int64)
-        return np.flatnonzero(self._shares_annotated.ravel() >= minimum - 1e-9)
-
-    @property
-    def most_annotated(self) -> float:
-        """The largest annotated fraction of a representative crop."""
-        return float(self._shares_annotated.max())
-
-    @cached_property
-    def _shares_annotated(self) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """The annotated fraction of the representative crop of each block, counted exactly.
-
-        The borders of all these crops divide the labels into boxes. The annotated voxels of each
-        box are counted once; cumulative sums over boxes then give the count of any crop.
-        """
-        gt = self.gt
-        num_voxels = self._size / gt.voxel_size
-        begins, cuts = [], []
-        for axis, num in enumerate(self._num):
-            world = np.array([self._middle(axis, i) for i in range(num)]) - gt.offset[axis]
-            begin = world // gt.voxel_size[axis]
-            begins.append(begin)
-            borders = np.concatenate([[0], begin, begin + num_voxels[axis], [gt.shape[axis]]])
-            cuts.append(np.unique(borders.clip(0, gt.shape[axis])))
-        sums = np.zeros([len(c) for c in cuts], np.int64)
-        for block in range(int(np.prod(self._num))):
-            known = self.dataset.read_mask(self.roi(block)).astype(np.int64)
-            place = []
-            for axis, (first, cut) in enumerate(zip(self.begin_of(block), cuts, strict=True)):
-                inside = cut[(cut > first) & (cut < first + known.shape[axis])]
-                known = np.add.reduceat(known, [0, *(inside - first)], axis=axis)
-                box = int(np.searchsorted(cut, first, side="right"))
-                place.append(slice(box, box + known.shape[axis]))
-            sums[tuple(place)] += known
-        for axis in range(gt.dims):
-            sums = sums.cumsum(axis=axis)
-        ends = [
-            (np.searchsorted(c, b.clip(0, n)), np.searchsorted(c, (b + v).clip(0, n)))
-            for c, b, v, n in zip(cuts, begins, num_voxels, gt.shape, strict=True)
-        ]
-        for axis, (low, high) in enumerate(ends):
-            sums = sums.take(high, axis=axis) - sums.take(low, axis=axis)
-        return sums / np.prod(num_voxels)
-
-    def _middle(self, axis: int, block: int) -> int:
-        """Where the crop of a block begins; those of the outermost blocks are shifted to the
-        edge."""
-        if self._num[axis] > 1 and block in (0, self._num[axis] - 1):
-            end = self.gt.shape[axis] - 1
-            at = self.gt.offset[axis] + (end if block else 0) * self.gt.voxel_size[axis]
-            return self._begin(axis, at, 0)
-        begin = block * self._edge
-        end = min(begin + self._edge, self.gt.shape[axis])
-        at = self.gt.offset[axis] + (begin + end) // 2 * self.gt.voxel_size[axis]
-        step = self._step[axis]
-        return self._begin(axis, at, self._size[axis] // step // 2 * step)
-
-    def _begin(self, axis: int, at: int, before: int) -> int:
-        """Where a crop that contains voxel `at` begins along an axis: `before` it, if possible."""
-        size, step = int(self._size[axis]), int(self._step[axis])
-        low, high = int(self.gt.roi.begin[axis]), int(self.gt.roi.end[axis])
-        if high - low <= size:
-            return low - (size - (high - low)) // 2 // step * step
-        begin = at - (at - low) % step - before
-        return min(max(begin, low), low - (size - (high - low)) // step * step)
-
-
 def _coding(
-    balance: str, class_masks: Callable[[Labels], list[Labels]] | None, classes: Sequence[str]
+    sampling: str, class_masks: Callable[[Labels], list[Labels]] | None, classes: Sequence[str]
 ) -> Coding:
     """The keys under which voxels are drawn."""
 
@@ -335,9 +203,8 @@ def _coding(
         assert class_masks is not None
         annotated = dataset.annotates(classes)
         known = dataset.read_mask(roi) != 0
-        code: Labels = (known & all(annotated)).astype(
-            np.int32
-        )  # background, where it is known for certain
+        # Background can be drawn only where all classes are annotated.
+        code: Labels = (known & all(annotated)).astype(np.int32)
         for number, (mask, a) in enumerate(
             zip(class_masks(dataset.read_gt(roi)), annotated, strict=True), start=2
         ):
@@ -345,7 +212,7 @@ def _coding(
                 code[mask & known] = number
         return code
 
-    return {"voxels": voxels, "objects": objects, "classes": each_class}[balance]
+    return {"voxels": voxels, "objects": objects, "classes": each_class}[sampling]
 
 
 def _dataset_shares(datasets: Sequence[Dataset], found: Sequence[_Entries]) -> list[float]:

@@ -92,7 +92,7 @@ def test_s3(tmp_path: Path, s3: Any, write: Any) -> None:
 
 
 def test_nothing_there(http: str) -> None:
-    with pytest.raises(InputError, match=r"raw=http.*/none: neither a zarr, N5 nor precomputed"):
+    with pytest.raises(InputError, match=r"raw=http.*/none: no zarr, N5 or precomputed"):
         open_array(f"{http}/none", key="raw")
 
 

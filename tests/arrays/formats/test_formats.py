@@ -185,7 +185,7 @@ class TestAxes:
             open_array(where)
         array = open_array(where, time=1)
         assert np.array_equal(array.read(array.roi), DATA + 1)
-        with pytest.raises(InputError, match="time=2, but there are time points 0 to 1"):
+        with pytest.raises(InputError, match="time=2, but the time points are 0 to 1"):
             open_array(where, time=2)
 
     def test_a_person_may_name_them(self, tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ class TestDamaged:
     def test_turned_axes(self, tmp_path: Path) -> None:
         affine = np.array([[0, 1.0, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
         nibabel.save(nibabel.Nifti1Image(DATA, affine), tmp_path / "a.nii")
-        self.refused(f"{tmp_path}/a.nii", "turned or swapped")
+        self.refused(f"{tmp_path}/a.nii", "rotated or swapped")
 
     def test_flipped_axes_are_named(self, tmp_path: Path) -> None:
         nibabel.save(nibabel.Nifti1Image(DATA, np.diag([-1, 1, 1, 1.0])), tmp_path / "a.nii")

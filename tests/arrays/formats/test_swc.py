@@ -41,11 +41,11 @@ def test_a_folder_holds_several(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1 2 0 0 0 1\n", "seven numbers a line are expected"),
-        ("", "seven numbers a line are expected"),
+        ("1 2 0 0 0 1\n", "seven numbers per line are expected"),
+        ("", "seven numbers per line are expected"),
         ("1 2 a 0 0 1 -1\n", "could not convert string 'a'"),
-        ("1 2 0 0 0 1 -1\n2 2 0 0 0 1 7\n", "node 7 is a parent but not in the file"),
-        ("1 2 0 0 0 1 -1\n1 2 0 0 0 1 -1\n", "a node's id stands in two lines"),
+        ("1 2 0 0 0 1 -1\n2 2 0 0 0 1 7\n", "node 7 is named as a parent but is not in the file"),
+        ("1 2 0 0 0 1 -1\n1 2 0 0 0 1 -1\n", "a node id occurs twice"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:loadtxt")
@@ -57,7 +57,7 @@ def test_bad_files(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_no_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"skeletons=.*none.swc: there is no .swc file"):
+    with pytest.raises(InputError, match=r"skeletons=.*none.swc: no .swc file found"):
         read_swc(tmp_path / "none.swc", "nm")
-    with pytest.raises(InputError, match=r"there is no .swc file"):
+    with pytest.raises(InputError, match=r"no .swc file found"):
         read_swc(tmp_path, "nm")

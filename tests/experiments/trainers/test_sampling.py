@@ -11,7 +11,8 @@ from funlib.geometry import Coordinate
 from dacapo.arrays import Array
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets import Dataset
-from dacapo.experiments.trainers.crops import Crop, CropSampler, _Grid
+from dacapo.experiments.trainers.crops import Crop, CropSampler
+from dacapo.experiments.trainers.label_blocks import LabelBlocks
 from dacapo.ops.draws import generator
 
 SIZE = Coordinate(2, 2, 2)
@@ -66,8 +67,8 @@ def test_classes_and_background_are_hit_alike() -> None:
 
 def test_what_is_not_annotated_is_never_hit() -> None:
     mask = (GT != 5).astype(np.uint8)
-    for balance in ("voxels", "objects"):
-        assert 5 not in hits(voxel_crops(CropSampler([dataset(GT, mask)], SIZE, balance)))
+    for sampling in ("voxels", "objects"):
+        assert 5 not in hits(voxel_crops(CropSampler([dataset(GT, mask)], SIZE, sampling)))
 
 
 @pytest.mark.parametrize("shape", ["slice", "scribble", "points"])
@@ -119,7 +120,7 @@ def test_a_crop_is_annotated_as_far_as_asked(shape: tuple[int, int, int]) -> Non
     sampler = CropSampler([data], size, min_annotated=0.45)
     for crop in voxel_crops(sampler, 150):
         assert data.read_mask(crop.roi).mean() >= 0.45
-    grid = _Grid(data, size)
+    grid = LabelBlocks(data, size)
     counted = [data.read_mask(grid.about(b)).mean() for b in range(np.prod(grid._num))]
     assert np.allclose(grid._shares_annotated.ravel(), counted)
 
