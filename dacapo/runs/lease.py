@@ -45,7 +45,7 @@ def claim(folder: Path) -> LogWriter:
     """
     logs = log_files(folder)
     if logs:
-        _wait_until_free(logs[-1])
+        _refuse_if_alive(logs[-1])
     path = log_path(folder, log_number(logs[-1]) + 1 if logs else 1)
     record = Record(Kind.owner, 0, 0, json.dumps(Owner.current().encode()).encode())
     try:
@@ -82,7 +82,11 @@ def has_ended(path: Path) -> bool:
     return any(record.kind is Kind.outcome for record in read_log(path))
 
 
-def _wait_until_free(path: Path) -> None:
+def _refuse_if_alive(path: Path) -> None:
+    """Return once the writer of a log is dead for certain, or raise `BusyError`.
+
+    On this machine that is known at once; a writer elsewhere is watched for `LEASE` seconds.
+    """
     owner = owner_of(path)
     alive = owner.is_alive() if owner is not None else None
     if alive is False or has_ended(path):

@@ -142,7 +142,7 @@ def test_constant_and_channels() -> None:
     assert whole(views.constant(array(IDS), 0.5)).dtype == np.float32
     with pytest.raises(InputError, match="needs an array with one channel axis"):
         views.select(array(RAW), [0])
-    with pytest.raises(InputError, match="must be of 0 to 1"):
+    with pytest.raises(InputError, match="must lie between 0 and 1"):
         views.select(array(np.stack([RAW, RAW])), [2])
 
 
