@@ -71,5 +71,5 @@ class Architecture(torch.nn.Module, ABC):
         return None
 
     def smallest_input_shape(self, output_shape: Coordinate) -> Coordinate:
-        """The smallest input that gives at least this output; None if unknown."""
+        """The smallest input that gives at least this output; that of prediction where unknown."""
         return self.input_shape + self.eval_shape_increase
