@@ -27,14 +27,12 @@ import numcodecs
 import numpy as np
 import torch
 import zarr
-from dacapo.experiments.trainers.augments.elastic import Elastic
-from dacapo.experiments.trainers.augments.intensity import Intensity
-from dacapo.experiments.trainers.augments.mirror import Mirror
 from funlib.geometry import Coordinate
 
 from dacapo.arrays import ReadOptions, open_array
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.tasks.predictors import AffinitiesPredictor
+from dacapo.experiments.trainers.augments import Elastic, Intensity, Mirror
 from dacapo.experiments.trainers.crops import CropSampler
 from dacapo.experiments.trainers.samples import BatchMaker
 from dacapo.experiments.trainers.trainer import SampleShape
@@ -101,9 +99,9 @@ def augmented(path: Path, workers: int) -> Iterator[object]:
     shape = SampleShape(size, dataset.raw.voxel_size, size, dataset.raw.voxel_size)
     sampler = CropSampler([dataset], size * 8000)
     augments = [
-        ("elastic", Elastic(1.0, 24.0, 1.5, (0.0, 360.0))),
-        ("mirror", Mirror(1.0)),
-        ("intensity", Intensity(1.0, (0.8, 1.2), (-0.15, 0.15))),
+        ("elastic", Elastic(p=1.0, control_point_spacing=24.0)),
+        ("mirror", Mirror()),
+        ("intensity", Intensity(p=1.0, scale=[0.8, 1.2], shift=[-0.15, 0.15])),
     ]
     maker = BatchMaker(
         sampler, AffinitiesPredictor([[1, 0, 0]]), shape, augments, torch.device("cpu"), range(1)

@@ -31,7 +31,7 @@ from skimage.metrics import adapted_rand_error, variation_of_information
 from skimage.segmentation import watershed
 
 from dacapo.experiments.tasks.evaluators import GroundTruth, InstanceEvaluator
-from dacapo.experiments.tasks.post_processors import AgglomerationPostProcessor
+from dacapo.experiments.tasks.post_processors import Agglomeration
 from dacapo.experiments.tasks.predictors import AffinitiesPredictor
 from dacapo.ops.affinities import affinities
 from dacapo.ops.components import components
@@ -235,7 +235,7 @@ def bench_thresholds(edge: int, peers: Peers | None) -> None:
     score = InstanceEvaluator().against(GroundTruth(cells))
 
     def family(thresholds: list[float]) -> Callable[[], None]:
-        post = AgglomerationPostProcessor(steps, thresholds)
+        post = Agglomeration(threshold=thresholds).build(steps)
 
         def run() -> None:
             for _, segments in post.process_all(prediction):

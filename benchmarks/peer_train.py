@@ -17,6 +17,7 @@ from typing import Any
 import gunpowder as gp
 import torch
 
+from dacapo.nn.geometry import UNetGeometry
 from dacapo.nn.unet import UNet
 
 
@@ -51,11 +52,12 @@ def main() -> None:
     down = [[2, 2, 2]] * asked["levels"]
     two = [[3, 3, 3]] * 2
     low = asked["precision"] == "bf16"
+    geometry = UNetGeometry(
+        down, [two] * (asked["levels"] + 1), [two] * asked["levels"], asked["same"]
+    )
     unet = UNet(
-        in_channels=1, num_fmaps=asked["num_fmaps"], inc_factor=asked["inc_factor"],
-        downsample=down, kernels_down=[two] * (asked["levels"] + 1),
-        kernels_up=[two] * asked["levels"], same_padding=asked["same"],
-    )  # fmt: skip
+        geometry, in_channels=1, num_fmaps=asked["num_fmaps"], inc_factor=asked["inc_factor"]
+    )
     head = torch.nn.Conv3d(asked["num_fmaps"], len(asked["neighborhood"]), 1)
     layout = torch.channels_last_3d if low else torch.contiguous_format
     model = torch.nn.Sequential(unet, head).to(device).to(memory_format=layout)

@@ -8,7 +8,8 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from math import inf
+from math import inf, isfinite
+from numbers import Real
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -62,12 +63,13 @@ def config(group: str | None) -> Callable[[type[C]], type[C]]:
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers that a field accepts. Lists are checked element by element; null is accepted.
+    """The numbers that a field accepts. Lists are checked element by element.
 
     Attributes:
         low, high: inclusive bounds.
         above, below: exclusive bounds.
         is_interval: the value is a list [low, high] with low <= high.
+        is_strict: of an interval, low < high.
     """
 
     low: float = -inf
@@ -75,6 +77,7 @@ class Range:
     above: float = -inf
     below: float = inf
     is_interval: bool = False
+    is_strict: bool = False
 
     def __contains__(self, value: float) -> bool:
         inside = self.low <= value <= self.high and self.above < value < self.below
@@ -92,7 +95,8 @@ class Range:
             ("at least", self.low), ("greater than", self.above),
             ("at most", self.high), ("less than", self.below),
         )  # fmt: skip
-        return " and ".join(f"{text} {v:g}" for text, v in named if abs(v) < inf) or "finite"
+        bounds = " and ".join(f"{text} {v:g}" for text, v in named if abs(v) < inf)
+        return bounds or "any number"
 
 
 def ranged(
@@ -114,9 +118,11 @@ def ranged(
     return _field(default, Range(low, high, above, below), identity)
 
 
-def interval(default: list[Any] | None, *, low: float = -inf, high: float = inf) -> Any:
-    """A field for an interval [low, high] within these bounds."""
-    return _field(default, Range(low, high, is_interval=True), True)
+def interval(
+    default: list[Any] | None, *, low: float = -inf, high: float = inf, strict: bool = False
+) -> Any:
+    """A field for an interval [low, high] within these bounds; strict: low < high."""
+    return _field(default, Range(low, high, is_interval=True, is_strict=strict), True)
 
 
 def not_identity(default: Any) -> Any:
@@ -172,25 +178,33 @@ def ranges(cls: Any) -> dict[str, tuple[Range, bool]]:
 
 
 def _check_range(value: Any, limits: Range, nullable: bool, key: str) -> None:
-    if value is None:
+    if value is None and nullable:
         return
-    numbers = list(_numbers(value))
-    good = all(number in limits for number in numbers)
+    numbers = list(_numbers(value, allow_null=nullable))
+    good = all(isinstance(number, Real) and float(number) in limits for number in numbers)
     if limits.is_interval:
-        if not good or len(numbers) != 2 or numbers[0] > numbers[1]:
-            raise InputError(f"{key}={value}: give [low, high] in that order, both {limits}")
+        good = good and len(numbers) == 2 and numbers[0] <= numbers[1]
+        if not good or (limits.is_strict and numbers[0] == numbers[1]):
+            both = "different and" if limits.is_strict else "both"
+            raise InputError(f"{key}={value}: give [low, high] in that order, {both} {limits}")
     elif not good:
-        null = " (or null)" if nullable else ""
-        if isinstance(value, list):
-            raise InputError(f"{key}={value}: every number must be {limits}{null}")
-        raise InputError(f"{key}={value} must be {limits}{null}")
+        is_finite = all(isinstance(number, Real) and isfinite(number) for number in numbers)
+        must = (
+            f"must be {'' if is_finite else 'a finite number, '}{limits}{' (or null)' * nullable}"
+        )
+        if isinstance(value, list | tuple):
+            raise InputError(f"{key}={value}: every number {must}")
+        raise InputError(f"{key}={value} {must}")
 
 
-def _numbers(value: Any) -> Iterator[float]:
+def _numbers(value: Any, allow_null: bool) -> Iterator[Any]:
+    """The leaves of nested lists, tuples or arrays."""
+    if hasattr(value, "tolist"):  # of numpy, also a scalar
+        value = value.tolist()
     if isinstance(value, list | tuple):
         for item in value:
-            yield from _numbers(item)
-    elif isinstance(value, int | float):
+            yield from _numbers(item, allow_null)
+    elif value is not None or not allow_null:
         yield value
 
 

@@ -6,6 +6,7 @@ from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from omegaconf import OmegaConf
@@ -24,7 +25,7 @@ from dacapo.config import (
 )
 from dacapo.errors import InputError
 from dacapo.experiments.architectures import UNetConfig
-from dacapo.experiments.datasplits import SyntheticDataSplitConfig
+from dacapo.experiments.datasplits import SyntheticDataSplitConfig, VolumesDataSplitConfig
 from dacapo.experiments.run_config import GROUPS, RunConfig, TrainConfig
 from dacapo.experiments.starts import RunStart
 from dacapo.experiments.tasks import AffinitiesTaskConfig
@@ -214,6 +215,29 @@ class TestRanges:
             Outer(**changed)
         assert str(error.value).startswith(message)
 
+    @pytest.mark.parametrize(
+        ("changed", "message"),
+        [
+            ({"size": None}, "size=None must be a finite number, at least 1"),
+            ({"size": np.int64(0)}, "size=0 must be at least 1"),
+            ({"size": "3"}, "size=3 must be a finite number, at least 1"),
+            ({"sizes": np.array([[2, 0]])}, "sizes="),
+            ({"sizes": [[2, None]]}, r"sizes=[[2, None]]: every number must be a finite number"),
+            ({"span": [np.float32(2), 1.0]}, "span="),
+        ],
+    )
+    def test_an_object_is_given_numbers_of_any_library_and_none_where_it_may(
+        self, changed: dict[str, Any], message: str
+    ) -> None:
+        with pytest.raises(InputError) as error:
+            Outer(**changed)
+        assert str(error.value).startswith(message)
+        assert Outer(size=np.int64(2), sizes=np.array([[1, 2]])).size == 2  # type: ignore[arg-type]
+
+    def test_a_strict_interval_has_two_numbers(self) -> None:
+        with pytest.raises(InputError, match=r"percentiles=.*: give .* different"):
+            VolumesDataSplitConfig(percentiles=[5.0, 5.0])
+
     def test_bounds_are_in_or_out_as_declared(self) -> None:
         assert Outer(size=1, inner=Inner(share=1.0), span=[0.0, 0.0]).inner.share == 1.0
         assert Inner(share=None).share is None
@@ -292,9 +316,18 @@ class TestIdentity:
         ("datasplit.voxel_size=[8,8,4.0005]", "not a whole multiple of 1 pm"),
         ("datasplit.seed=-1", "datasplit.seed=-1 must be at least 0"),
         ("architecture.fmaps_out=-3", r"architecture.fmaps_out=-3 must be at least 1 \(or null\)"),
-        ("trainer.learning_rate=nan", "trainer.learning_rate=nan must be greater than 0"),
-        ("trainer.gradient_clip=nan", "trainer.gradient_clip=nan must be greater than 0"),
-        ("trainer.weight_decay=inf", "trainer.weight_decay=inf must be at least 0"),
+        (
+            "trainer.learning_rate=nan",
+            "trainer.learning_rate=nan must be a finite number, greater than 0",
+        ),
+        (
+            "trainer.gradient_clip=nan",
+            "trainer.gradient_clip=nan must be a finite number, greater than 0",
+        ),
+        (
+            "trainer.weight_decay=inf",
+            "trainer.weight_decay=inf must be a finite number, at least 0",
+        ),
         (
             "task.post_processor.bias=[0.5,0.5]",
             r"task.post_processor.bias=\[0.5, 0.5\] contains a value twice",

@@ -29,6 +29,7 @@ def test_a_page_of_batches(task: str, tmp_path: Path) -> None:
     assert {"raw, channel 0, the whole input", "labels"} < set(captions)
     shapes = {imagecodecs.png_decode(base64.b64decode(p)).shape[:2] for p in pictures}
     assert shapes == {(28, 28), (12, 12)}
+    assert ("the first 12 of 16 channels" in text) == (task == "affinities_lsds")
 
 
 def test_mistakes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

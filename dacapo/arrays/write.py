@@ -70,12 +70,19 @@ def write_ome_zarr(
         chunk, shard: edges in voxels; shards are of 0.5.
 
     Raises:
-        InputError: the output exists already, or the version is unknown.
+        InputError: the output exists already, the version is unknown, or an array has several
+            channel axes, of which OME-Zarr allows one.
     """
     import zarr
 
     if version not in _FORMATS:
         raise InputError(f"version={version}: choose from {', '.join(_FORMATS)}")
+    for array in (image, *labels.values()) if labels else (image,):
+        if len(array.channel_shape) > 1:
+            raise InputError(
+                f"{array.name}: OME-Zarr allows one channel axis, and the array has "
+                f"{len(array.channel_shape)}, of shape {array.channel_shape}"
+            )
     with _new_folder(Path(path)) as folder:
         group = zarr.open_group(str(folder), mode="w", zarr_format=_FORMATS[version])
         _write_pyramid(folder, group, image, True, version, levels, chunk, shard, {})

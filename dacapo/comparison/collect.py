@@ -196,8 +196,8 @@ def _criteria(runs: Sequence[RunRecord]) -> dict[str, dict[str, Any]]:
             known = found.setdefault(criterion["name"], attributes)
             if known != attributes:
                 raise InputError(
-                    f"{run.label} and an earlier run define differently: "
-                    f"{criterion['name']}: {attributes} and {known}"
+                    f"{run.label} and an earlier run define {criterion['name']} differently: "
+                    f"{attributes} and {known}"
                 )
     return found
 

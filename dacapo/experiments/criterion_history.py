@@ -1,4 +1,4 @@
-"""The course of a criterion over the validations of a run."""
+"""A criterion over the validations of a run."""
 
 from __future__ import annotations
 

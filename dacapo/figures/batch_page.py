@@ -44,7 +44,7 @@ def batch_page(run: Run, num: int) -> str:
         sections.append(
             Section(
                 f"iteration {iteration}, sample {number}: {crop.dataset.name}",
-                [f"from {from_world(crop.roi.begin, gt.unit)} {gt.unit}"],
+                [f"from {from_world(crop.roi.begin, gt.unit)} {gt.unit}", *_left_out(len(target))],
                 _figures(run, raw, known, target, weight),
             )
         )
@@ -75,6 +75,10 @@ def _figures(run: Run, raw: Tensor, gt: Tensor, target: Tensor, weight: Tensor) 
         caption = f"its weight, from 0 to {heaviest:.3g}"
         figures.append(HtmlFigure(_mark_unknown(shown, weights), caption))
     return figures
+
+
+def _left_out(num: int) -> list[str]:
+    return [f"the first {_MAX_CHANNELS} of {num} channels"] if num > _MAX_CHANNELS else []
 
 
 def _middle(volume: Any) -> Image:

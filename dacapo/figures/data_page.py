@@ -55,7 +55,7 @@ class DataReport:
             Section(
                 name,
                 [dataset.raw.name, f"{dataset.gt.name}, {dataset.gt.extent()}"],
-                _sections(dataset),
+                _figures(dataset),
             )
             for name, dataset in self._datasets.items()
         ]
@@ -87,7 +87,7 @@ def _shape(sizes: Sequence[float]) -> str:
     return "x".join(f"{s:g}" for s in sizes)
 
 
-def _sections(dataset: Dataset) -> list[HtmlFigure]:
+def _figures(dataset: Dataset) -> list[HtmlFigure]:
     """Three sections: raw, and next to it the labels over raw."""
     gt, images = dataset.gt, []
     for share in (0.25, 0.5, 0.75) if gt.dims == 3 else (0.5,):

@@ -129,7 +129,7 @@ class LocalPool(Pool):
         elif passed > self._limit:
             running.process.kill()
 
-    def interrupt(self) -> str:
+    def stop_or_leave(self) -> str:
         """Ask all jobs to save themselves, and wait for them."""
         print("stopping: each job saves itself; rerun the same command to resume", flush=True)
         for running in self._running:

@@ -63,8 +63,8 @@ class Pool(ABC):
         """Jobs that have ended since the last call, each with the reason as far as it is known."""
 
     @abstractmethod
-    def interrupt(self) -> str:
-        """After Ctrl-C: stop the jobs, or leave them running and print how to cancel them."""
+    def stop_or_leave(self) -> str:
+        """Stop the jobs; or leave them running, and return the command that cancels them."""
 
     def arguments(self, job: Job) -> tuple[Any, ...]:
         """The launcher's keyword arguments in the process of a job."""
@@ -102,8 +102,8 @@ def _parse(text: str) -> float:
     found = re.fullmatch(r"(?:(\d+)-)?(\d+(?::\d+){0,2})", text)
     if found is None:
         raise InputError(
-            f"hydra.launcher.time={text}: give minutes, [days-]hours:minutes:seconds, or seconds "
-            f"like 90s"
+            f"hydra.launcher.time={text}: give minutes, minutes:seconds, "
+            f"[days-]hours:minutes:seconds, or seconds like 90s"
         )
     parts = [int(part) for part in found[2].split(":")]
     if found[1] is None and len(parts) < 3:  # without days, sbatch begins with the minutes

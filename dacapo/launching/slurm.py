@@ -93,7 +93,7 @@ class SlurmPool(Pool):
         reasons = _reasons(gone)
         return [(self._jobs.pop(number), reasons[number]) for number in gone]
 
-    def interrupt(self) -> str:
+    def stop_or_leave(self) -> str:
         """Leave the jobs running in the cluster."""
         return f"scancel {' '.join(self._arrays())}"
 

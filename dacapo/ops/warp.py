@@ -52,11 +52,10 @@ def warped_positions(
         at = control_points
         for axis, positions in enumerate(axes, start=1):
             num = control_points.shape[axis]
-            knot = torch.arange(num, device=control_points.device) - (num - 1) / 2
-            share = (1 - (positions[:, None] / control_point_spacing - knot).abs()).clamp_min(
-                0
-            )  # (n, num)
-            at = torch.tensordot(share, at, ([1], [axis])).movedim(0, axis)
+            points = torch.arange(num, device=control_points.device) - (num - 1) / 2
+            distance = (positions[:, None] / control_point_spacing - points).abs()  # (n, num)
+            weights = (1 - distance).clamp_min(0)
+            at = torch.tensordot(weights, at, ([1], [axis])).movedim(0, axis)
         at = at.contiguous()
     for axis, positions in enumerate(axes):
         along = positions.reshape(-1, *[1] * (dims - 1 - axis))

@@ -60,6 +60,8 @@ def _flood(levels, labels, inside):  # type: ignore[no-untyped-def]
         if label[voxel] != 0:
             _push(voxel, level_of[voxel], first, last, following)
     at = np.int64(0)
+    # Levels are emptied in order, but behind a ridge there may be voxels of an earlier level again:
+    # then the flood goes back to it, as water runs into a basin before it rises further.
     while at < _LEVELS:
         voxel = first[at]
         if voxel < 0:

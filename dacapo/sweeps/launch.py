@@ -188,7 +188,7 @@ def _run_all(pool: Pool, run_jobs: Sequence[_RunJob], wait: bool) -> dict[int, J
     pool.start([run_job.job for run_job in run_jobs])
     if wait:
         return _wait(pool, run_jobs)
-    _leave(pool.interrupt())
+    _leave(pool.stop_or_leave())
     return {run_job.job.number: _return(run_job, "") for run_job in run_jobs}
 
 
@@ -209,7 +209,7 @@ def _wait(pool: Pool, run_jobs: Sequence[_RunJob]) -> dict[int, JobReturn]:
                 returns[job.number] = _return(by_number[job.number], failure)
             time.sleep(_POLL_INTERVAL)
     except BaseException:
-        _leave(pool.interrupt())
+        _leave(pool.stop_or_leave())
         raise
     finally:
         for number, handler in previous.items():

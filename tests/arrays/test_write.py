@@ -113,3 +113,10 @@ def test_convert(
         {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{output}/0/"}}, read=True
     ).result()
     assert np.array_equal(store.read().result(), RAW)
+
+
+def test_ome_zarr_has_one_channel_axis(tmp_path: Path) -> None:
+    two = array(np.zeros((2, 3, 4, 4, 4)))
+    with pytest.raises(InputError, match=r"OME-Zarr allows one channel axis, and .* \(2, 3\)"):
+        write_ome_zarr(tmp_path / "a.zarr", two)
+    assert list(tmp_path.iterdir()) == []

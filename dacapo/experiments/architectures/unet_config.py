@@ -95,13 +95,15 @@ class UNetConfig(ShapedConfig):
     def kernels_down(self) -> list[list[list[int]]]:
         """The kernel of each convolution of each level going down."""
         levels = len(self.downsample_factors) + 1
-        return self.kernel_size_down or [[[3] * self.dims] * 2] * levels
+        default = [[[3] * self.dims] * 2] * levels
+        return default if self.kernel_size_down is None else self.kernel_size_down
 
     @property
     def kernels_up(self) -> list[list[list[int]]]:
         """The kernel of each convolution of each level going up."""
         levels = len(self.downsample_factors)
-        return self.kernel_size_up or [[[3] * self.dims] * 2] * levels
+        default = [[[3] * self.dims] * 2] * levels
+        return default if self.kernel_size_up is None else self.kernel_size_up
 
     def build(self) -> UNetArchitecture:
         from dacapo.experiments.architectures.unet_architecture import UNetArchitecture

@@ -58,9 +58,9 @@ class FilesDataSplitConfig(DataSplitConfig):
     normalize: Normalize = Normalize.range
     """Which raw values are mapped to 0 and 1. range: 0 and 255 for 8 bits, else the minimum and
     maximum. percentile: those of `percentiles`. zscore: mean and mean + standard deviation."""
-    percentiles: list[float] = interval([0.5, 99.5], low=0, high=100)
+    percentiles: list[float] = interval([0.5, 99.5], low=0, high=100, strict=True)
     """For normalize=percentile."""
-    intensity_range: list[float] | None = interval(None)
+    intensity_range: list[float] | None = interval(None, strict=True)
     """Raw values that are mapped to 0 and 1, instead of normalize."""
     ignore_label: int | None = None
     """Voxels with this label are not annotated."""
@@ -76,10 +76,6 @@ class FilesDataSplitConfig(DataSplitConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for key in ("intensity_range", "percentiles"):
-            span = getattr(self, key)
-            if span is not None and span[0] == span[1]:
-                raise InputError(f"datasplit.{key}={span}: give two different values")
         for pair in self.may_overlap:
             if len(pair.split("+")) != 2:
                 raise InputError(f"datasplit.may_overlap={pair}: name two volumes, like left+right")

@@ -88,7 +88,7 @@ class ArrayConfig(Config):
     """Keep this part."""
     resample: list[float] | None = None
     """New voxel size, in the volume's unit."""
-    clip: list[float] | None = interval(None)
+    clip: list[float] | None = interval(None, strict=True)
     """Clip to the lowest and highest value."""
     relabel: dict[int, int] = field(default_factory=dict)
     """Old id -> new id; other ids are kept."""

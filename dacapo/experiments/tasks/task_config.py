@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from dacapo.config import Config, ranged
 from dacapo.errors import InputError
+from dacapo.experiments.tasks.losses import WeightedLoss
 
 if TYPE_CHECKING:
     from dacapo.experiments.tasks.evaluators import Evaluator
@@ -22,6 +23,13 @@ class TaskConfig(Config, ABC):
 
     criterion: str
     """The score that selects the best iteration and the best parameters."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if isinstance(value, WeightedLoss):
+                value.check(f"{self.config_key()}.{option.name}")
 
     @abstractmethod
     def build(self) -> Task: ...

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,7 @@ from dacapo.experiments.tasks.losses import (
     RegressionLoss,
 )
 from dacapo.experiments.tasks.losses.terms import weighted_mean
+from tests.conftest import small_run_config
 
 TERMS = ["cross_entropy", "dice", "tversky", "focal"]
 
@@ -162,13 +165,22 @@ class TestPartialAnnotation:
 
 
 @pytest.mark.parametrize(
-    "values",
-    [{"focal_gamma": -1.0}, {"tversky_alpha": -1.0}, {"tversky_alpha": 0.0, "tversky_beta": 0.0},
-     {"cross_entropy": 0.0}, {"dice": float("nan")}],
-)  # fmt: skip
-def test_values_that_train_nothing_are_refused(values: dict[str, float]) -> None:
-    with pytest.raises(InputError, match=r"task\.loss"):
-        ProbabilityLoss(**values)
+    ("override", "message"),
+    [
+        ("task.loss.focal_gamma=-1", "task.loss.focal_gamma=-1.0 must be at least 0"),
+        ("task.loss.dice=nan", "task.loss.dice=nan must be a finite number, at least 0"),
+        ("task.loss.cross_entropy=0", "task.loss: cross_entropy, dice, tversky, focal are all 0"),
+        ("task.lsd_loss.mse=0", "task.lsd_loss: mse, l1 are all 0"),
+    ],
+)
+def test_values_that_train_nothing_are_refused(override: str, message: str) -> None:
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+        small_run_config(override)
+
+
+def test_a_tversky_loss_needs_a_cost() -> None:
+    with pytest.raises(InputError, match=r"task\.loss: tversky_alpha and tversky_beta are both 0"):
+        small_run_config("task.loss.tversky_alpha=0", "task.loss.tversky_beta=0")
 
 
 def test_by_hand() -> None:

@@ -30,15 +30,15 @@ class Loss(ABC):
 class WeightedLoss(Config, Loss):
     """A weighted sum of terms; the weights are options, and a weight of 0 leaves a term out."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check(self, key: str) -> None:
+        """Refuse weights that leave nothing to train on.
+
+        Args:
+            key: under which the task holds the loss, for messages.
+        """
         if not any(self.factors().values()):
             names = ", ".join(self.factors())
-            raise InputError(f"task.loss: {names} are all 0, so there is no loss to train on")
-
-    @classmethod
-    def config_key(cls) -> str:
-        return "task.loss"
+            raise InputError(f"{key}: {names} are all 0, so there is no loss to train on")
 
     @abstractmethod
     def factors(self) -> dict[str, float]:

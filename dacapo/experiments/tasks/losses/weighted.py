@@ -35,12 +35,11 @@ class ProbabilityLoss(WeightedLoss):
     focal_gamma: float = ranged(2.0, low=0)
     """Exponent of the focal loss; the larger, the less voxels count that are predicted well."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check(self, key: str) -> None:
+        super().check(key)
         if self.tversky_alpha + self.tversky_beta == 0:
             raise InputError(
-                "task.loss: tversky_alpha and tversky_beta are both 0, so no error would cost "
-                "anything"
+                f"{key}: tversky_alpha and tversky_beta are both 0, so no error would cost anything"
             )
 
     def factors(self) -> dict[str, float]:

@@ -55,6 +55,7 @@ class MutexWatershed(AffinitiesPostProcessor):
     random_strides: bool = False
     """Use as many long-range affinities at random voxels instead, the same in each run."""
     min_size: list[int] = ranged([0, 64], low=0)
+    """Segments with fewer voxels are absorbed by their neighbours; all values are tried."""
 
     def stages(self, neighborhood: Offsets) -> list[Stage]:
         is_long = [sum(map(abs, offset)) > 1 for offset in neighborhood]
@@ -98,6 +99,7 @@ class Agglomeration(AffinitiesPostProcessor):
     per_section: bool = False
     """Restrict fragments to one section each, for data with thick sections."""
     min_size: list[int] = ranged([0, 64], low=0)
+    """Segments with fewer voxels are absorbed by their neighbours; all values are tried."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

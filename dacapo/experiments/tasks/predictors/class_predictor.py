@@ -62,7 +62,7 @@ class OneHotPredictor(GroupsPredictor):
     def foreground(self, gt: Tensor, target: Tensor) -> Tensor:
         return target
 
-    def balance(self, foreground: Tensor, known: Tensor) -> Tensor:
+    def class_weights(self, foreground: Tensor, known: Tensor) -> Tensor:
         """Weight a voxel by its class: n / (classes present * n_class)."""
         certain = (foreground * known).any(1, keepdim=True)  # the voxel's class is known
         spatial = tuple(range(2, foreground.ndim))

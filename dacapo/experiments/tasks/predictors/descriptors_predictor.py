@@ -54,7 +54,7 @@ class DescriptorsPredictor(Predictor):
         inside = (share * ((gt != 0) & (mask != 0)))[:, None]
         return inside.expand(-1, self.num_channels, *gt.shape[1:])
 
-    def balance(self, foreground: Tensor, known: Tensor) -> Tensor:
+    def class_weights(self, foreground: Tensor, known: Tensor) -> Tensor:
         return known  # descriptors have no classes to balance
 
     def gt_region_for_roi(self, roi: Roi, voxel_size: Coordinate) -> Roi:

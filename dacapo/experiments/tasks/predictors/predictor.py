@@ -111,7 +111,7 @@ class Predictor(ABC):
         region = region or (slice(None),) * (gt.ndim - 1)
         known = self.known(gt, target, mask, equal_axes(gt, voxel_size))
         foreground = self.foreground(gt, target)
-        return self.balance(foreground[:, :, *region], known[:, :, *region])
+        return self.class_weights(foreground[:, :, *region], known[:, :, *region])
 
     @abstractmethod
     def known(self, gt: Tensor, target: Tensor, mask: Tensor, voxel_size: Coordinate) -> Tensor:
@@ -121,7 +121,7 @@ class Predictor(ABC):
         """(B, C, *spatial), 0 or 1: the two classes of each channel that are to be balanced."""
         return target
 
-    def balance(self, foreground: Tensor, known: Tensor) -> Tensor:
+    def class_weights(self, foreground: Tensor, known: Tensor) -> Tensor:
         """Weights of the trained region, in which both classes of a channel have equal
         influence."""
         return balance(foreground, known, self.max_class_weight)
