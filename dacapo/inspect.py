@@ -50,15 +50,16 @@ def inspect(cfg: DictConfig, output: Path) -> None:
     classes = OmegaConf.select(cfg, "task.classes", throw_on_missing=False) or {}
     from dacapo.figures.data_page import DataReport
     from dacapo.runs.atomic import write_atomically
-    from dacapo.training.terminal import console, print_table
+    from dacapo.training.terminal import console, counted, print_table
 
     report = DataReport(datasplit.build(), {str(k): list(v) for k, v in classes.items()})
     print_table("Data", report.columns, report.rows)
     for warning in report.warnings:
         console.print(f"warning: {warning}")
     write_atomically(output, report.page().encode())
-    num = len(report.warnings)
-    console.print(f"{len(report.rows)} volumes, {num} warnings; pictures: {output}")
+    volumes = counted(len(report.rows), "volume")
+    warnings = counted(len(report.warnings), "warning")
+    console.print(f"{volumes}, {warnings}; pictures: {output}")
 
 
 if __name__ == "__main__":

@@ -39,11 +39,11 @@ def preview(run_config: RunConfig, num: int, output: Path) -> None:
     from dacapo.experiments.run import Run
     from dacapo.figures.batch_page import batch_page
     from dacapo.runs.atomic import write_atomically
-    from dacapo.training.terminal import console
+    from dacapo.training.terminal import console, counted
 
     run = Run(run_config)
     write_atomically(output, batch_page(run, num).encode())
-    console.print(f"{num} samples of {run.name}/{run.repetition}: {output}")
+    console.print(f"{counted(num, 'sample')} of {run.name}/{run.repetition}: {output}")
 
 
 if __name__ == "__main__":

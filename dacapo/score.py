@@ -79,14 +79,15 @@ def score(options: ScoreConfig) -> tuple[Scores, str]:
     is_instance = options.kind is Kind.instance
     if options.skeletons is not None and not is_instance:
         raise InputError("skeletons need kind=instance")
-    options.run_length = options.skeletons is not None
-    names = (
-        "mask", "ignore_label", "skeletons", "overlap_only", "voxel_size", "unit"
-    )  # fmt: skip
+    if is_instance:
+        evaluator = options.object_evaluator(run_length=options.skeletons is not None)
+    else:
+        evaluator = options.class_evaluator(groups)
+    names = "mask", "ignore_label", "skeletons", "overlap_only", "voxel_size", "unit"
     return score_files(
         options.segmentation,
         options.gt,
-        options.object_evaluator() if is_instance else options.class_evaluator(groups),
+        evaluator,
         read_labels=(lambda labels: labels) if is_instance else groups.split,
         **{name: getattr(options, name) for name in names},
     )

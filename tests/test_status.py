@@ -89,7 +89,7 @@ def test_watching_ends_when_nothing_is_left_to_wait_for(
         monkeypatch.setattr("dacapo.status.time.sleep", lambda s: writer.finish("done"))
         command(monkeypatch, f"runs_dir={tmp_path}", "watch=true")
     out = capsys.readouterr().out
-    assert out.index("1 runs: 1 running") < out.index("1 runs: 1 done")
+    assert out.index("1 run: 1 running") < out.index("1 run: 1 done")
 
 
 def test_nothing_there_and_values_that_make_no_sense(

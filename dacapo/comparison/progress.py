@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dacapo.errors import InputError
 from dacapo.runs import STATES, RunFolder, find_run_folders, read_state
+from dacapo.training.terminal import counted
 
 _NUM_RECENT = 100
 """Number of latest steps over which speed and loss are averaged."""
@@ -86,4 +87,5 @@ def _progress(folder: RunFolder) -> Progress:
 def summary(runs: Sequence[Progress]) -> str:
     """The number of runs in each state."""
     count = Counter(run.state for run in runs)
-    return f"{len(runs)} runs: " + ", ".join(f"{count[s]} {s}" for s in STATES if count[s])
+    states = ", ".join(f"{count[s]} {s}" for s in STATES if count[s])
+    return f"{counted(len(runs), 'run')}: {states}"

@@ -11,7 +11,7 @@ import numpy as np
 from dacapo.comparison.collect import RunRecord, collect, read_runs, write_dataset
 from dacapo.runs import FAILURES
 from dacapo.sweeps.asha import savings
-from dacapo.training.terminal import console, print_table
+from dacapo.training.terminal import console, counted, print_table
 
 if TYPE_CHECKING:
     from dacapo.comparison.test_scores import Scores
@@ -47,7 +47,9 @@ def compare(runs_dir: Path, output: Path | None = None, test: bool = False) -> l
         console.print(str(saved))
     at_work = [run for run in runs if run.status in ("running", "waiting")]
     others = f", {len(at_work)} not yet trained" if at_work else ""
-    console.print(f"{len(runs)} runs, {len(failed)} failed{others}; their scores: {path}")
+    console.print(
+        f"{counted(len(runs), 'run')}, {len(failed)} failed{others}; their scores: {path}"
+    )
     return [run.label for run in failed]
 
 

@@ -123,6 +123,15 @@ def show_scores(scores: ScoreTable, criterion: str) -> None:
     print_table("Validation", ["iteration", *shown, "parameters"], rows, caption)
 
 
+def counted(num: int, what: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "run"), counted(0, "run")
+    ('1 run', '0 runs')
+    """
+    return f"{num} {what}" + "s" * (num != 1)
+
+
 def elapsed(since: float) -> str:
     """Time since a `time.perf_counter()`, as 3:07.
 

@@ -43,7 +43,7 @@ def test_every_failure_of_a_sweep_is_told(tmp_path: Path) -> None:
     assert status == 1
     assert "error: job 0: trainer.batch_size=0 must be at least 1" in err
     assert "error: job 1: trainer.batch_size=-1 must be at least 1" in err
-    assert "1 runs, 0 failed" in out
+    assert "1 run, 0 failed" in out
     (tmp_path / "empty").mkdir()
     status, out, err = run(tmp_path / "empty", "-m", "trainer.batch_size=0", "repetition=0")
     assert status == 1

@@ -9,7 +9,7 @@ from dacapo.config import config, ranged
 from dacapo.errors import InputError
 from dacapo.experiments.tasks.losses import ActivatedLoss, ProbabilityLoss, RegressionLoss
 from dacapo.experiments.tasks.post_processors import AffinitiesPostProcessor, MutexWatershed
-from dacapo.experiments.tasks.task_config import ObjectScoring, TaskConfig
+from dacapo.experiments.tasks.task_config import ObjectTaskConfig
 
 if TYPE_CHECKING:
     from dacapo.experiments.tasks.task import Task
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @config("task")
 @dataclass(kw_only=True)
-class AffinitiesTaskConfig(TaskConfig, ObjectScoring):
+class AffinitiesTaskConfig(ObjectTaskConfig):
     """Predict voxel affinities, segment from them, score by VOI and adapted Rand error."""
 
     criterion: str = "voi"
@@ -69,6 +69,6 @@ class AffinitiesTaskConfig(TaskConfig, ObjectScoring):
         return Task.from_heads(
             heads,
             self.post_processor.build(self.neighborhood),
-            self.object_evaluator(),
+            self.object_evaluator(self.run_length),
             self.criterion,
         )

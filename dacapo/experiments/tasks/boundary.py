@@ -12,7 +12,7 @@ from dacapo.experiments.tasks.post_processors import (
     PredictionReader,
     Watershed,
 )
-from dacapo.experiments.tasks.task_config import ObjectScoring, TaskConfig, check_makes
+from dacapo.experiments.tasks.task_config import ObjectTaskConfig, check_makes
 
 if TYPE_CHECKING:
     from dacapo.experiments.tasks.task import Task
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @config("task")
 @dataclass(kw_only=True)
-class BoundaryTaskConfig(TaskConfig, ObjectScoring):
+class BoundaryTaskConfig(ObjectTaskConfig):
     """Predict foreground and object boundaries; objects grow from inside the boundaries."""
 
     criterion: str = "average_precision"
@@ -64,6 +64,6 @@ class BoundaryTaskConfig(TaskConfig, ObjectScoring):
                 "boundary": Head(boundary, self.loss, self.boundary_weight),
             },
             self.post_processor.build(reader),
-            self.object_evaluator(),
+            self.object_evaluator(self.run_length),
             self.criterion,
         )

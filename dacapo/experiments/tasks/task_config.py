@@ -44,9 +44,6 @@ class ObjectScoring(Config):
     iou_thresholds: list[float] = ranged([0.5, 0.75], low=0.5, below=1)
     """Thresholds of intersection over union above which objects match, for F1, precision, recall
     and panoptic quality. Below 0.5, matches would not be one to one."""
-    run_length: bool = False
-    """Also score the expected run length along the skeletons of a volume
-    (datasplit...skeletons)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -54,11 +51,20 @@ class ObjectScoring(Config):
             key = f"{self.config_key()}.iou_thresholds".lstrip(".")
             raise InputError(f"{key} is empty: give at least one threshold, like 0.5")
 
-    def object_evaluator(self) -> Evaluator:
-        """The evaluator of segments that are objects."""
+    def object_evaluator(self, run_length: bool) -> Evaluator:
+        """The evaluator of segments that are objects; `run_length`: along skeletons, too."""
         from dacapo.experiments.tasks.evaluators import InstanceEvaluator
 
-        return InstanceEvaluator(self.ignore_smaller, self.iou_thresholds, self.run_length)
+        return InstanceEvaluator(self.ignore_smaller, self.iou_thresholds, run_length)
+
+
+@dataclass(kw_only=True)
+class ObjectTaskConfig(TaskConfig, ObjectScoring):
+    """A task whose segments are, or may be, objects."""
+
+    run_length: bool = False
+    """Also score the expected run length along the skeletons of a volume
+    (datasplit...skeletons)."""
 
 
 @dataclass(kw_only=True)
@@ -79,7 +85,7 @@ class ClassScoring(Config):
 
 
 @dataclass(kw_only=True)
-class ClassesOrObjects(TaskConfig, ObjectScoring, ClassScoring):
+class ClassesOrObjects(ObjectTaskConfig, ClassScoring):
     """A task whose labels are classes if classes are named, and objects otherwise."""
 
     classes: dict[str, list[int]] = field(default_factory=dict)
@@ -95,7 +101,9 @@ class ClassesOrObjects(TaskConfig, ObjectScoring, ClassScoring):
 
     def evaluator(self, groups: LabelGroups) -> Evaluator:
         """The evaluator of objects or of classes."""
-        return self.object_evaluator() if groups.are_objects else self.class_evaluator(groups)
+        if groups.are_objects:
+            return self.object_evaluator(self.run_length)
+        return self.class_evaluator(groups)
 
 
 def check_classes(classes: dict[str, list[int]], key: str = "task.classes") -> None:
