@@ -67,7 +67,7 @@ def _made_by(package: Package) -> Callable[..., nn.Module]:
         return monai_class(package.network)
     raise InputError(
         f"architecture.path={package.path}: its network is {package.network} of "
-        f"{package.library or 'a file of its own'}, which is not known here and not run from "
-        f"there: put @network of dacapo.experiments.architectures above a class of that name in "
-        f"your script"
+        f"{package.library or 'its own source file'}, which is neither one of MONAI's nor "
+        f"registered, and code of packages is never run: write a class of that name in your script, "
+        f"and decorate it with @network of dacapo.experiments.architectures"
     )

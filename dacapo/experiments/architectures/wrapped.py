@@ -84,9 +84,9 @@ class WrappedConfig(NetworkConfig):
     def build(self) -> WrappedArchitecture:
         if self.network not in networks:
             raise InputError(
-                f"architecture.network={self.network}: no such network is known, there are "
-                f"{', '.join(sorted(networks)) or 'none'}; put @network of "
-                f"dacapo.experiments.architectures above its class, and import it in the script "
-                f"that calls dacapo.train.main"
+                f"architecture.network={self.network}: unknown network; registered are "
+                f"{', '.join(sorted(networks)) or 'none'}. Decorate its class with @network of "
+                f"dacapo.experiments.architectures, and import it in the script that calls "
+                f"dacapo.train.main"
             )
         return self.wrap(networks[self.network], self.network, self.arguments)
