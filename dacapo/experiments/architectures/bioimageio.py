@@ -68,6 +68,6 @@ def _made_by(package: Package) -> Callable[..., nn.Module]:
     raise InputError(
         f"architecture.path={package.path}: its network is {package.network} of "
         f"{package.library or 'its own source file'}, which is neither one of MONAI's nor "
-        f"registered, and code of packages is never run: write a class of that name in your script, "
-        f"and decorate it with @network of dacapo.experiments.architectures"
+        f"registered, and code of packages is never run: write a class of that name in your "
+        f"script, and decorate it with @network of dacapo.experiments.architectures"
     )

@@ -127,7 +127,10 @@ def test_it_trains_and_predicts_independently_of_blocks() -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"name": "Nobody"}, r"architecture.network=Nobody: no such network .* Halving"),
+        (
+            {"name": "Nobody"},
+            r"architecture.network=Nobody: unknown network; registered are .*Halving",
+        ),
         ({"name": "Halving", "arguments": {"depth": 3}}, r"cannot be made with .*depth"),
         (
             {"name": "Halving", "shape": 21},
