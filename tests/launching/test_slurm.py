@@ -207,7 +207,7 @@ def test_submit_and_return(slurm: Slurm, tmp_path: Path) -> None:
     assert waiting.who == f"job {submitted_as(tmp_path, 'a/4')}"
     slurm.ask("scancel", submitted_as(tmp_path, "a/4"))
     found = wait_until(tmp_path, "a/4", "killed", 30)
-    assert "has ended and has not begun with it" in found.error
+    assert "has ended before it started the run" in found.error
     for number in range(4):
         wait_until(tmp_path, f"a/{number}", "done")
 
