@@ -25,7 +25,8 @@ lock:  ## renew constraints.txt, the tested set of packages
 	rm -rf .lock
 	$(PYTHON) -m venv .lock
 	.lock/bin/python -m pip install --quiet torch==$(TORCH) ".[test]"
-	.lock/bin/python -m pip freeze --exclude dacapo | LC_ALL=C sort -f > constraints.txt
+	# Without "+cpu" or "+cu130": the same version fits machines with a GPU and without.
+	.lock/bin/python -m pip freeze --exclude dacapo | sed 's/+[a-z0-9.]*$$//' | LC_ALL=C sort -f > constraints.txt
 	rm -rf .lock
 
 lines:  ## lines of code per package, without blanks, comments and docstrings
