@@ -15,6 +15,8 @@ from dacapo.ops.affinities import affinities, both_known, reach
 class AffinitiesPredictor(Predictor):
     """One channel per offset: whether a voxel and its neighbour at the offset are in one object.
 
+    `Predictor.create_weight` balances the two classes of each offset.
+
     Args:
         neighborhood: offsets in voxels.
         max_class_weight: largest factor by which the rarer class of an offset is weighted up.
