@@ -1,4 +1,8 @@
-"""The exception for errors that the user can correct."""
+"""Errors that the user can correct, and warnings."""
+
+from __future__ import annotations
+
+import sys
 
 
 class InputError(ValueError):
@@ -7,3 +11,17 @@ class InputError(ValueError):
     The message says what was wrong, where, the value, and the key to change. The command line shows
     it without a traceback; every other exception is a bug and keeps its traceback.
     """
+
+
+def warn(message: str) -> None:
+    """Tell the user of something that does not end the work."""
+    sys.stderr.write(f"warning: {printable(message)}\n")
+
+
+def printable(text: str) -> str:
+    r"""A text of unknown origin without what a terminal would obey, such as an escape sequence.
+
+    >>> printable("a\x1b[2Jb\u202ec")
+    'a\\x1b[2Jb\\u202ec'
+    """
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)

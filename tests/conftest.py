@@ -20,7 +20,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from dacapo.config import conf_dir
+from dacapo.experiments import TrainingIterationStats, ValidationIterationScores
 from dacapo.experiments.run_config import RunConfig
+from dacapo.experiments.score_table import ScoreHeader
+from dacapo.runs import RunFolder
 
 # Real volumes are no part of the project: a test that needs one is skipped where they are not.
 DATA = Path(os.environ.get("DACAPO_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
@@ -114,3 +117,34 @@ def write_hdf5(path: Path, arrays: dict[str, Any], **attributes: Any) -> str:
             for key, value in attributes.items():
                 dataset.attrs[key] = value
     return str(path)
+
+
+def run_document(name: str, num_iterations: int = 6, repetition: int = 0) -> dict[str, Any]:
+    """The document of a run's folder, without the options of its groups."""
+    config = {"name": name, "repetition": repetition, "num_iterations": num_iterations}
+    return {"config": config, "identity": {}, "choices": {}, "overrides": []}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What commands remember of runs folders goes with the tests; matplotlib's fonts stay."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MPLCONFIGDIR", os.path.expanduser("~/.cache/matplotlib"))
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+HEADER = ScoreHeader(["a"], [{"label": "x"}], [{"name": "voi", "higher_is_better": 0}], "voi")
+
+
+def write_run(runs_dir: Path, name: str, steps: int, status: str, **notes: Any) -> RunFolder:
+    """The folder of a run of 10 iterations that has trained some of them."""
+    folder = RunFolder(runs_dir / name / "0")
+    with folder.writing(run_document(name, 10)) as writer:
+        writer.begin(0, HEADER)
+        for step in range(steps):
+            writer.add_step(TrainingIterationStats(step, 10.0 - step, 0.5))
+        if steps:
+            writer.add_scores(ValidationIterationScores(steps, [[[1.5]]]))
+        writer.finish(status, **notes)
+    return folder

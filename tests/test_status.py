@@ -10,27 +10,9 @@ import pytest
 from dacapo.comparison.progress import read_progress, summary
 from dacapo.errors import InputError
 from dacapo.experiments import TrainingIterationStats, ValidationIterationScores
-from dacapo.experiments.score_table import ScoreHeader
 from dacapo.runs import RunFolder
 from dacapo.status import StatusConfig, main
-
-HEADER = ScoreHeader(["a"], [{"label": "x"}], [{"name": "voi", "higher_is_better": 0}], "voi")
-
-
-def document(name: str) -> dict[str, Any]:
-    return {"config": {"name": name, "num_iterations": 10}, "identity": {}, "overrides": []}
-
-
-def write(runs_dir: Path, name: str, steps: int, status: str, **notes: Any) -> RunFolder:
-    folder = RunFolder(runs_dir / name / "0")
-    with folder.writing(document(name)) as writer:
-        writer.begin(0, HEADER)
-        for step in range(steps):
-            writer.add_step(TrainingIterationStats(step, 10.0 - step, 0.5))
-        if steps:
-            writer.add_scores(ValidationIterationScores(steps, [[[1.5]]]))
-        writer.finish(status, **notes)
-    return folder
+from tests.conftest import HEADER, run_document, write_run
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
@@ -39,10 +21,10 @@ def command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
 
 
 def test_how_far_runs_are(tmp_path: Path) -> None:
-    write(tmp_path, "done", 10, "done")
-    write(tmp_path, "broken", 0, "failed", error="no luck", traceback="")
+    write_run(tmp_path, "done", 10, "done")
+    write_run(tmp_path, "broken", 0, "failed", error="no luck", traceback="")
     folder = RunFolder(tmp_path / "live" / "0")
-    with folder.writing(document("live")) as writer:
+    with folder.writing(run_document("live", 10)) as writer:
         writer.begin(0, HEADER)
         for step in range(4):
             writer.add_step(TrainingIterationStats(step, 1.0, 0.5))
@@ -62,8 +44,8 @@ def test_how_far_runs_are(tmp_path: Path) -> None:
 
 
 def test_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    write(tmp_path, "one", 10, "done")
-    write(tmp_path, "two", 3, "failed", error="no luck", traceback="")
+    write_run(tmp_path, "one", 10, "done")
+    write_run(tmp_path, "two", 3, "failed", error="no luck", traceback="")
     command(monkeypatch, f"runs_dir={tmp_path}")
     out = capsys.readouterr().out
     assert "2 runs: 1 done, 1 failed" in out
@@ -73,8 +55,8 @@ def test_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any)
 
 
 def test_json_for_scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    write(tmp_path, "one", 10, "done")
-    write(tmp_path, "two", 0, "failed", error="no luck", traceback="")
+    write_run(tmp_path, "one", 10, "done")
+    write_run(tmp_path, "two", 0, "failed", error="no luck", traceback="")
     command(monkeypatch, f"runs_dir={tmp_path}", "json=true")
     one, two = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert (one["run"], one["state"], one["best"]) == ("one/0", "done", 1.5)
@@ -85,7 +67,7 @@ def test_watching_ends_when_nothing_is_left_to_wait_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     folder = RunFolder(tmp_path / "live" / "0")
-    with folder.writing(document("live")) as writer:
+    with folder.writing(run_document("live", 10)) as writer:
         monkeypatch.setattr("dacapo.status.time.sleep", lambda s: writer.finish("done"))
         command(monkeypatch, f"runs_dir={tmp_path}", "watch=true")
     out = capsys.readouterr().out

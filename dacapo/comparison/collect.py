@@ -2,156 +2,241 @@
 
 from __future__ import annotations
 
-import math
-import os
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dacapo.comparison.run_record import COSTS, RunRecord
 from dacapo.errors import InputError
 from dacapo.experiments.run_config import GROUPS
-from dacapo.experiments.score_table import Best, column, texts
-from dacapo.runs import (
-    History,
-    RunFolder,
-    RunState,
-    find_run_folders,
-    mean_losses,
-    read_state,
-)
+from dacapo.experiments.score_table import column, texts
+from dacapo.runs.files import temporary_name
 
 if TYPE_CHECKING:
     import xarray as xr
 
-_NOT_A_RUN = {*GROUPS, "name", "repetition", "runs_dir", "experiment", "retry"}
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """One run as recorded in its folder.
-
-    Attributes:
-        label: name/repetition.
-        document: config, choices of groups, overrides.
-        state: see `dacapo.runs.state.STATES`.
-        best: the best iteration and parameters, and the score that selected them.
-        means: the mean over the datasets of each criterion at the best.
-    """
-
-    label: str
-    document: dict[str, Any]
-    history: History
-    state: RunState
-    overrides: dict[str, str] = field(default_factory=dict)
-    best: Best | None = None
-    means: Sequence[float] = ()
-
-    @property
-    def num_iterations(self) -> int:
-        return int(self.document["config"]["num_iterations"])
-
-    @property
-    def status(self) -> str:
-        return self.state.name
-
-
-def read_runs(runs_dir: Path) -> list[RunRecord]:
-    """All runs below a folder, by name and repetition.
-
-    Raises:
-        InputError: there are no runs.
-    """
-    runs = [read_run(folder) for folder in find_run_folders(runs_dir)]
-    if not runs:
-        raise InputError(f"runs_dir={runs_dir}: the folder holds no runs")
-    return runs
-
-
-def read_run(folder: RunFolder) -> RunRecord:
-    """One run; its scores stay on the disk."""
-    history = folder.read_history()
-    document = history.document or folder.read_document()
-    overrides = dict(o.lstrip("+").split("=", 1) for o in document["overrides"] if "=" in o)
-    # A "/" in a name would be a group to netCDF.
-    kept = {k.replace("/", "."): v for k, v in overrides.items() if k not in _NOT_A_RUN}
-    table = history.table()
-    best = None if table is None else table.best()
-    means = () if table is None or best is None else table.means[best.index, best.parameters]
-    state = read_state(folder, history)
-    return RunRecord(folder.label, document, history, state, kept, best, tuple(means))
+DIMS = ("runs", "iterations", "datasets", "parameters")
+"""Dimensions of a criterion."""
+_POSITIONS = ("run", "iteration", "dataset", "parameter")
+"""Coordinates of a score in the long layout, one per dimension."""
+_SMALL = 10_000_000
+_MAX_SPREAD = 4
+_MARK = "dacapo_comparison"
+"""Attribute of every Dataset that `write_dataset` may replace."""
 
 
 def collect(runs: Sequence[RunRecord]) -> xr.Dataset:
-    """One variable per criterion, dims (runs, iterations, datasets, parameters), and `loss`.
+    """One variable per criterion, and `loss`.
 
-    Runs are aligned by the labels along each dimension, never by position; missing values are NaN.
+    Runs are aligned by the labels along each dimension, never by position. With
+    `layout="dims"`, criteria have the dimensions (runs, iterations, datasets, parameters), and
+    missing values are NaN. Runs that share few iterations, datasets and parameters would make that
+    far larger than the scores there are. Then the Dataset is in long form, `layout="long"`: the
+    criteria have the one dimension `score`, and its coordinate `iteration` holds the iteration, and
+    `run`, `dataset` and `parameter` the positions along `runs`, `datasets` and `parameters`.
+    `to_dims` leads back.
 
     Raises:
         InputError: two runs use one criterion name with different directions or bounds.
     """
+    axes = _Axes(runs)
+    criteria = _criteria(axes.scored)
+    num_scores = sum(axes.num_scores(run) for run in axes.scored)
+    full = int(np.prod([len(axes.labels[dim]) for dim in DIMS], dtype=float))
+    is_long = full * len(criteria) > max(_SMALL, _MAX_SPREAD * num_scores * len(criteria))
+    return _long(axes, criteria, num_scores) if is_long else _dims(axes, criteria)
+
+
+def to_dims(dataset: xr.Dataset) -> xr.Dataset:
+    """A Dataset of `collect` with the dimensions (runs, iterations, datasets, parameters).
+
+    Select some runs first if the result would be too large:
+
+        to_dims(dataset.isel(runs=[0, 3]))
+    """
     import xarray as xr
 
-    scored = [run for run in runs if run.history.header is not None]
-    iterations = sorted({i for run in scored for i in run.history.iterations})
-    datasets = _union(run.history.header.datasets for run in scored if run.history.header)
-    labels, parameters = _parameters(scored)
-    dims = ("runs", "iterations", "datasets", "parameters")
-    shape = (len(runs), len(iterations), len(datasets), len(labels))
-    variables: dict[str, Any] = {
-        name: (dims, np.full(shape, np.nan), attributes)
-        for name, attributes in _criteria(scored).items()
-    }
-    loss = np.full(shape[:2], np.nan)
-    for number, run in enumerate(runs):
-        header = run.history.header
-        if header is None:
-            continue
-        at = _index(iterations, run.history.iterations)
-        place = _place(
-            at,
-            _index(datasets, header.datasets),
-            _index(labels, [p["label"] for p in header.parameters]),
-        )
-        values = run.history.values()
-        for index, criterion in enumerate(header.criteria):
-            variables[criterion["name"]][1][number][place] = values[..., index]
-        loss[number, at] = mean_losses(run.history.steps, run.history.iterations)
-    variables["loss"] = (
-        dims[:2],
-        loss,
-        {"higher_is_better": 0, "long_name": "mean training loss since the last validation"},
+    if dataset.attrs["layout"] == "dims":
+        return dataset
+    runs = dataset["runs"].values
+    # Positions count all runs that were collected; the ones that are left may be a selection.
+    place = {int(number): at for at, number in enumerate(dataset["run_number"].values)}
+    kept = np.isin(dataset["run"].values, list(place))
+    chosen = {name: dataset[name].values[kept] for name in _POSITIONS}
+    iterations = np.unique(chosen["iteration"])
+    at = (
+        np.array([place[int(number)] for number in chosen["run"]], np.int64),
+        np.searchsorted(iterations, chosen["iteration"]),
+        chosen["dataset"],
+        chosen["parameter"],
     )
+    shape = (len(runs), len(iterations), dataset.sizes["datasets"], dataset.sizes["parameters"])
+    variables: dict[str, Any] = {}
+    for name, variable in dataset.data_vars.items():
+        if variable.dims != ("score",):
+            variables[str(name)] = variable.variable
+            continue
+        dims, index = (DIMS[:2], at[:2]) if name == "loss" else (DIMS, at)
+        values = np.full(shape[: len(dims)], np.nan)
+        values[index] = variable.values[kept]
+        variables[str(name)] = (dims, values, variable.attrs)
     coordinates = {
-        "runs": texts([run.label for run in runs]),
-        "iterations": np.array(iterations, np.int64),
-        "datasets": texts(datasets),
-        "parameters": texts(labels),
-        **{name: ("parameters", values) for name, values in parameters.items()},
-        **{name: ("runs", values) for name, values in _run_coordinates(runs).items()},
+        k: v.variable
+        for k, v in dataset.coords.items()
+        if "score" not in v.dims and k != "run_number"
     }
-    return xr.Dataset(variables, coordinates)
+    attributes = {**dataset.attrs, "layout": "dims"}
+    return xr.Dataset(variables, {**coordinates, "iterations": iterations}, attributes)
 
 
 def write_dataset(dataset: xr.Dataset, path: Path) -> Path:
-    """Write netCDF or zarr (by the suffix) under a temporary name, then rename."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    """Write netCDF or zarr (by the suffix) under a temporary name, then rename.
+
+    Raises:
+        InputError: the disk is full or not writable, or something else has this name.
+    """
+    check_output(path)
+    marked = dataset.assign_attrs({_MARK: 1})
+    temporary = temporary_name(path).with_suffix(path.suffix)
     try:
         if path.suffix == ".zarr":
             # Zarr format 2 has a stable string type; format 3 has none yet.
-            dataset.to_zarr(temporary, mode="w", zarr_format=2)
-            shutil.rmtree(path, ignore_errors=True)
-        elif path.suffix == ".nc":
-            dataset.to_netcdf(temporary, engine="h5netcdf")
+            marked.to_zarr(temporary, mode="w", zarr_format=2)
+            if path.exists():
+                shutil.rmtree(path)
         else:
-            raise InputError(f"output={path}: the name must end in .nc or .zarr")
+            marked.to_netcdf(temporary, engine="h5netcdf")
         temporary.replace(path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        temporary.unlink(missing_ok=True)
     return path
+
+
+def check_output(path: Path) -> None:
+    """Refuse to replace anything but a Dataset that `write_dataset` wrote.
+
+    Raises:
+        InputError: something else has this name, or its suffix is unknown.
+    """
+    import xarray as xr
+
+    if path.suffix not in (".nc", ".zarr"):
+        raise InputError(f"output={path}: the name must end in .nc or .zarr")
+    if not path.exists():
+        return
+    engine: Any = "zarr" if path.suffix == ".zarr" else "h5netcdf"
+    try:
+        with xr.open_dataset(path, engine=engine) as dataset:
+            is_ours = _MARK in dataset.attrs
+    except (OSError, ValueError, KeyError):  # of another format, or damaged
+        is_ours = False
+    if not is_ours:
+        raise InputError(
+            f"output={path} is not a comparison that this command wrote, so it is not replaced: "
+            f"choose another output="
+        )
+
+
+class _Axes:
+    """The labels along each dimension, and the place of each run in them."""
+
+    def __init__(self, runs: Sequence[RunRecord]) -> None:
+        self.runs = runs
+        self.scored = [run for run in runs if run.header is not None]
+        self.settings, self.parameters = _parameters(self.scored)
+        self.labels: dict[str, list[Any]] = {
+            "runs": [run.label for run in runs],
+            "iterations": sorted({i for run in self.scored for i in run.iterations}),
+            "datasets": _union(run.header.datasets for run in self.scored if run.header),
+            "parameters": self.settings,
+        }
+        self._at = {d: {label: i for i, label in enumerate(v)} for d, v in self.labels.items()}
+
+    def num_scores(self, run: RunRecord) -> int:
+        assert run.header is not None
+        return len(run.iterations) * int(np.prod(run.header.shape[:2]))
+
+    def place(self, run: RunRecord) -> tuple[list[int], list[int], list[int]]:
+        """Positions of the run's scores along iterations, datasets and parameters."""
+        assert run.header is not None
+        settings = [p["label"] for p in run.header.parameters]
+        wanted = zip(DIMS[1:], (run.iterations, run.header.datasets, settings), strict=True)
+        iterations, datasets, parameters = (
+            [self._at[dim][label] for label in labels] for dim, labels in wanted
+        )
+        return iterations, datasets, parameters
+
+    def coordinates(self) -> dict[str, Any]:
+        """Coordinates along runs, datasets and parameters."""
+        return {
+            **{dim: texts(self.labels[dim]) for dim in ("runs", "datasets", "parameters")},
+            **{name: ("parameters", values) for name, values in self.parameters.items()},
+            **{name: ("runs", values) for name, values in _run_coordinates(self.runs).items()},
+        }
+
+
+_LOSS = {"higher_is_better": 0, "long_name": "mean training loss since the last validation"}
+
+
+def _dims(axes: _Axes, criteria: dict[str, dict[str, Any]]) -> xr.Dataset:
+    import xarray as xr
+
+    shape = tuple(len(axes.labels[dim]) for dim in DIMS)
+    variables: dict[str, Any] = {
+        name: (DIMS, np.full(shape, np.nan), attributes) for name, attributes in criteria.items()
+    }
+    loss = np.full(shape[:2], np.nan)
+    for number, run in enumerate(axes.runs):
+        if run.header is None:
+            continue
+        place = axes.place(run)
+        values = run.values()
+        for index, criterion in enumerate(run.header.criteria):
+            variables[criterion["name"]][1][number][_indexer(*place)] = values[..., index]
+        loss[number, place[0]] = run.losses
+    variables["loss"] = (DIMS[:2], loss, _LOSS)
+    iterations = np.array(axes.labels["iterations"], np.int64)
+    coordinates = {**axes.coordinates(), "iterations": iterations}
+    return xr.Dataset(variables, coordinates, {"layout": "dims"})
+
+
+def _long(axes: _Axes, criteria: dict[str, dict[str, Any]], count: int) -> xr.Dataset:
+    import xarray as xr
+
+    variables: dict[str, Any] = {
+        name: ("score", np.full(count, np.nan), attributes) for name, attributes in criteria.items()
+    }
+    variables["loss"] = ("score", np.full(count, np.nan), _LOSS)
+    positions = {name: np.empty(count, np.int32) for name in _POSITIONS}
+    positions["iteration"] = np.empty(count, np.int64)
+    end = 0
+    for number, run in enumerate(axes.runs):
+        if run.header is None:
+            continue
+        begin, end = end, end + axes.num_scores(run)
+        values = run.values()
+        for index, criterion in enumerate(run.header.criteria):
+            variables[criterion["name"]][1][begin:end] = values[..., index].ravel()
+        _, datasets, parameters = axes.place(run)
+        grids = np.meshgrid(run.iterations, datasets, parameters, indexing="ij")
+        for name, grid in zip(_POSITIONS[1:], grids, strict=True):
+            positions[name][begin:end] = grid.ravel()
+        positions["run"][begin:end] = number
+        repeated = np.asarray(run.losses)[:, None, None]
+        variables["loss"][1][begin:end] = np.broadcast_to(repeated, grids[0].shape).ravel()
+    coordinates = {
+        **axes.coordinates(),
+        "run_number": ("runs", np.arange(len(axes.runs), dtype=np.int32)),
+        **{name: ("score", values) for name, values in positions.items()},
+    }
+    return xr.Dataset(variables, coordinates, {"layout": "long"})
 
 
 def _union(lists: Iterable[Iterable[str]]) -> list[str]:
@@ -159,24 +244,19 @@ def _union(lists: Iterable[Iterable[str]]) -> list[str]:
     return list(dict.fromkeys(item for items in lists for item in items))
 
 
-def _place(*indices: list[int]) -> tuple[Any, ...]:
+def _indexer(*indices: list[int]) -> tuple[Any, ...]:
     """An indexer along each dimension: a slice where possible, which is much faster."""
     if all(index == list(range(index[0], index[0] + len(index))) for index in indices if index):
         return tuple(slice(index[0], index[0] + len(index)) if index else [] for index in indices)
     return np.ix_(*indices)
 
 
-def _index(labels: Sequence[Any], wanted: Sequence[Any]) -> list[int]:
-    place = {label: i for i, label in enumerate(labels)}
-    return [place[w] for w in wanted]
-
-
 def _parameters(runs: Sequence[RunRecord]) -> tuple[list[str], dict[str, Any]]:
     """Labels along `parameters`, and the values of every field along them."""
     by_label: dict[str, dict[str, Any]] = {}
     for run in runs:
-        assert run.history.header is not None
-        for setting in run.history.header.parameters:
+        assert run.header is not None
+        for setting in run.header.parameters:
             by_label.setdefault(setting["label"], setting)
     fields = _union(setting.keys() for setting in by_label.values())
     columns = {}
@@ -190,8 +270,8 @@ def _criteria(runs: Sequence[RunRecord]) -> dict[str, dict[str, Any]]:
     """Criterion -> attributes."""
     found: dict[str, dict[str, Any]] = {}
     for run in runs:
-        assert run.history.header is not None
-        for criterion in run.history.header.criteria:
+        assert run.header is not None
+        for criterion in run.header.criteria:
             attributes = {k: v for k, v in criterion.items() if k not in ("name", "store_best")}
             known = found.setdefault(criterion["name"], attributes)
             if known != attributes:
@@ -204,31 +284,18 @@ def _criteria(runs: Sequence[RunRecord]) -> dict[str, dict[str, Any]]:
 
 def _run_coordinates(runs: Sequence[RunRecord]) -> dict[str, Any]:
     """Coordinates along `runs`: options, cost, and how the run ended."""
-    configs = [run.document["config"] for run in runs]
+    states = [run.state() for run in runs]
     columns: dict[str, Any] = {
-        "name": texts([c["name"] for c in configs]),
-        "repetition": np.array([c["repetition"] for c in configs], np.int64),
-        "status": texts([run.status for run in runs]),
-        "error": texts([run.state.error for run in runs]),
+        "name": texts([run.name for run in runs]),
+        "repetition": np.array([run.repetition for run in runs], np.int64),
+        "status": texts([state.name for state in states]),
+        "error": texts([state.error for state in states]),
     }
     for group in GROUPS:
-        columns[group] = texts([_choice(run, group) for run in runs])
+        columns[group] = texts([run.choices[group] for run in runs])
     for key in sorted({key for run in runs for key in run.overrides}):
         columns[key] = texts([run.overrides.get(key, "") for run in runs])
-    columns["seconds_per_iteration"] = np.array([_seconds(run.history) for run in runs])
-    for key in ("peak_memory_mib", "peak_device_memory_mib", "num_parameters"):
-        costs = [float(run.history.outcome.get(key, math.nan)) for run in runs]
-        columns[key] = np.array(costs, np.float64)
+    columns["seconds_per_iteration"] = np.array([run.seconds_per_iteration for run in runs], float)
+    for number, key in enumerate(COSTS):
+        columns[key] = np.array([run.costs[number] for run in runs], float)
     return columns
-
-
-def _seconds(history: History) -> float:
-    """The median duration of a step; NaN if there are no steps."""
-    return float(np.median(history.steps[:, 1])) if len(history.steps) else math.nan
-
-
-def _choice(run: RunRecord, group: str) -> str:
-    """The option chosen in a group, or the class of its config if none was given."""
-    node = run.document["config"][f"{group}_config"]
-    default = "" if node is None else str(node["_type_"])
-    return str(run.document["choices"].get(group) or default)

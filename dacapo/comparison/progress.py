@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dacapo.errors import InputError
-from dacapo.runs import STATES, RunFolder, find_run_folders, read_state
+from dacapo.comparison.records import Unreadable, read_records
+from dacapo.comparison.run_record import RunRecord
+from dacapo.runs import STATES
 from dacapo.training.terminal import counted
-
-_NUM_RECENT = 100
-"""Number of latest steps over which speed and loss are averaged."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Progress:
         iterations_per_second: over the latest steps.
         seconds_left: of training without validation, at this speed; NaN unless it is running.
         who: the process or job that works on it.
-        error: why it failed.
+        error: why it failed, and what is damaged.
         log: the file with details.
     """
 
@@ -48,40 +46,37 @@ class Progress:
 
 
 def read_progress(runs_dir: Path) -> list[Progress]:
-    """All runs below a folder, by name and repetition.
+    """All runs below a folder, by name and repetition; then those that cannot be read.
 
     Raises:
         InputError: there are no runs.
     """
-    folders = find_run_folders(runs_dir)
-    if not folders:
-        raise InputError(f"runs_dir={runs_dir}: the folder holds no runs")
-    return [_progress(folder) for folder in folders]
+    records, unreadable = read_records(runs_dir)
+    return [*map(_progress, records), *map(_unreadable, unreadable)]
 
 
-def _progress(folder: RunFolder) -> Progress:
-    history = folder.read_history()
-    state = read_state(folder, history)
-    document = history.document or folder.read_document()
-    wanted = int(document["config"].get("num_iterations", 0))
-    recent = history.steps[-_NUM_RECENT:]
-    seconds = recent[:, 1].mean() if len(recent) else math.nan
-    best, header = history.best(), history.header
-    left = (wanted - history.trained_until) * seconds if state.name == "running" else math.nan
+def _progress(record: RunRecord) -> Progress:
+    state = record.state()
+    left = (record.num_iterations - record.trained_until) * record.recent_seconds
     return Progress(
-        run=folder.label,
+        run=record.label,
         state=state.name,
-        iteration=history.trained_until,
-        num_iterations=wanted,
-        loss=float(recent[:, 0].mean()) if len(recent) else math.nan,
-        criterion=header.selected_by if header is not None else "",
-        best=best.value if best is not None else math.nan,
-        iterations_per_second=float(1 / seconds) if seconds else math.nan,
-        seconds_left=float(left),
+        iteration=record.trained_until,
+        num_iterations=record.num_iterations,
+        loss=record.recent_loss,
+        criterion=record.header.selected_by if record.header is not None else "",
+        best=record.best.value if record.best is not None else math.nan,
+        iterations_per_second=1 / record.recent_seconds if record.recent_seconds else math.nan,
+        seconds_left=left if state.name == "running" else math.nan,
         who=state.who,
-        error=state.error,
+        error="; ".join([*filter(None, [state.error]), *record.damage]),
         log=state.log,
     )
+
+
+def _unreadable(run: Unreadable) -> Progress:
+    nan = math.nan
+    return Progress(run.label, "unreadable", 0, 0, nan, "", nan, nan, nan, "", run.error, "")
 
 
 def summary(runs: Sequence[Progress]) -> str:

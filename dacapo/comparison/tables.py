@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dacapo.comparison.collect import RunRecord, collect, read_runs, write_dataset
+from dacapo.comparison.collect import check_output, collect, write_dataset
+from dacapo.comparison.records import read_records
+from dacapo.comparison.run_record import RunRecord
 from dacapo.runs import FAILURES
 from dacapo.sweeps.asha import savings
 from dacapo.training.terminal import console, counted, print_table
@@ -21,41 +23,50 @@ _MAX_ROWS = 200
 
 
 def compare(runs_dir: Path, output: Path | None = None, test: bool = False) -> list[str]:
-    """Collect, write and print the scores of all runs; returns the labels of failed runs.
+    """Print, collect and write the scores of all runs; returns the labels of failed runs.
 
     Args:
         test: also score the test volumes.
     """
-    runs = read_runs(runs_dir)
+    runs, unreadable = read_records(runs_dir)
+    states = {run.label: run.state() for run in runs}
+    _print_tables(runs, {label: state.name for label, state in states.items()})
+    failed = [state for state in states.items() if state[1].name in FAILURES]
+    for label, state in failed:
+        log = f" (log: {state.log})" if state.log else ""
+        console.print(f"{state.name}: {label}: {state.error}{log}")
+    for bad in unreadable:
+        console.print(f"unreadable: {bad.label}: {bad.error}")
+    for run in runs:
+        for damage in run.damage:
+            console.print(f"damaged: {run.label}: {damage}")
+    saved = savings([(run, run.num_iterations) for run in runs])
+    if saved is not None:
+        console.print(str(saved))
+    path = output or runs_dir / "comparison.nc"
+    check_output(path)
     dataset = collect(runs)
-    test_scores: dict[str, Scores] = {}
     if test:
         from dacapo.comparison.test_scores import add_test_scores, score_test_runs
 
-        test_scores = score_test_runs(runs, runs_dir)
+        done = [label for label, state in states.items() if state.name == "done"]
+        test_scores = score_test_runs(done, runs_dir)
         dataset = add_test_scores(dataset, test_scores)
-    path = write_dataset(dataset, output or runs_dir / "comparison.nc")
-    _print_tables(runs)
-    if test_scores:
         _print_test_scores(test_scores)
-    failed = [run for run in runs if run.status in FAILURES]
-    for run in failed:
-        log = f" (log: {run.state.log})" if run.state.log else ""
-        console.print(f"{run.status}: {run.label}: {run.state.error}{log}")
-    saved = savings([(run.history, run.num_iterations) for run in runs])
-    if saved is not None:
-        console.print(str(saved))
-    at_work = [run for run in runs if run.status in ("running", "waiting")]
+    write_dataset(dataset, path)
+    at_work = [s for s in states.values() if s.name in ("running", "waiting")]
     others = f", {len(at_work)} not yet trained" if at_work else ""
+    labels = [*(label for label, _ in failed), *(run.label for run in unreadable)]
     console.print(
-        f"{counted(len(runs), 'run')}, {len(failed)} failed{others}; their scores: {path}"
+        f"{counted(len(runs) + len(unreadable), 'run')}, {len(labels)} failed{others}; "
+        f"their scores: {path}"
     )
-    return [run.label for run in failed]
+    return labels
 
 
-def _print_tables(runs: Sequence[RunRecord]) -> None:
+def _print_tables(runs: Sequence[RunRecord], states: Mapping[str, str]) -> None:
     """Print each run with its scores at its best iteration and parameters; then each config."""
-    headers = [run.history.header for run in runs if run.history.header is not None]
+    headers = [run.header for run in runs if run.header is not None]
     criteria = list(
         dict.fromkeys(
             c["name"]
@@ -69,14 +80,13 @@ def _print_tables(runs: Sequence[RunRecord]) -> None:
     print_table(
         "Runs",
         ["run", "status", "trained", "best at", *criteria, "parameters"],
-        [_row(run, criteria) for run in runs] if len(runs) <= _MAX_ROWS else [],
+        [_row(run, states[run.label], criteria) for run in runs] if len(runs) <= _MAX_ROWS else [],
         "Iteration and parameters were chosen on these same data: scores are a little optimistic.",
     )
     by_name: dict[tuple[str, str], list[float]] = {}
     for run in runs:
-        if run.best is not None and run.history.header is not None:
-            key = run.document["config"]["name"], run.history.header.selected_by
-            by_name.setdefault(key, []).append(run.best.value)
+        if run.best is not None and run.header is not None:
+            by_name.setdefault((run.name, run.header.selected_by), []).append(run.best.value)
     rows = []
     for (name, criterion), values in by_name.items():
         spread = f"{np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
@@ -100,12 +110,11 @@ def _print_test_scores(test_scores: Mapping[str, Scores]) -> None:
     )
 
 
-def _row(run: RunRecord, criteria: Sequence[str]) -> list[str]:
-    header = run.history.header
-    row = [run.label, run.status, f"{run.history.trained_until}"]
-    if run.best is None or header is None:
+def _row(run: RunRecord, state: str, criteria: Sequence[str]) -> list[str]:
+    row = [run.label, state, f"{run.trained_until}"]
+    if run.best is None or run.header is None:
         return [*row, "", *[""] * len(criteria), "no scores"]
-    names = [c["name"] for c in header.criteria]
+    names = [c["name"] for c in run.header.criteria]
     scores = {name: f"{mean:.3f}" for name, mean in zip(names, run.means, strict=True)}
     return [
         *row,

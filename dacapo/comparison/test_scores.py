@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dacapo.comparison.collect import RunRecord
 from dacapo.config import decode
 from dacapo.errors import InputError
 from dacapo.experiments.run_config import RunConfig
@@ -59,14 +58,13 @@ def score_test_volumes(folder: RunFolder) -> Scores:
     return scores
 
 
-def score_test_runs(runs: Sequence[RunRecord], runs_dir: Path) -> dict[str, Scores]:
-    """Run -> scores of its test volumes, for all finished runs that have test volumes."""
+def score_test_runs(labels: Sequence[str], runs_dir: Path) -> dict[str, Scores]:
+    """Run -> scores of its test volumes, for all of these runs that have test volumes."""
     found = {}
-    for run in runs:
-        if run.status == "done":
-            scores = score_test_volumes(RunFolder(runs_dir / run.label))
-            if scores:
-                found[run.label] = scores
+    for label in labels:
+        scores = score_test_volumes(RunFolder(runs_dir / label))
+        if scores:
+            found[label] = scores
     if not found:
         raise InputError(
             f"test=true: no run below {runs_dir} is finished and has volumes in datasplit.test"

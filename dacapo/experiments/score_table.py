@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import zlib
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -66,8 +67,21 @@ class ScoreHeader:
 
     @classmethod
     def decode(cls, payload: bytes) -> ScoreHeader:
-        """The inverse of `encode`."""
-        return cls(**json.loads(payload))
+        """The inverse of `encode`; what only a newer version knows is ignored.
+
+        Raises:
+            ValueError: the payload is not a header.
+        """
+        plain = json.loads(payload)
+        try:
+            header = cls(**{f.name: plain[f.name] for f in fields(cls)})
+            header.find()
+            names = [header.selected_by, *itertools.chain(*header.axes)]
+        except (TypeError, KeyError, AttributeError, InputError) as error:
+            raise ValueError(f"not a header of scores: {error!r}") from error
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError("not a header of scores: names are not text")
+        return header
 
     @property
     def schema(self) -> int:
@@ -146,9 +160,13 @@ class ScoreTable:
 
     def criterion_history(self, criterion: str | None = None) -> CriterionHistory:
         """The best mean at each validation; NaN if there is none."""
-        best = (self.among([iteration]).best(criterion) for iteration in self.iterations)
-        values = [math.nan if b is None else b.value for b in best]
-        return CriterionHistory(values, self.header.find(criterion)[1])
+        at, higher = self.header.find(criterion)
+        means = self.means[..., at]
+        worst = -np.inf if higher else np.inf
+        filled = np.where(np.isnan(means), worst, means)
+        best = filled.max(axis=1, initial=worst) if higher else filled.min(axis=1, initial=worst)
+        values = np.where(np.isnan(means).all(axis=1), math.nan, best)
+        return CriterionHistory(values.tolist(), higher)
 
 
 def column(values: Sequence[Any]) -> np.ndarray[Any, Any]:

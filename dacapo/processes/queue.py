@@ -15,7 +15,7 @@ _jobs: set[str] | None = None
 
 
 def is_queued(job: str) -> bool | None:
-    """Whether a job is waiting or running; None if there is no SLURM or it does not answer.
+    """Whether a job of any user is waiting or running; None without SLURM or its answer.
 
     Args:
         job: the job id, `123`, or `123_4` in an array.
@@ -28,7 +28,7 @@ def is_queued(job: str) -> bool | None:
 
 
 def _ask() -> set[str] | None:
-    command = ["squeue", "--me", "--noheader", "--array", "--format=%i"]
+    command = ["squeue", "--noheader", "--array", "--format=%i"]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_PATIENCE, check=False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from dacapo.errors import InputError
-from dacapo.runs.atomic import write_atomically
-from dacapo.runs.history import History, read_history
+from dacapo.runs.files import UnreadableError, read_regular, reading, write_atomically
+from dacapo.runs.history import History, Past, read_history
 from dacapo.runs.lease import claim
-from dacapo.runs.log import log_files
+from dacapo.runs.log import log_files, log_number
 from dacapo.runs.submission import Submission
 from dacapo.runs.writer import ERROR_FILE, RunWriter
 
@@ -39,20 +40,41 @@ class RunFolder:
         """name/repetition."""
         return "/".join(self.path.parts[-2:])
 
-    def read_document(self) -> dict[str, Any]:
-        """The document passed to `writing`: the config of the run, its options and overrides."""
-        document = _read_yaml(self.path / "config.yaml")
-        assert isinstance(document, dict)
-        return document
+    def read_document(self, history: History | None = None) -> dict[str, Any]:
+        """The document passed to `writing`: the config of the run, its options and overrides.
+
+        Args:
+            history: it may hold the document, which is faster to read than the yaml.
+
+        Raises:
+            UnreadableError: there is none, or it is not a document.
+        """
+        if history is not None and history.document:
+            path, document = self.path, history.document
+        else:
+            path = self.path / "config.yaml"
+            document = _read_yaml(path)
+        with reading(path):
+            return check_document(document)
 
     def read_history(self) -> History:
-        """Replay the logs."""
+        """Replay the logs.
+
+        Raises:
+            UnreadableError: a log cannot be read.
+        """
         return read_history(self.path)
 
     def read_submission(self) -> Submission | None:
-        """The submission that a launcher noted; None without one."""
+        """The submission that a launcher noted; None without one.
+
+        Raises:
+            UnreadableError: the note cannot be read.
+        """
+        path = self.path / "job.json"
         try:
-            return Submission.decode((self.path / "job.json").read_text())
+            with reading(path):
+                return Submission.decode(read_regular(path))
         except FileNotFoundError:
             return None
 
@@ -76,22 +98,38 @@ class RunFolder:
         """The iterations of the snapshots."""
         return sorted(int(p.name) for p in (self.path / "snapshots").glob("[0-9]*"))
 
+    def set_aside(self, path: Path) -> None:
+        """Move a damaged file of the run to the folder `void`, from which nothing is read."""
+        target = self.path / "void" / path.relative_to(self.path)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target)
+        except OSError as error:
+            raise InputError(f"cannot move {path} to {target}: {error.strerror}") from error
+
     def read_checkpoint(self, iteration: int) -> dict[str, Tensor]:
         """The tensors of a checkpoint.
 
         Raises:
             CheckpointError: the file is truncated or damaged.
         """
-        return self._read_checkpoint(iteration)[0]
+        return self.read_whole_checkpoint(iteration)[0]
 
-    def _read_checkpoint(self, iteration: int) -> tuple[dict[str, Tensor], dict[str, str]]:
+    def read_whole_checkpoint(
+        self, iteration: int
+    ) -> tuple[dict[str, Tensor], dict[str, str], Past | None]:
+        """The tensors of a checkpoint, its notes, and the history that led to it.
+
+        Raises:
+            CheckpointError: the file is truncated or damaged.
+        """
         from dacapo.runs.checkpoint import CheckpointError, read_checkpoint
 
         path = self.checkpoint(iteration)
-        tensors, notes = read_checkpoint(path)
+        tensors, notes, past = read_checkpoint(path)
         if notes.get("iteration") != str(iteration):
             raise CheckpointError(f"{path}: holds iteration {notes.get('iteration')}")
-        return tensors, notes
+        return tensors, notes, past
 
     def read_weights_of(self, source: Source) -> Weights:
         """The weights of another run below the same `runs_dir`: their moving average, if it has
@@ -112,7 +150,7 @@ class RunFolder:
                 f"{', '.join(map(str, stored)) or 'none'}"
             )
         try:
-            return Weights.of_checkpoint(*other._read_checkpoint(iteration))
+            return Weights.of_checkpoint(*other.read_whole_checkpoint(iteration)[:2])
         except CheckpointError as error:
             raise InputError(f"start: {error}") from error
 
@@ -152,11 +190,21 @@ class RunFolder:
 
     def check_identity(self, document: Mapping[str, Any]) -> None:
         """Refuse two configs under one name; siblings may only differ in their repetition."""
-        for other in self.path.parent.glob("*/config.yaml"):
-            theirs = _read_yaml(other)["identity"]
-            differ = list(_differences(theirs, document["identity"]))
-            # A run that failed before its first step has nothing that a new one could corrupt.
-            if differ and RunFolder(other.parent).read_history().trained_until:
+        for path in self.path.parent.glob("*/config.yaml"):
+            other = RunFolder(path.parent)
+            try:
+                theirs = other.read_document()["identity"]
+                differ = list(_differences(theirs, document["identity"]))
+                # A run that failed before its first step has nothing that a new one could corrupt.
+                if not differ or not (other.read_history().trained_until or other.checkpoints()):
+                    continue
+            except FileNotFoundError:  # deleted since
+                continue
+            except UnreadableError:
+                if other.path == self.path:
+                    raise
+                continue  # only its own writer is in its way
+            else:
                 key, old, new = differ[0]
                 hint = (
                     f" To train it further, give trainer.schedule_iterations={old}."
@@ -164,7 +212,7 @@ class RunFolder:
                     else ""
                 )
                 raise InputError(
-                    f"{other.parent} holds a run with another config: {key} is {old} there and "
+                    f"{other.path} holds a run with another config: {key} is {old} there and "
                     f"{new} here ({len(differ)} differences).{hint} Choose another name="
                 )
 
@@ -180,13 +228,69 @@ class RunFolder:
 
 
 def find_run_folders(runs_dir: Path) -> list[RunFolder]:
-    """All runs below a folder, by name and repetition."""
-    found = [RunFolder(p.parent) for p in runs_dir.glob("*/*/config.yaml")]
+    """All runs below a folder, by name and repetition.
+
+    Raises:
+        UnreadableError: the folder cannot be listed.
+    """
+    found = []
+    for parent in _subfolders(runs_dir):
+        for path in _subfolders(parent):
+            if path.name.isdecimal() and _holds_run(path):
+                found.append(RunFolder(path))
     return sorted(found, key=lambda f: (f.path.parent.name, f.path.name.zfill(9)))
 
 
+def _subfolders(folder: Path) -> list[Path]:
+    """The folders in a folder, without hidden ones; none if it does not exist."""
+    try:
+        with reading(folder), os.scandir(folder) as entries:
+            return [Path(e.path) for e in entries if e.name[0] != "." and e.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _holds_run(path: Path) -> bool:
+    """Whether a folder holds files of a run, perhaps without its config; if not, it may be a level
+    of an OME-Zarr image."""
+    try:
+        names = os.listdir(path)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # whoever reads it reports why it cannot be listed
+    is_run = not {"config.yaml", "job.json", "checkpoints"}.isdisjoint(names)
+    return is_run or any(log_number(Path(name)) for name in names)
+
+
+def check_document(document: object) -> dict[str, Any]:
+    """A document as `RunRequest.document` makes it, with what every reader needs.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    keys: dict[str, type] = {"config": dict, "identity": dict, "choices": dict, "overrides": list}
+    if not isinstance(document, dict):
+        raise ValueError("not the config of a run")
+    for key, kind in keys.items():
+        if not isinstance(document.get(key), kind):
+            raise ValueError(f"not the config of a run: {key} is {document.get(key)!r}")
+    if not all(isinstance(override, str) for override in document["overrides"]):
+        raise ValueError("not the config of a run: an override is not text")
+    config = document["config"]
+    wanted: dict[str, type] = {"name": str, "repetition": int, "num_iterations": int}
+    for key, kind in wanted.items():
+        if not isinstance(config.get(key), kind):
+            raise ValueError(f"not the config of a run: config.{key} is {config.get(key)!r}")
+    return document
+
+
 def _read_yaml(path: Path) -> Any:
-    return yaml.load(path.read_text(), _Loader)
+    with reading(path):
+        try:
+            return yaml.load(read_regular(path), _Loader)
+        except yaml.YAMLError as error:
+            raise ValueError(" ".join(str(error).split())) from error
 
 
 def _differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:

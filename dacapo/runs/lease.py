@@ -6,7 +6,8 @@ processes create a file, so no file locks are needed, which many mounts do not s
 machine a dead process is recognised immediately. On another machine it is recognised by a log that
 has not grown for `LEASE` seconds, measured by the observer's own clock and by reading the file, so
 neither differing clocks nor cached file attributes matter. (`state` shows what has become of a run
-without waiting, so it goes by the clock.)
+without waiting, so it goes by the clock.) An owner looks whether it still is the owner whenever it
+writes a record, and again before each rename and each deletion.
 """
 
 from __future__ import annotations
@@ -19,7 +20,14 @@ from io import FileIO
 from pathlib import Path
 
 from dacapo.errors import InputError
-from dacapo.runs.atomic import sync_folder, temporary_name
+from dacapo.runs.files import (
+    parse,
+    parse_json,
+    read_regular,
+    reading,
+    sync_folder,
+    temporary_name,
+)
 from dacapo.runs.log import Kind, LogWriter, Record, log_files, log_number, log_path, read_log
 from dacapo.runs.owner import Owner
 
@@ -44,11 +52,11 @@ def claim(folder: Path) -> LogWriter:
         InputError: the disk is full or not writable.
     """
     logs = log_files(folder)
-    if logs:
-        _refuse_if_alive(logs[-1])
     path = log_path(folder, log_number(logs[-1]) + 1 if logs else 1)
     record = Record(Kind.owner, 0, 0, json.dumps(Owner.current().encode()).encode())
     try:
+        if logs:
+            _refuse_if_alive(logs[-1])
         file = _create(path, record.frame())
         sync_folder(folder)
     except FileExistsError as error:
@@ -60,26 +68,34 @@ def claim(folder: Path) -> LogWriter:
     return LogWriter(path, file)
 
 
-def is_lost(path: Path) -> bool:
-    """Whether another process has claimed the folder after the writer of this log."""
+def is_lost(log: LogWriter) -> bool:
+    """Whether this process no longer owns the folder of its log.
+
+    Another process has claimed it since, or the folder was moved or deleted; a new one of the same
+    name is another's.
+    """
     try:
-        return log_path(path.parent, log_number(path) + 1).exists()
+        if log_path(log.path.parent, log_number(log.path) + 1).exists():
+            return True
     except OSError:  # a file server that does not answer is no evidence
         return False
+    return not log.is_in_place()
 
 
 def owner_of(path: Path) -> Owner | None:
-    """The writer of a log; None if it died before it wrote its first record."""
+    """The writer of a log; None if it died before it wrote its first record, or if that record is
+    damaged."""
     for record in read_log(path):
-        if record.kind is Kind.owner:
-            return Owner(**json.loads(bytes(record.payload)))
+        if isinstance(record, Record) and record.kind == Kind.owner:
+            with reading(path):
+                return parse(Owner, parse_json(record.payload))
         break
     return None
 
 
 def has_ended(path: Path) -> bool:
     """Whether the writer of a log has noted how it ended."""
-    return any(record.kind is Kind.outcome for record in read_log(path))
+    return any(isinstance(r, Record) and r.kind == Kind.outcome for r in read_log(path))
 
 
 def _refuse_if_alive(path: Path) -> None:
@@ -104,7 +120,7 @@ def _refuse_if_alive(path: Path) -> None:
 
 def _size(path: Path) -> int:
     """The number of readable bytes; on a shared disk, the attributes of a file may be outdated."""
-    return len(path.read_bytes())
+    return len(read_regular(path))
 
 
 def _create(path: Path, content: bytes) -> FileIO:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+_MACHINE = Path("/etc/machine-id")
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,9 @@ class Owner:
 
     Attributes:
         host: name of its machine.
-        machine: identifies the boot of the machine and the namespace of process ids (containers
-            have their own); empty if the system does not report it.
+        machine: identifies the installation of the machine; empty if the system has no such id.
+        boot: identifies the boot of the machine; empty if the system does not report it.
+        namespace: identifies the namespace of process ids, as containers have their own.
         pid: process id in that namespace.
         started: when the process started, in clock ticks since boot, because ids are reused.
         job: job id of the scheduler; empty outside a scheduler.
@@ -29,6 +31,8 @@ class Owner:
 
     host: str
     machine: str
+    boot: str
+    namespace: str
     pid: int
     started: int
     job: str
@@ -40,9 +44,9 @@ class Owner:
         """This process."""
         return cls(
             socket.gethostname(),
-            _machine(),
+            *_place(),
             os.getpid(),
-            _state_and_start(os.getpid())[1],
+            _started(os.getpid()) or 0,
             os.environ.get("SLURM_JOB_ID", ""),
             time.strftime("%Y-%m-%d %H:%M:%S"),
             int(os.environ.get("SLURM_RESTART_COUNT", "0")),
@@ -52,12 +56,30 @@ class Owner:
         """Whether the process is alive; None if it is on another machine, so this one cannot
         tell."""
         me = Owner.current()
-        if not self.machine or self.machine != me.machine:
-            # A job has one process at a time: once it was restarted, its earlier process is dead.
-            is_older = self.job != "" and self.job == me.job and self.restarts < me.restarts
-            return False if is_older else None
-        state, started = _state_and_start(self.pid)
-        return state not in ("", "Z", "X") and started == self.started
+        if self.boot != "" and (self.boot, self.namespace) == (me.boot, me.namespace):
+            return self._is_alive_here()
+        # A job has one process at a time: once it was restarted, its earlier process is dead.
+        if self.job != "" and self.job == me.job and self.restarts < me.restarts:
+            return False
+        # No process survives a reboot. Machines of one name, such as localhost, are told apart by
+        # the ids of their installations; containers often have none.
+        is_same_machine = (self.host, self.machine) == (me.host, me.machine)
+        if is_same_machine and "" not in (self.boot, me.boot) and self.boot != me.boot:
+            return False
+        return None
+
+    def _is_alive_here(self) -> bool:
+        started = _started(self.pid)
+        if started is not None:
+            return started == self.started
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:  # it is there, but hidden: another user's, under hidepid
+            return True
+        # Our own processes are visible in /proc, if there is one, unless they have just ended.
+        return not Path("/proc/self/stat").exists()
 
     def encode(self) -> dict[str, Any]:
         """As plain data."""
@@ -68,31 +90,20 @@ class Owner:
         return f"process {self.pid} on {self.host}{job}, since {self.since}"
 
 
-def _machine() -> str:
+def _place() -> tuple[str, str, str]:
+    """Machine, boot and namespace of process ids of this process."""
+    machine = _MACHINE.read_text().strip() if _MACHINE.is_file() else ""
     try:
-        return f"{_BOOT.read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return f"{socket.gethostname()} {os.name}" if os.name == "posix" else ""
+        return machine, _BOOT.read_text().strip(), os.readlink("/proc/self/ns/pid")
+    except OSError:  # without /proc, the name of the machine has to do
+        return machine, f"{socket.gethostname()} {os.name}" if os.name == "posix" else "", ""
 
 
-def _state_and_start(pid: int) -> tuple[str, int]:
-    """The process's state letter ('' if there is no such process) and start time."""
+def _started(pid: int) -> int | None:
+    """When a process started; -1 for one that has ended but is still listed; None if unknown."""
     try:
         # The program's name, in parentheses, may contain anything; the fields after it may not.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        if Path("/proc/self/stat").exists():
-            return "", 0
-        return _asked(pid), 0
-    return fields[0], int(fields[19])
-
-
-def _asked(pid: int) -> str:
-    """State letter and start time on systems without /proc."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return ""
-    except PermissionError:
-        pass
-    return "R"
+        return None
+    return -1 if fields[0] in ("Z", "X") else int(fields[19])

@@ -1,11 +1,24 @@
-"""What a launcher notes about a run that it has submitted."""
+"""What a launcher notes about a run that it has submitted, and its sign of life."""
 
 from __future__ import annotations
 
 import json
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
+from dacapo.errors import InputError
+from dacapo.runs.files import parse, parse_json
+from dacapo.runs.lease import BEAT, LEASE
 from dacapo.runs.owner import Owner
+
+_BEATS = ".launchers"
+_FORGOTTEN = 7 * 24 * 3600.0
+"""Seconds after which the sign of life of a launcher that was killed is deleted."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +31,7 @@ class Submission:
         job: job id of the scheduler; empty if the launcher itself starts the run.
         log: the log file of the job; empty if there is none yet.
         launcher: the process that submitted it.
+        beat: name of the file by which the launcher shows that it is alive; empty for a scheduler.
         lost: why the job ended without the run noting it; empty if that is not known.
     """
 
@@ -25,6 +39,7 @@ class Submission:
     job: str = ""
     log: str = ""
     launcher: Owner = field(default_factory=Owner.current)
+    beat: str = ""
     lost: str = ""
 
     def encode(self) -> bytes:
@@ -32,10 +47,72 @@ class Submission:
         return json.dumps(asdict(self)).encode()
 
     @classmethod
-    def decode(cls, text: str) -> Submission:
-        """The inverse of `encode`."""
-        plain = json.loads(text)
-        return cls(**{**plain, "launcher": Owner(**plain["launcher"])})
+    def decode(cls, payload: bytes) -> Submission:
+        """The inverse of `encode`.
+
+        Raises:
+            ValueError: the payload is not a submission.
+        """
+        plain = parse_json(payload)
+        return parse(cls, {**plain, "launcher": parse(Owner, plain.get("launcher"))})
+
+    def is_launcher_alive(self, runs_dir: Path) -> bool:
+        """Whether the launcher that is to start the run is alive, as far as it is known here.
+
+        One on another machine is judged by the age of its sign of life. That may be off by the
+        difference of two clocks; a claim decides more carefully, see `lease`.
+        """
+        alive = self.launcher.is_alive()
+        if alive is not None:
+            return alive
+        try:
+            written = (runs_dir / _BEATS / Path(self.beat).name).stat().st_mtime
+        except OSError:
+            return False
+        return self.beat != "" and abs(time.time() - written) < LEASE
 
     def __str__(self) -> str:
         return f"job {self.job}" if self.job else f"the launcher, {self.launcher}"
+
+
+@contextmanager
+def launcher_beat(runs_dir: Path) -> Iterator[str]:
+    """Show that this launcher is alive, by a file that is written every `BEAT` seconds.
+
+    Yields:
+        The name of the file.
+
+    Raises:
+        InputError: the disk is full or not writable.
+    """
+    folder = runs_dir / _BEATS
+    path = folder / secrets.token_hex(8)
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(BEAT):
+            try:
+                path.write_bytes(b".")
+            except OSError:  # the disk may recover
+                continue
+
+    thread = threading.Thread(target=beat, name="launcher's heartbeat", daemon=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _forget_old(folder)
+        path.write_bytes(b".")
+    except OSError as error:
+        raise InputError(f"runs_dir: cannot write {path}: {error.strerror}") from error
+    thread.start()
+    try:
+        yield path.name
+    finally:
+        stop.set()
+        thread.join()
+        path.unlink(missing_ok=True)
+
+
+def _forget_old(folder: Path) -> None:
+    for path in folder.iterdir():
+        if time.time() - path.stat().st_mtime > _FORGOTTEN:
+            path.unlink(missing_ok=True)

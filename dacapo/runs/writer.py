@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import traceback
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,8 @@ from dacapo.errors import InputError
 from dacapo.experiments.score_table import ScoreHeader
 from dacapo.experiments.training_iteration_stats import TrainingIterationStats
 from dacapo.experiments.validation_iteration_scores import ValidationIterationScores
-from dacapo.runs.atomic import write_atomically
+from dacapo.runs.files import write_atomically
+from dacapo.runs.history import STEP_COLUMNS, Array, Past
 from dacapo.runs.lease import BEAT, BusyError, is_lost
 from dacapo.runs.log import Kind, LogWriter, Record
 
@@ -33,12 +35,16 @@ class RunWriter:
 
     Steps are buffered and written every `BEAT` seconds, and together with any other record. The log
     grows even without a step, so that others see that this process is alive.
+
+    Every method may raise `BusyError`: this process was considered dead, or the folder was moved or
+    deleted, so what is at this place now belongs to another.
     """
 
     def __init__(self, folder: RunFolder, log: LogWriter) -> None:
         self._folder, self._log = folder, log
-        self._schema = 0
-        self._shape: tuple[int, ...] | None = None
+        self._header: ScoreHeader | None = None
+        self._past: list[Array] = []
+        self._scores: list[ValidationIterationScores] = []
         self._finished = self._has_stepped = False
         self._steps: list[TrainingIterationStats] = []
         self._lock = threading.Lock()  # two threads write to the log
@@ -51,18 +57,31 @@ class RunWriter:
         yaml."""
         self._append(Kind.document, 0, json.dumps(document).encode())
 
-    def begin(self, iteration: int, header: ScoreHeader) -> None:
+    def begin(self, iteration: int, header: ScoreHeader, past: Past | None = None) -> None:
         """Resume from weights trained until `iteration`; later records are void.
+
+        Later checkpoints, which are damaged, move to the folder `void`.
 
         Args:
             header: header of the scores to come.
+            past: the steps and scores that led to the weights; None: nothing did.
         """
-        self._schema, self._shape = header.schema, header.shape
+        past = past or Past()
+        self._header = header
+        self._past = [past.steps]
+        self._scores = list(past.scores)
         self._append(Kind.header, 0, header.encode())
-        self._append(Kind.begin, iteration, b"")
+        if past.is_restored:
+            self._append(Kind.begin, 0, b"")
+            self._append(Kind.step, 0, past.steps.tobytes())
+            for scores in past.scores:
+                self._write_scores(scores)
+        else:
+            self._append(Kind.begin, iteration, b"")
         for later in self._folder.checkpoints():
             if later > iteration:
-                self._folder.checkpoint(later).unlink()
+                self._check_owned()
+                self._folder.set_aside(self._folder.checkpoint(later))
 
     def add_step(self, stats: TrainingIterationStats) -> None:
         """Note one step. It may be lost in a kill; those before a checkpoint are flushed with
@@ -77,8 +96,13 @@ class RunWriter:
 
     def add_scores(self, scores: ValidationIterationScores) -> None:
         """Note one validation."""
+        self._write_scores(scores)
+        self._scores = [s for s in self._scores if s.iteration < scores.iteration] + [scores]
+
+    def _write_scores(self, scores: ValidationIterationScores) -> None:
+        assert self._header is not None
         values = np.asarray(scores.scores, np.float64)
-        assert values.shape == self._shape, (values.shape, self._shape)
+        assert values.shape == self._header.shape, (values.shape, self._header.shape)
         self._append(Kind.scores, scores.iteration, values.tobytes())
 
     def add_checkpoint(
@@ -99,18 +123,21 @@ class RunWriter:
         from dacapo.runs.checkpoint import write_checkpoint
 
         self._flush()
+        self._past = [np.concatenate(self._past)[:iteration]]
+        past = Past(self._past[0], self._scores, self._header)
         path = self._folder.checkpoint(iteration)
         notes = {"iteration": str(iteration), "channels": json.dumps(list(channels))}
-        write_checkpoint(path, state, notes)
+        write_checkpoint(path, state, notes, past, before_rename=self._check_owned)
         stored = self._folder.checkpoints()
         for old in stored[:-latest]:
             if old not in keep:
-                self._folder.checkpoint(old).unlink()
+                self._check_owned()
+                self._folder.checkpoint(old).unlink(missing_ok=True)
 
     def add_file(self, name: str, content: bytes) -> Path:
         """Write a picture or a report."""
         path = self._folder.path / name
-        write_atomically(path, content)
+        write_atomically(path, content, before_rename=self._check_owned)
         return path
 
     def finish(self, status: str, **notes: Any) -> None:
@@ -132,33 +159,48 @@ class RunWriter:
         self._rest()
         if self._finished or isinstance(error, BusyError):
             return  # in the second case the run belongs to another process, and so does its outcome
-        if error is None or isinstance(error, SystemExit | KeyboardInterrupt):
-            self.finish("interrupted")
-            return
+        try:
+            if error is None or isinstance(error, SystemExit | KeyboardInterrupt):
+                self.finish("interrupted")
+            else:
+                self._note_failure(error)
+        except InputError as second:
+            if error is None:
+                raise
+            # The disk may be full. That must not hide the error that ended the run.
+            sys.stderr.write(f"error: {self._folder.path}: how the run ended is lost: {second}\n")
+
+    def _note_failure(self, error: BaseException) -> None:
         text = "".join(traceback.format_exception(error))
-        write_atomically(self._folder.path / ERROR_FILE, text.encode())
         kind_of = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
         self.finish("failed", error=f"{kind_of}{error}", traceback=text)
+        self.add_file(ERROR_FILE, text.encode())
 
     def _append(self, kind: Kind, iteration: int, payload: bytes) -> None:
         self._flush()
         with self._lock:
             self._log.append(Record(kind, self._schema, iteration, payload), durable=True)
 
-    def _flush(self) -> None:
-        """Write the buffered steps, or an empty record if there are none.
+    @property
+    def _schema(self) -> int:
+        return 0 if self._header is None else self._header.schema
 
-        Raises:
-            BusyError: this process was considered dead, and the run now belongs to another.
-        """
+    def _flush(self) -> None:
+        """Write the buffered steps, or an empty record if there are none."""
         with self._lock:
-            if is_lost(self._log.path):
-                raise BusyError(f"{self._folder.path} is being trained by another process now")
+            self._check_owned()
             rows = [(s.loss, s.time, s.waited) for s in self._steps]
             first = self._steps[0].iteration if self._steps else 0
-            payload = np.array(rows, np.float64).tobytes()
-            self._log.append(Record(Kind.step, self._schema, first, payload), durable=True)
+            block = np.array(rows, np.float64).reshape(-1, len(STEP_COLUMNS))
+            self._log.append(Record(Kind.step, self._schema, first, block.tobytes()), durable=True)
             self._steps.clear()
+            self._past.append(block)
+
+    def _check_owned(self) -> None:
+        if is_lost(self._log):
+            raise BusyError(
+                f"{self._folder.path} belongs to another process now, or was moved or deleted"
+            )
 
     def _beat(self) -> None:
         while not self._stop.wait(BEAT):
@@ -179,7 +221,7 @@ class RunWriter:
 class NoWriter:
     """The writer of all processes but the first, if several train one run: it does nothing."""
 
-    def begin(self, iteration: int, header: ScoreHeader) -> None:
+    def begin(self, iteration: int, header: ScoreHeader, past: Past | None = None) -> None:
         """See `RunWriter`; like all methods of this class, it does nothing."""
 
     def add_step(self, stats: TrainingIterationStats) -> None: ...

@@ -7,15 +7,17 @@ the other runs at that moment. This needs no server, and no run waits for anothe
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
 from dacapo.experiments.halving_config import HalvingConfig
 from dacapo.experiments.run_config import RunConfig
-from dacapo.runs import History, RunFolder, find_run_folders
+from dacapo.experiments.score_table import ScoreHeader
+from dacapo.runs import History, RunFolder, UnreadableError, find_run_folders
 
 _FEWEST = 3
 """Number of finished runs from which a risk is estimated."""
@@ -94,11 +96,39 @@ def reason_to_stop(
     )
 
 
-def score_at(history: History, iteration: int) -> float:
+class ScoredRun(Protocol):
+    """What halving needs to know about a run.
+
+    Attributes:
+        header: see `History`.
+        iterations: of its validations.
+        curve: the best mean over the datasets at each validation; NaN if there is none.
+        outcome: how its last writer ended.
+    """
+
+    @property
+    def header(self) -> ScoreHeader | None: ...
+
+    @property
+    def iterations(self) -> Sequence[int]: ...
+
+    @property
+    def curve(self) -> Sequence[float]: ...
+
+    @property
+    def outcome(self) -> Mapping[str, Any]: ...
+
+    @property
+    def trained_until(self) -> int: ...
+
+
+def score_at(run: ScoredRun, iteration: int) -> float:
     """The best score of the validations up to an iteration; NaN if there is none."""
-    table = history.table()
-    best = None if table is None else table.among(range(iteration + 1)).best()
-    return math.nan if best is None else best.value
+    if run.header is None:
+        return math.nan
+    pairs = zip(run.iterations, run.curve, strict=True)
+    scores = [score for at, score in pairs if at <= iteration and not math.isnan(score)]
+    return (max if run.header.find()[1] else min)(scores, default=math.nan)
 
 
 @dataclass(frozen=True)
@@ -131,25 +161,25 @@ class Savings:
         )
 
 
-def savings(runs: Sequence[tuple[History, int]]) -> Savings | None:
+def savings(runs: Sequence[tuple[ScoredRun, int]]) -> Savings | None:
     """The savings over runs with their numbers of iterations; None if none was stopped."""
-    stopped = [(h, wanted) for h, wanted in runs if h.outcome.get("status") == "stopped"]
+    stopped = [(run, wanted) for run, wanted in runs if run.outcome.get("status") == "stopped"]
     if not stopped:
         return None
-    finished = [h for h, _ in runs if h.is_done and h.validations]
+    finished = [r for r, _ in runs if r.outcome.get("status") == "done" and r.iterations]
     spared = 1.0
-    for history, _ in stopped:
-        spared *= 1 - _chance(history, finished)
+    for run, _ in stopped:
+        spared *= 1 - _chance(run, [r for r in finished if _alike(r, run)])
     return Savings(
         len(stopped),
-        sum(wanted - history.trained_until for history, wanted in stopped),
+        sum(wanted - run.trained_until for run, wanted in stopped),
         sum(wanted for _, wanted in runs),
         1 - spared,
         len(finished),
     )
 
 
-def _chance(history: History, finished: Sequence[History]) -> float:
+def _chance(run: ScoredRun, peers: Sequence[ScoredRun]) -> float:
     """The probability that a stopped run would have ended better than all finished ones.
 
     The run is assumed to improve from where it was stopped as the finished ones did from there: by
@@ -157,15 +187,15 @@ def _chance(history: History, finished: Sequence[History]) -> float:
     """
     from scipy import stats
 
-    peers = [h for h in finished if h.header is not None and _alike(h, history)]
-    if len(peers) < _FEWEST or history.header is None or not history.iterations:
+    if len(peers) < _FEWEST or run.header is None or not run.iterations:
         return math.nan
-    at, sign = history.iterations[-1], 1 if history.header.find()[1] else -1
-    final = np.array([score_at(h, h.iterations[-1]) for h in peers])
-    gain = final - np.array([score_at(h, at) for h in peers])
-    lead = sign * (score_at(history, at) + gain.mean()) - (sign * final).max()
+    at, sign = run.iterations[-1], 1 if run.header.find()[1] else -1
+    final = np.array([score_at(peer, peer.iterations[-1]) for peer in peers])
+    gain = final - np.array([score_at(peer, at) for peer in peers])
+    own = score_at(run, at)
+    lead = sign * (own + gain.mean()) - (sign * final).max()
     if np.isnan(lead):
-        return 0.0 if math.isnan(score_at(history, at)) else math.nan
+        return 0.0 if math.isnan(own) else math.nan
     spread = gain.std(ddof=1) * math.sqrt(1 + 1 / len(peers))
     if spread == 0:
         return float(lead > 0)
@@ -181,12 +211,15 @@ def _at_rung(history: History, stops: Sequence[int]) -> bool:
 def _comparable(own: History, folder: RunFolder, runs_dir: Path) -> Iterator[History]:
     for other in find_run_folders(runs_dir):
         if other.path.resolve() != folder.path.resolve():
-            history = other.read_history()
+            try:
+                history = other.read_history()
+            except (UnreadableError, FileNotFoundError):  # `status` reports it
+                continue
             if history.validations and _alike(own, history):
                 yield history
 
 
-def _alike(one: History, other: History) -> bool:
+def _alike(one: ScoredRun, other: ScoredRun) -> bool:
     """Whether two runs are scored by the same criterion on the same volumes."""
     if one.header is None or other.header is None:
         return False

@@ -25,7 +25,7 @@ from dacapo.errors import InputError
 from dacapo.experiments.datasplits import DataSplitConfig
 from dacapo.experiments.run_config import RunConfig
 from dacapo.launching.pool import Job, Pool
-from dacapo.runs import RunFolder, Submission, read_state
+from dacapo.runs import RunFolder, Submission, launcher_beat, read_state
 from dacapo.sweeps import sweep
 from dacapo.sweeps.plan import RunRequest, plan_run, run_folder
 
@@ -58,13 +58,15 @@ class _RunJob:
 class _Notes:
     """Notes in the folders of runs what the pool reports about their jobs."""
 
-    def __init__(self, run_jobs: Sequence[_RunJob]) -> None:
+    def __init__(self, run_jobs: Sequence[_RunJob], beat: str) -> None:
         self._by_number = {r.job.number: r for r in run_jobs}
+        self._beat = beat
 
     def submitted(self, job: Job, job_id: str = "", log: Path | str = "") -> None:
         run_job = self._by_number[job.number]
         document = run_job.request.document(run_job.run_config)
-        run_job.folder.submit(document, Submission(run_job.writers, job_id, str(log)))
+        submission = Submission(run_job.writers, job_id, str(log), beat=self._beat)
+        run_job.folder.submit(document, submission)
 
     def not_needed(self, job: Job) -> str:
         run_job = self._by_number[job.number]
@@ -102,18 +104,20 @@ def launch(
         part for part in (sys.path[0], os.environ.get("PYTHONPATH", "")) if part
     )
     if to_run:
-        returns |= _run_all(_pool(launcher, to_run), to_run, launcher.params.get("wait", True))
+        with launcher_beat(to_run[0].folder.path.parent.parent) as beat:
+            pool = _pool(launcher, _Notes(to_run, beat))
+            returns |= _run_all(pool, to_run, launcher.params.get("wait", True))
     return [returns[run_job.job.number] for run_job in run_jobs]
 
 
-def _pool(launcher: _Launcher, run_jobs: Sequence[_RunJob]) -> Pool:
+def _pool(launcher: _Launcher, notes: _Notes) -> Pool:
     if launcher._EXECUTOR == "slurm":
         from dacapo.launching.slurm import SlurmPool
 
-        return SlurmPool(launcher, _Notes(run_jobs))
+        return SlurmPool(launcher, notes)
     from dacapo.launching.local import LocalPool
 
-    return LocalPool(launcher, _Notes(run_jobs))
+    return LocalPool(launcher, notes)
 
 
 def _compose_all(

@@ -97,7 +97,10 @@ def plan_run(folder: RunFolder, run_config: RunConfig, request: RunRequest) -> R
     state = read_state(folder, history)
     alike = failed_alike(history)
     ended_early = str(history.outcome.get("why", ""))
-    if history.is_done and (history.trained_until >= run_config.num_iterations or ended_early):
+    is_over = history.trained_until >= run_config.num_iterations or ended_early
+    # A damaged history is restored from the last checkpoint, without further training.
+    is_restorable = history.damage and folder.checkpoints()[-1:] == [history.trained_until]
+    if history.is_done and is_over and not is_restorable:
         best = history.best()
         criterion = run_config.task_config.criterion
         score = f", {criterion} {best.value:.4g}" if best is not None else ""

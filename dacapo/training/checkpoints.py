@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor
 
 from dacapo.experiments.run import Run
-from dacapo.runs import History, NoWriter, RunFolder, RunWriter
+from dacapo.runs import NoWriter, Past, RunFolder, RunWriter
 from dacapo.runs.checkpoint import CheckpointError
 from dacapo.training.terminal import console
 
@@ -13,18 +15,18 @@ from dacapo.training.terminal import console
 def resume(run: Run, folder: RunFolder, writer: RunWriter | NoWriter) -> None:
     """Load the latest intact checkpoint, or start from iteration 0."""
     ranks = run.ranks
-    begin, state, history = ranks.broadcast(lambda: _latest(folder))
+    begin, state, past = ranks.broadcast(lambda: _latest(folder))
     if state is not None:
         run.train_state.load_state(state)
     elif message := run.begin(
         lambda source: ranks.broadcast(lambda: folder.read_weights_of(source))
     ):
         console.print(message)
-    run.training_stats = history.training_stats
-    run.training_stats.delete_after(begin)
-    run.validation_scores.scores = history.scores
-    run.validation_scores.delete_after(begin)
-    writer.begin(begin, run.validation_scores.header(run.task.criterion))
+    run.training_stats = past.training_stats
+    header = run.validation_scores.header(run.task.criterion)
+    if past.header is not None and past.header.axes == header.axes:
+        run.validation_scores.scores = past.scores
+    writer.begin(begin, header, replace(past, scores=run.validation_scores.scores))
     console.print(
         f"{folder.path}: {'training' if begin == 0 else 'resuming'} from iteration {begin} "
         f"to {run.num_iterations} on {run.trainer.device}"
@@ -32,19 +34,39 @@ def resume(run: Run, folder: RunFolder, writer: RunWriter | NoWriter) -> None:
     )
 
 
-def _latest(folder: RunFolder) -> tuple[int, dict[str, Tensor] | None, History]:
-    """The latest intact checkpoint: its iteration and tensors; and the history."""
+def _latest(folder: RunFolder) -> tuple[int, dict[str, Tensor] | None, Past]:
+    """The latest intact checkpoint: its iteration and tensors, and the history up to there."""
     history = folder.read_history()  # read again, as now no other process can add to it
+    for damage in history.damage:
+        console.print(f"warning: {damage}")
     for iteration in reversed(folder.checkpoints()):
         try:
-            state = folder.read_checkpoint(iteration)
+            state, _, past = folder.read_whole_checkpoint(iteration)
         except CheckpointError as error:
             console.print(f"skipping a checkpoint, using an earlier one: {error}")
             continue
-        if history.trained_until >= iteration:
-            return iteration, state, history
+        logged = history.past()
+        if past is not None and (history.damage or len(logged.steps) < iteration):
+            console.print(f"the history is restored from checkpoint {iteration}")
+            return iteration, state, _restored(past, logged, iteration)
+        if len(logged.steps) >= iteration:
+            return iteration, state, _until(logged, iteration)
         console.print(f"skipping checkpoint {iteration}: the log of its steps is shorter")
-    return 0, None, history
+    return 0, None, _until(history.past(), 0)
+
+
+def _until(past: Past, iteration: int) -> Past:
+    scores = [s for s in past.scores if s.iteration <= iteration]
+    return replace(past, steps=past.steps[:iteration], scores=scores)
+
+
+def _restored(past: Past, logged: Past, iteration: int) -> Past:
+    """The history of a checkpoint, and the scores of its own weights, which were logged later."""
+    if past.header is not None and logged.header is not None:
+        later = [s for s in logged.scores if s.iteration == iteration]
+        if past.header.axes == logged.header.axes:
+            past = replace(past, scores=past.scores + later)
+    return replace(past, is_restored=True)
 
 
 def save(run: Run, folder: RunFolder, writer: RunWriter | NoWriter, iteration: int) -> None:

@@ -46,6 +46,10 @@ class CsvLogger(Logger):
         self._steps.flush()
         self._scores.flush()
 
+    def close(self) -> None:
+        self._steps.close()
+        self._scores.close()
+
 
 class Loggers:
     """All loggers of a run; none in processes that do not write."""

@@ -65,8 +65,8 @@ def training_loop(
             stop = ranks.all_reduce([signals.received is not None])[0] > 0
             # A checkpoint precedes each validation, so that the best weights are always saved.
             if stop or run.validation_due(done) or done % interval == 0:
+                save(run, folder, writer, done)  # first, as nothing that others show may stop it
                 loggers.flush()
-                save(run, folder, writer, done)
             if stop:
                 signals.wait()
                 progress.say(f"saved at iteration {done}; rerun the same command to resume")

@@ -10,13 +10,24 @@ import torch
 import xarray as xr
 
 from dacapo.compare import main
-from dacapo.comparison.collect import collect, read_runs, write_dataset
+from dacapo.comparison.collect import collect, to_dims, write_dataset
+from dacapo.comparison.records import read_records
+from dacapo.comparison.run_record import RunRecord
 from dacapo.comparison.tables import compare
 from dacapo.errors import InputError
+from dacapo.experiments import TrainingIterationStats, ValidationIterationScores
 from dacapo.experiments.run_config import RunConfig
+from dacapo.experiments.score_table import ScoreHeader
 from dacapo.experiments.validation_scores import ValidationScores
+from dacapo.runs import RunFolder
 from dacapo.train import RunRequest, train
-from tests.conftest import SMALL_AFFINITIES, composed, small_run_config
+from tests.conftest import SMALL_AFFINITIES, composed, run_document, small_run_config
+
+
+def read_runs(runs_dir: Path) -> list[RunRecord]:
+    records, unreadable = read_records(runs_dir)
+    assert unreadable == []
+    return records
 
 
 def trained(runs_dir: Path, *overrides: str) -> ValidationScores:
@@ -67,6 +78,7 @@ def test_named_cells_survive_the_disk(runs: Any, tmp_path: Path, suffix: str) ->
     path = write_dataset(dataset, tmp_path / f"all.{suffix}")
     opened = xr.open_zarr(path) if suffix == "zarr" else xr.open_dataset(path, engine="h5netcdf")
     back = opened.load()
+    opened.close()
     assert cells_equal(back, scores) == 16 * 18
     xr.testing.assert_equal(dataset, back)
     assert back.voi.attrs == dataset.voi.attrs
@@ -101,7 +113,7 @@ def test_coordinates_and_attributes(runs: Any) -> None:
 def test_loss_is_the_mean_since_the_last_validation(runs: Any) -> None:
     records = {r.label: r for r in read_runs(runs[0])}
     dataset = collect(list(records.values()))
-    losses = [s.loss for s in records["one/0"].history.training_stats.iteration_stats]
+    losses = records["one/0"].folder.read_history().steps[:, 0]
     ours = dataset.loss.sel(runs="one/0")
     assert ours.sel(iterations=4).item() == pytest.approx(np.mean(losses[:4]))
     assert ours.sel(iterations=6).item() == pytest.approx(np.mean(losses[4:]))
@@ -132,7 +144,7 @@ def test_a_run_that_was_killed_at_once(tmp_path: Path, capsys: Any) -> None:
     for log in (tmp_path / "new" / "0").glob("log-*"):
         log.unlink()
     (record,) = read_runs(tmp_path)
-    assert record.status == "killed"
+    assert record.state().name == "killed"
     assert collect([record]).sizes["runs"] == 1
     assert compare(tmp_path) == ["new/0"]
     assert "killed: new/0: ended without reporting" in capsys.readouterr().out
@@ -141,3 +153,82 @@ def test_a_run_that_was_killed_at_once(tmp_path: Path, capsys: Any) -> None:
 def test_the_output_must_have_a_known_suffix(runs: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"must end in \.nc or \.zarr"):
         compare(runs[0], tmp_path / "all.csv")
+
+
+def test_the_long_layout_holds_the_same_cells(
+    runs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs_dir, scores = runs
+    records = read_runs(runs_dir)
+    dims = collect(records)
+    monkeypatch.setattr("dacapo.comparison.collect._SMALL", 0)
+    monkeypatch.setattr("dacapo.comparison.collect._MAX_SPREAD", 1)
+    long = collect(records)
+    assert (dims.attrs["layout"], long.attrs["layout"]) == ("dims", "long")
+    assert long.voi.dims == ("score",)
+    assert long.sizes["score"] == 16 * 18 // len(scores["one/0"].criteria)
+    for suffix in ("nc", "zarr"):
+        path = write_dataset(long, tmp_path / f"long.{suffix}")
+        with xr.open_dataset(path, engine="zarr" if suffix == "zarr" else "h5netcdf") as back:
+            xr.testing.assert_identical(to_dims(back.load()).drop_attrs(), dims.drop_attrs())
+    assert to_dims(dims) is dims
+    part = to_dims(long.isel(runs=[3, 1]))
+    assert part["runs"].values.tolist() == ["two/0", "one/0"]
+    assert cells_equal(part, {k: scores[k] for k in ("two/0", "one/0")})
+    # One score by hand: its labels lead to it.
+    at = 5
+    label = {d: long[d].values[long[c].values[at]] for c, d in (("run", "runs"),
+             ("dataset", "datasets"), ("parameter", "parameters"))}  # fmt: skip
+    place = {**label, "iterations": long["iteration"].values[at]}
+    assert dims.voi.sel(place).item() == long.voi.values[at]
+
+
+def test_runs_that_share_nothing_need_no_more_than_their_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(12):
+        header = ScoreHeader(
+            [f"volume{number}"],
+            [{"label": f"bias={number}", "bias": float(number)}],
+            [{"name": "voi", "higher_is_better": 0}],
+            "voi",
+        )
+        folder = RunFolder(tmp_path / f"n{number}" / "0")
+        with folder.writing(run_document(f"n{number}")) as writer:
+            writer.begin(0, header)
+            for step in range(3 + number):
+                writer.add_step(TrainingIterationStats(step, 1.0, 0.1))
+            writer.add_scores(ValidationIterationScores(3 + number, [[[float(number)]]]))
+            writer.finish("done")
+    monkeypatch.setattr("dacapo.comparison.collect._SMALL", 1000)  # 12**4 cells against 12
+    dataset = collect(read_runs(tmp_path))
+    assert dataset.attrs["layout"] == "long"
+    assert dataset.voi.values.tolist() == list(range(12)) or dataset.sizes["score"] == 12
+    full = to_dims(dataset)
+    assert full.voi.shape == (12, 12, 12, 12)
+    assert int(full.voi.notnull().sum()) == 12
+    assert int(full.loss.notnull().sum()) == 12
+
+
+@pytest.mark.parametrize("suffix", ["nc", "zarr"])
+def test_only_a_comparison_is_replaced(runs: Any, tmp_path: Path, suffix: str, capsys: Any) -> None:
+    runs_dir, _ = runs
+    path = tmp_path / f"vol.{suffix}"
+    volume = xr.Dataset({"raw": ("x", np.arange(3))})
+    volume.to_zarr(path) if suffix == "zarr" else volume.to_netcdf(path, engine="h5netcdf")
+    with pytest.raises(InputError, match=r"output=.*vol.* is not a comparison .*: choose another"):
+        compare(runs_dir, path)
+    assert "one/0" in capsys.readouterr().out  # the tables come first
+    with xr.open_dataset(path, engine="zarr" if suffix == "zarr" else "h5netcdf") as kept:
+        assert kept.raw.values.tolist() == [0, 1, 2]
+    other = tmp_path / f"all.{suffix}"
+    compare(runs_dir, other)
+    compare(runs_dir, other)
+    assert {p.name for p in tmp_path.iterdir()} == {path.name, other.name}
+
+
+def test_a_file_of_another_kind_is_not_replaced(runs: Any, tmp_path: Path) -> None:
+    (tmp_path / "thesis.nc").write_text("precious")
+    with pytest.raises(InputError, match="is not a comparison"):
+        compare(runs[0], tmp_path / "thesis.nc")
+    assert (tmp_path / "thesis.nc").read_text() == "precious"

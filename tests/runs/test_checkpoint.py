@@ -23,7 +23,8 @@ TENSORS = {
 def test_round_trip(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     write_checkpoint(path, TENSORS, {"iteration": "5"})
-    tensors, notes = read_checkpoint(path)
+    tensors, notes, past = read_checkpoint(path)
+    assert past is None
     assert notes == {"iteration": "5"}
     assert tensors.keys() == TENSORS.keys()
     for name, tensor in TENSORS.items():

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from dacapo.experiments import TrainingIterationStats, ValidationIterationScores
 from dacapo.experiments.score_table import ScoreHeader
 from dacapo.experiments.starts.start import Source
 from dacapo.runs import RunFolder, find_run_folders
+from tests.conftest import run_document
 
 HEADER = ScoreHeader(
     ["a"], [{"label": "bias=0.5", "bias": 0.5}], [{"name": "voi", "higher_is_better": 0}], "voi"
@@ -19,7 +21,7 @@ STATE = {"model.w": torch.ones(2), "optimizer.0.step": torch.tensor(1.0)}
 
 
 def document(**identity: Any) -> dict[str, Any]:
-    return {"config": {"name": "n"}, "identity": {"trainer": identity}, "choices": {}}
+    return {**run_document("n"), "identity": {"trainer": identity}}
 
 
 def folder(tmp_path: Path, repetition: int = 0) -> RunFolder:
@@ -123,13 +125,15 @@ def test_a_run_without_a_step_gives_way_to_another_config(tmp_path: Path) -> Non
     assert folder(tmp_path).read_document() == document(rate=2)
 
 
-def test_a_gap_in_the_steps_ends_what_counts(tmp_path: Path) -> None:
-    for steps in ((0, 1), (4, 5)):  # the log between them was damaged
+def test_steps_of_a_missing_log_are_nan_and_reported(tmp_path: Path) -> None:
+    for steps in ((0, 1), (4, 5)):  # the log between them is missing
         with folder(tmp_path).writing(document()) as writer:
             writer.begin(steps[0], HEADER)
             for i in steps:
                 writer.add_step(step(i))
-    assert folder(tmp_path).read_history().training_stats.trained_until() == 2
+    history = folder(tmp_path).read_history()
+    assert np.isnan(history.steps[:, 0]).tolist() == [False, False, True, True, False, False]
+    assert "log-0002.bin: steps 2 to 4 are missing before it" in str(history.damage)
 
 
 def test_going_on_removes_later_checkpoints(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from dacapo.runs import lease as module
 from dacapo.runs.lease import claim, has_ended, is_lost, owner_of
 from dacapo.runs.log import Kind, Record, log_files
 from dacapo.runs.owner import Owner
+from tests.conftest import run_document
 
 HOLDER = """
 import sys, pathlib
@@ -45,7 +46,7 @@ def hold(folder: Path) -> subprocess.Popen[bytes]:
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on this process is on another machine, where a lease is a second."""
-    monkeypatch.setattr("dacapo.runs.owner._machine", lambda: "another")
+    monkeypatch.setattr("dacapo.runs.owner._place", lambda: ("another", "another", ""))
     monkeypatch.setattr(module, "LEASE", 1.0)
 
 
@@ -66,7 +67,29 @@ def test_a_second_process_is_told_of_the_first(tmp_path: Path) -> None:
         first.wait()
         with claim(tmp_path) as log:
             assert log.path.name == "log-0002.bin"
-        assert is_lost(tmp_path / "log-0001.bin")
+            assert not is_lost(log)
+
+
+def test_a_log_that_another_has_followed_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with claim(tmp_path) as log:
+        assert not is_lost(log)
+        monkeypatch.setattr(Owner, "is_alive", lambda self: False)
+        with claim(tmp_path):
+            assert is_lost(log)
+
+
+@pytest.mark.parametrize("has_successor", [False, True])
+def test_a_folder_that_was_moved_is_lost(tmp_path: Path, has_successor: bool) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with claim(folder) as log:
+        folder.rename(tmp_path / "moved")
+        if has_successor:
+            folder.mkdir()
+            claim(folder)
+        assert is_lost(log)
 
 
 def test_a_killed_process_that_nobody_has_waited_for_is_dead(tmp_path: Path) -> None:
@@ -82,13 +105,13 @@ def test_a_killed_process_that_nobody_has_waited_for_is_dead(tmp_path: Path) -> 
 def test_a_process_id_that_is_used_again_is_another_process(tmp_path: Path) -> None:
     me = Owner.current()
     assert dataclasses.replace(me, started=me.started - 1).is_alive() is False
-    assert dataclasses.replace(me, machine="another").is_alive() is None
+    assert dataclasses.replace(me, host="other", boot="another").is_alive() is None
 
 
 def test_a_requeued_job_takes_over_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A job runs once at a time: what it was before it was requeued is dead."""
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    before = dataclasses.replace(Owner.current(), pid=1, machine="another")
+    before = dataclasses.replace(Owner.current(), pid=1, host="other", boot="another")
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     assert before.is_alive() is False
     assert dataclasses.replace(before, restarts=1).is_alive() is None  # another node of the job
@@ -186,7 +209,7 @@ def test_who_was_taken_for_dead_writes_no_more(
     """It was suspended for longer than a lease; the run is another's now."""
     monkeypatch.setattr("dacapo.runs.writer.BEAT", 0.05)
     run = RunFolder(tmp_path / "n" / "0")
-    document = {"config": {"name": "n"}, "identity": {}}
+    document = run_document("n")
 
     def work() -> None:
         with run.writing(document) as writer:
@@ -195,7 +218,7 @@ def test_who_was_taken_for_dead_writes_no_more(
                 time.sleep(0.3)  # the heart has seen it
                 writer.add_step(TrainingIterationStats(0, 0.5, 0.1))
 
-    with pytest.raises(BusyError, match="by another process now"):
+    with pytest.raises(BusyError, match="belongs to another process now"):
         work()
     assert not has_ended(run.path / "log-0001.bin")
 
@@ -203,7 +226,7 @@ def test_who_was_taken_for_dead_writes_no_more(
 def test_a_writer_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dacapo.runs.writer.BEAT", 0.05)
     run = RunFolder(tmp_path / "n" / "0")
-    with run.writing({"config": {"name": "n"}, "identity": {}}):
+    with run.writing(run_document("n")):
         path = log_files(run.path)[0]
         size = path.stat().st_size
         time.sleep(0.4)
@@ -248,7 +271,7 @@ class TestTwoMounts:
 
             thread = threading.Thread(target=beat)
             thread.start()
-            monkeypatch.setattr("dacapo.runs.owner._machine", lambda: "another")
+            monkeypatch.setattr("dacapo.runs.owner._place", lambda: ("another", "another", ""))
             monkeypatch.setattr(module, "LEASE", 6.0)
             try:
                 with pytest.raises(BusyError, match=f"process {first.pid} on"):
@@ -263,7 +286,7 @@ class TestTwoMounts:
         """The mount remembers that the next log is not there, but the disk knows."""
         one, two = mounts
         with claim(two) as mine:
-            assert not is_lost(mine.path)  # and remembers it
+            assert not is_lost(mine)  # and remembers it
             monkeypatch.setattr(Owner, "is_alive", lambda self: False)
             with claim(one) as theirs:
                 assert theirs.path.name == "log-0002.bin"
@@ -271,6 +294,6 @@ class TestTwoMounts:
                 with pytest.raises(BusyError):
                     claim(two)
             deadline = time.monotonic() + 10
-            while not is_lost(mine.path):
+            while not is_lost(mine):
                 assert time.monotonic() < deadline
                 time.sleep(0.1)

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import errno
+import os
 from dataclasses import replace
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dacapo.errors import InputError
-from dacapo.runs.log import Kind, LogWriter, Record, log_files, log_path, read_log
+from dacapo.runs.files import UnreadableError
+from dacapo.runs.log import Damage, Kind, LogWriter, Record, log_files, log_path, read_log
 
 RECORDS = [
     Record(Kind.header, 7, 0, b"{}"),
@@ -25,7 +28,12 @@ def opened(folder: Path) -> LogWriter:
 
 
 def records(path: Path) -> list[Record]:
-    return [replace(r, payload=bytes(r.payload), offset=-1) for r in read_log(path)]
+    found = [r for r in read_log(path) if isinstance(r, Record)]
+    return [replace(r, payload=bytes(r.payload), offset=-1) for r in found]
+
+
+def damage(path: Path) -> list[tuple[int, int]]:
+    return [(r.begin, r.end) for r in read_log(path) if isinstance(r, Damage)]
 
 
 def written(folder: Path) -> Path:
@@ -47,17 +55,55 @@ def test_every_torn_tail_is_left_out(tmp_path: Path) -> None:
         path.write_bytes(content[:length])
         whole = records(path)
         assert whole == RECORDS[: len(whole)]
+        assert damage(path) == []  # its writer has died while it wrote
         seen.add(len(whole))
     assert seen == {0, 1, 2, 3}
 
 
-@pytest.mark.parametrize("at", [0, 5, 9, 13, 17, 29])
-def test_a_changed_byte_ends_the_log(tmp_path: Path, at: int) -> None:
+def test_a_changed_byte_costs_only_its_record(tmp_path: Path) -> None:
     path = written(tmp_path)
-    content = bytearray(path.read_bytes())
-    content[at] ^= 1
-    path.write_bytes(content)
-    assert list(read_log(path)) == []
+    content = path.read_bytes()
+    ends = np.cumsum([len(record.frame()) for record in RECORDS])
+    for at in range(len(content)):
+        changed = bytearray(content)
+        changed[at] ^= 1
+        path.write_bytes(changed)
+        number = int(np.searchsorted(ends, at, "right"))
+        assert records(path) == RECORDS[:number] + RECORDS[number + 1 :]
+        begin, end = ends[number] - len(RECORDS[number].frame()), ends[number]
+        # A length that reaches beyond the end looks like a record that is cut short.
+        assert damage(path) in ([(begin, end)], [] if number == 3 else None)
+
+
+def test_bytes_that_hold_no_record(tmp_path: Path) -> None:
+    path = tmp_path / "log-0001.bin"
+    path.write_bytes(b"DCPL" * 10**6)  # a million beginnings, which must not take for ever
+    assert records(path) == []
+    path.write_bytes(bytes(range(256)))
+    assert (records(path), damage(path)) == ([], [(0, 256)])
+    path.write_bytes(b"")
+    assert (records(path), damage(path)) == ([], [])
+
+
+def test_what_a_newer_version_writes_is_passed_over(tmp_path: Path) -> None:
+    with opened(tmp_path) as log:
+        for record in (RECORDS[0], Record(99, 7, 3, b"new"), RECORDS[1]):
+            log.append(record, durable=True)
+    assert records(log.path) == RECORDS[:2]
+    assert damage(log.path) == []
+
+
+def test_only_our_names_are_logs(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    for name in ("log-0001 (conflicted copy).bin", "log-.bin", "log-0002.bin.tmp", "log-x.bin"):
+        (tmp_path / name).write_bytes(b"")
+    assert log_files(tmp_path) == [path]
+
+
+def test_a_pipe_is_refused_and_does_not_block(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "log-0001.bin")
+    with pytest.raises(UnreadableError, match=r"cannot read .*log-0001.bin: is not a regular file"):
+        list(read_log(tmp_path / "log-0001.bin"))
 
 
 def test_a_payload_is_found_again_at_its_offset(tmp_path: Path) -> None:
@@ -90,4 +136,7 @@ def test_a_disk_that_cannot_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr("os.fsync", full)
         with pytest.raises(InputError, match=r"cannot write .*log-0001.bin: No space left"):
             log.append(RECORDS[1], durable=True)
-    assert records(log.path)[:1] == RECORDS[:1]
+        monkeypatch.undo()
+        assert records(log.path) == RECORDS[:1]
+        log.append(RECORDS[2], durable=True)
+    assert records(log.path) == [RECORDS[0], RECORDS[2]]

@@ -14,7 +14,7 @@ from dacapo.experiments.run_config import RunConfig
 from dacapo.experiments.score_table import ScoreHeader
 from dacapo.runs import History, RunFolder
 from dacapo.sweeps.asha import is_never_stopped, reason_to_stop, rungs, savings, score_at
-from tests.conftest import small_run_config
+from tests.conftest import run_document, small_run_config
 
 
 def header(higher: int = 0, dataset: str = "a") -> ScoreHeader:
@@ -36,8 +36,8 @@ def write(
 ) -> RunFolder:
     """A run whose best parameters have these scores at these iterations."""
     folder = RunFolder(runs_dir / label)
-    config = {"name": folder.path.parent.name, "num_iterations": 900}
-    with folder.writing({"config": config, "identity": {}, "overrides": []}) as writer:
+    document = run_document(folder.path.parent.name, 900)
+    with folder.writing(document) as writer:
         writer.begin(0, header(**kind))
         done = 0
         for iteration, score in scores.items():

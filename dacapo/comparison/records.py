@@ -1,0 +1,180 @@
+"""All runs below a folder; what has not changed since last time comes from a cache.
+
+The cache is a file of the user's own, as the folder of the runs may be another's or read-only. A
+run is read again when the size, time or inode of one of its files has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from dacapo import __version__
+from dacapo.comparison.run_record import RunRecord, read_record
+from dacapo.errors import InputError, printable
+from dacapo.experiments.score_table import Best, ScoreHeader
+from dacapo.runs import RunFolder, Submission, UnreadableError, find_run_folders
+from dacapo.runs.files import read_regular, write_atomically
+from dacapo.runs.history import StoredScores
+from dacapo.runs.log import log_number, log_path
+from dacapo.runs.owner import Owner
+from dacapo.runs.writer import ERROR_FILE
+
+_VERSION = f"1 {__version__}"
+_NOT_CACHED = ("folder", "header", "validations", "owner", "submission", "best")
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A run whose folder cannot be read, and why."""
+
+    label: str
+    error: str
+
+
+def read_records(runs_dir: Path) -> tuple[list[RunRecord], list[Unreadable]]:
+    """All runs below a folder, by name and repetition; and those that cannot be read.
+
+    Runs that are deleted or moved meanwhile are left out.
+
+    Raises:
+        InputError: there are no runs.
+    """
+    cache = _Cache(runs_dir)
+    records, unreadable = [], []
+    for folder in find_run_folders(runs_dir):
+        try:
+            records.append(cache.read(folder))
+        except UnreadableError as error:
+            unreadable.append(Unreadable(folder.label, printable(str(error))))
+        except OSError as error:
+            if folder.path.exists():
+                text = f"cannot read {error.filename}: {error.strerror}"
+                unreadable.append(Unreadable(folder.label, printable(text)))
+    if not records and not unreadable:
+        raise InputError(f"runs_dir={runs_dir}: the folder holds no runs")
+    cache.write()
+    return records, unreadable
+
+
+def cache_file(runs_dir: Path) -> Path | None:
+    """The cache of a folder of runs, in the user's cache directory; None if there is none."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if not os.path.isabs(home):
+        return None
+    name = hashlib.sha256(str(runs_dir.resolve()).encode()).hexdigest()[:16]
+    return Path(home) / "dacapo" / f"runs-{name}.json"
+
+
+class _Cache:
+    def __init__(self, runs_dir: Path) -> None:
+        self._path = cache_file(runs_dir)
+        self._old: Mapping[str, Any] = {}
+        self._headers: dict[str, ScoreHeader] = {}
+        self._runs: dict[str, Any] = {}
+        self._has_changed = False
+        if self._path is not None and (content := _load(self._path)):
+            self._old = content["runs"]
+            self._headers = {k: ScoreHeader(**v) for k, v in content["headers"].items()}
+
+    def read(self, folder: RunFolder) -> RunRecord:
+        """One run, from the cache or from its folder."""
+        signature = _signature(folder)
+        known = self._old.get(folder.label)
+        if known is not None and known["signature"] == signature:
+            self._runs[folder.label] = known
+            return _decode(folder, known, self._headers)
+        record = read_record(folder)
+        self._runs[folder.label] = {"signature": signature, **self._encode(record)}
+        self._has_changed = True
+        return record
+
+    def _encode(self, record: RunRecord) -> dict[str, Any]:
+        plain = {
+            f.name: getattr(record, f.name) for f in fields(record) if f.name not in _NOT_CACHED
+        }
+        header, schema = record.header, ""
+        if header is not None:
+            schema = f"{header.schema:08x}"
+            self._headers[schema] = header
+        return {
+            **plain,
+            "header": schema,
+            "validations": [_position(stored) for stored in record.validations],
+            "owner": None if record.owner is None else asdict(record.owner),
+            "submission": None if record.submission is None else asdict(record.submission),
+            "best": None if record.best is None else asdict(record.best),
+        }
+
+    def write(self) -> None:
+        """Keep what was read for the next time."""
+        if self._path is None or not (self._has_changed or len(self._runs) != len(self._old)):
+            return
+        used = {run["header"] for run in self._runs.values()}
+        headers = {k: asdict(v) for k, v in self._headers.items() if k in used}
+        text = json.dumps({"version": _VERSION, "headers": headers, "runs": self._runs}).encode()
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_atomically(self._path, f"{zlib.crc32(text):08x}\n".encode() + text)
+        except (OSError, InputError):  # then the runs are read again next time
+            return
+
+
+def _load(path: Path) -> dict[str, Any] | None:
+    """The content of a cache; None if it is missing, damaged or of another version."""
+    try:
+        checksum, _, text = read_regular(path).partition(b"\n")
+    except (OSError, ValueError):
+        return None
+    if checksum != f"{zlib.crc32(text):08x}".encode():
+        return None
+    content = json.loads(text)
+    return content if content["version"] == _VERSION else None
+
+
+def _signature(folder: RunFolder) -> list[Any]:
+    """What changes whenever one of the files changes from which a run is read."""
+    found: list[Any] = []
+    with os.scandir(folder.path) as entries:
+        for entry in entries:
+            if entry.name in ("config.yaml", "job.json") or log_number(Path(entry.name)):
+                stat = entry.stat()
+                found.append([entry.name, stat.st_size, stat.st_mtime_ns, stat.st_ino])
+            elif entry.name == ERROR_FILE:
+                found.append([entry.name])
+    return sorted(found)
+
+
+def _decode(
+    folder: RunFolder, plain: Mapping[str, Any], headers: Mapping[str, ScoreHeader]
+) -> RunRecord:
+    known = {k: v for k, v in plain.items() if k != "signature"}
+    submission, validations = plain["submission"], plain["validations"]
+    if submission is not None:
+        submission = Submission(**{**submission, "launcher": Owner(**submission["launcher"])})
+    return RunRecord(
+        **{
+            **known,
+            "folder": folder,
+            "header": headers.get(plain["header"]),
+            "validations": _stored(folder, validations),
+            "owner": None if plain["owner"] is None else Owner(**plain["owner"]),
+            "submission": submission,
+            "best": None if plain["best"] is None else Best(**plain["best"]),
+        }
+    )
+
+
+def _position(stored: StoredScores) -> tuple[int, int, int]:
+    return stored.iteration, log_number(stored.path), stored.offset
+
+
+def _stored(folder: RunFolder, validations: Sequence[tuple[int, int, int]]) -> list[StoredScores]:
+    paths = {log: log_path(folder.path, log) for _, log, _ in validations}
+    return [StoredScores(iteration, paths[log], at) for iteration, log, at in validations]

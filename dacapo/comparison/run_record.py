@@ -1,0 +1,166 @@
+"""What a run's folder says, in brief: enough for tables and for the Dataset of all runs."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dacapo.experiments.run_config import GROUPS
+from dacapo.experiments.score_table import Best, ScoreHeader
+from dacapo.runs import (
+    RunFolder,
+    RunState,
+    Submission,
+    Traces,
+    mean_losses,
+    state_of,
+)
+from dacapo.runs.history import StoredScores, StoredTable
+from dacapo.runs.log import log_files
+from dacapo.runs.owner import Owner
+from dacapo.runs.writer import ERROR_FILE
+
+_NUM_RECENT = 100
+"""Number of latest steps over which speed and loss are averaged."""
+_NOT_A_RUN = {*GROUPS, "name", "repetition", "runs_dir", "experiment", "retry"}
+COSTS = ("peak_memory_mib", "peak_device_memory_mib", "num_parameters")
+
+
+@dataclass(frozen=True)
+class RunRecord(StoredTable):
+    """One run as recorded in its folder; its scores stay there.
+
+    Attributes:
+        folder: the run's folder.
+        name, repetition, num_iterations: as configured.
+        choices: the option chosen in each group, or the class of its config if none was given.
+        overrides: key -> value, without what names a run.
+        losses: the mean loss since the previous validation, for each validation.
+        curve: the best mean over the datasets at each validation; NaN if there is none.
+        trained_until: number of steps done.
+        recent_loss, recent_seconds: means over the latest steps.
+        seconds_per_iteration: the median over all steps.
+        costs: see `COSTS`; NaN until the run has ended.
+        outcome: status and reasons of the last writer, without its traceback.
+        owner: the last writer.
+        submission: what a launcher noted.
+        num_logs: number of processes that have worked on the run.
+        written: when its newest log was last written, in seconds since the epoch.
+        error_file: the file with the traceback; empty if there is none.
+        best: the best iteration and parameters, and the score that selected them.
+        means: the mean over the datasets of each criterion at the best.
+        damage: what is damaged in the logs.
+    """
+
+    folder: RunFolder
+    name: str
+    repetition: int
+    num_iterations: int
+    choices: Mapping[str, str]
+    overrides: Mapping[str, str]
+    header: ScoreHeader | None
+    validations: Sequence[StoredScores]
+    losses: Sequence[float]
+    curve: Sequence[float]
+    trained_until: int
+    recent_loss: float
+    recent_seconds: float
+    seconds_per_iteration: float
+    costs: Sequence[float]
+    outcome: Mapping[str, str]
+    owner: Owner | None
+    submission: Submission | None
+    num_logs: int
+    written: float
+    error_file: str
+    best: Best | None
+    means: Sequence[float]
+    damage: Sequence[str]
+
+    @property
+    def label(self) -> str:
+        """name/repetition."""
+        return self.folder.label
+
+    @property
+    def is_done(self) -> bool:
+        return self.outcome.get("status") == "done"
+
+    def state(self) -> RunState:
+        """The state at this moment."""
+        return state_of(
+            Traces(
+                self.folder,
+                self.outcome,
+                self.owner,
+                self.submission,
+                self.num_logs,
+                self.written,
+                self.error_file,
+            )
+        )
+
+
+def read_record(folder: RunFolder) -> RunRecord:
+    """Read one run.
+
+    Raises:
+        UnreadableError: a file of it cannot be read.
+        FileNotFoundError: it has no config, or is being deleted.
+    """
+    history = folder.read_history()
+    document = folder.read_document(history)
+    config, logs = document["config"], log_files(folder.path)
+    table, outcome = history.table(), history.outcome
+    best = None if table is None else table.best()
+    means = () if table is None or best is None else table.means[best.index, best.parameters]
+    recent = history.steps[-_NUM_RECENT:]
+    error_file = folder.path / ERROR_FILE
+    return RunRecord(
+        folder,
+        config["name"],
+        config["repetition"],
+        config["num_iterations"],
+        {group: _choice(document, group) for group in GROUPS},
+        _overrides(document["overrides"]),
+        history.header,
+        history.validations,
+        mean_losses(history.steps, history.iterations),
+        () if table is None else list(table.criterion_history().values),
+        history.trained_until,
+        float(recent[:, 0].mean()) if len(recent) else math.nan,
+        float(recent[:, 1].mean()) if len(recent) else math.nan,
+        float(np.median(history.steps[:, 1])) if len(history.steps) else math.nan,
+        [_number(outcome.get(key)) for key in COSTS],
+        {k: str(outcome[k]) for k in ("status", "error", "why") if k in outcome},
+        history.owner,
+        folder.read_submission(),
+        len(logs),
+        os.stat(logs[-1]).st_mtime if logs else 0.0,
+        str(error_file) if error_file.exists() else "",
+        best,
+        [float(mean) for mean in means],
+        history.damage,
+    )
+
+
+def _overrides(overrides: Sequence[str]) -> dict[str, str]:
+    pairs = (o.lstrip("+").partition("=") for o in overrides if "=" in o)
+    # A "/" in a name would be a group to netCDF.
+    return {key.replace("/", "."): value for key, _, value in pairs if key not in _NOT_A_RUN}
+
+
+def _choice(document: Mapping[str, Any], group: str) -> str:
+    if choice := document["choices"].get(group):
+        return str(choice)
+    node = document["config"].get(f"{group}_config")
+    return str(node.get("_type_", "")) if isinstance(node, dict) else ""
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else math.nan

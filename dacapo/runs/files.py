@@ -1,0 +1,145 @@
+"""Reading and writing whole files.
+
+A file that is written appears completely or not at all; a file that is read may have been made by
+anyone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import MISSING, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from dacapo.errors import InputError
+
+T = TypeVar("T")
+
+
+class UnreadableError(InputError):
+    """A run's folder holds something that cannot be read; the message names the folder."""
+
+
+def temporary_name(path: Path) -> Path:
+    """A name next to `path` that no other process uses, on this machine or another."""
+    # Containers may share a host name and all have the process id 1.
+    unique = f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}"
+    return path.with_name(f".{path.name}.{unique}.tmp")
+
+
+def write_atomically(
+    path: Path, content: bytes, before_rename: Callable[[], None] = lambda: None
+) -> None:
+    """Replace a file: write a temporary file next to it, flush it to disk, then rename it.
+
+    Args:
+        before_rename: may raise, so that the old file stays as it is.
+
+    Raises:
+        InputError: the disk is full or not writable; the old file is unchanged.
+    """
+    temporary = temporary_name(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        before_rename()
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        _remove(temporary)
+
+
+def _remove(temporary: Path) -> None:
+    try:
+        temporary.unlink(missing_ok=True)
+    except OSError:  # on a disk that cannot be written, the first error says more than this one
+        return
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power loss."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_regular(path: Path) -> bytes:
+    """The content of a regular file; a pipe or a device, which could block, is refused.
+
+    Raises:
+        OSError: there is no such file, or it cannot be read.
+        ValueError: it is not a regular file.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise ValueError("is not a regular file")
+        return file.read()
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what is wrong with a file of a run into one error that names it.
+
+    Raises:
+        UnreadableError: the block raised OSError or ValueError; FileNotFoundError is passed on.
+    """
+    try:
+        yield
+    except (FileNotFoundError, UnreadableError):
+        raise
+    except OSError as error:
+        raise UnreadableError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise UnreadableError(f"cannot read {path}: {error}") from error
+
+
+def parse_json(payload: bytes | memoryview) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        ValueError: the text is not JSON, or not an object.
+    """
+    plain = json.loads(bytes(payload))
+    if not isinstance(plain, dict):
+        raise ValueError("not a JSON object")
+    return plain
+
+
+def parse(cls: type[T], plain: object) -> T:
+    """Build a flat dataclass from plain data; fields that only a newer version knows are ignored.
+
+    Raises:
+        ValueError: a field is missing or has another type.
+    """
+    if not isinstance(plain, dict):
+        raise ValueError(f"not a record of {cls.__name__}")
+    types: dict[str, Any] = _types(cls)  # type: ignore[arg-type]
+    known = {}
+    for field in fields(cls):  # type: ignore[arg-type]
+        if field.name in plain:
+            value = plain[field.name]
+            if not isinstance(value, types[field.name]) or isinstance(value, bool):
+                raise ValueError(f"{cls.__name__}.{field.name} is {value!r}")
+            known[field.name] = value
+        elif field.default is MISSING and field.default_factory is MISSING:
+            raise ValueError(f"{cls.__name__}.{field.name} is missing")
+    return cls(**known)
+
+
+@cache
+def _types(cls: type) -> dict[str, Any]:
+    return get_type_hints(cls)
