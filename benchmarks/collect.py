@@ -1,10 +1,13 @@
-"""How long it takes to collect many finished runs, and how much memory.
+"""How long status and compare take for many finished runs, and how much memory.
 
-python benchmarks/collect.py [runs=1000] [folder=/tmp/collect]
+python benchmarks/collect.py [runs=1000] [own=true] [folder=/tmp/collect]
+
+With own=true every run has volumes, settings and iterations of its own.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -22,36 +25,56 @@ from dacapo.experiments.score_table import ScoreHeader
 from dacapo.runs import RunFolder
 from dacapo.sweeps.plan import RunRequest
 
-VALIDATIONS, INTERVAL = 100, 100
-DATASETS, PARAMETERS, CRITERIA = 5, 20, 12
-SETTINGS = ["name=n0", "num_iterations=10000"]
+VALIDATIONS, INTERVAL = 20, 50
+DATASETS, PARAMETERS, CRITERIA = 2, 12, 9
+SETTINGS = ["name=n0", "num_iterations=1000"]
 TIMED = """
 import sys, time, resource
-from pathlib import Path
-from dacapo.compare import compare
 begin = time.perf_counter()
-compare(Path(sys.argv[1]))
+if sys.argv[2] == "status":
+    from dacapo.status import StatusConfig, status
+    status(StatusConfig(runs_dir=sys.argv[1]))
+else:
+    from pathlib import Path
+    from dacapo.comparison.tables import compare
+    compare(Path(sys.argv[1]))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(f"TIMED {time.perf_counter() - begin:.2f} {peak:.0f}")
 """
 
 
-def write_run(folder: RunFolder, rng: np.random.Generator, document: dict[str, object]) -> None:
+def write_run(
+    folder: RunFolder, rng: np.random.Generator, document: dict[str, object], own: int = 0
+) -> None:
     header = ScoreHeader(
-        [f"dataset{i}" for i in range(DATASETS)],
-        [{"label": f"bias={i}", "bias": float(i)} for i in range(PARAMETERS)],
+        [f"dataset{i}" for i in range(own * DATASETS, (own + 1) * DATASETS)],
+        [
+            {"label": f"bias={i}", "bias": float(i)}
+            for i in range(own * PARAMETERS, (own + 1) * PARAMETERS)
+        ],
         [{"name": f"criterion{i}", "higher_is_better": i % 2} for i in range(CRITERIA)],
         "criterion0",
     )
     with folder.writing(document) as writer:
         writer.begin(0, header)
-        for iteration in range(VALIDATIONS * INTERVAL):
+        for iteration in range(VALIDATIONS * INTERVAL + own):
             writer.add_step(TrainingIterationStats(iteration, rng.random(), 0.1, 0.0))
-            done = iteration + 1
-            if done % INTERVAL == 0:
+            done = iteration + 1 - own
+            if done > 0 and done % INTERVAL == 0:
                 scores = rng.random((DATASETS, PARAMETERS, CRITERIA)).tolist()
-                writer.add_scores(ValidationIterationScores(done, scores))
+                writer.add_scores(ValidationIterationScores(iteration + 1, scores))
         writer.finish("done", peak_memory_mib=1.0, num_parameters=1)
+
+
+def make_own(runs_dir: Path, count: int) -> None:
+    """Runs that share no volume, no setting and few iterations."""
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        run_config = RunConfig.from_hydra(compose("train", overrides=SETTINGS))
+    rng = np.random.default_rng(0)
+    for index in range(count):
+        run_config.name = f"n{index}"
+        document = RunRequest(overrides=SETTINGS).document(run_config)
+        write_run(RunFolder(runs_dir / f"n{index}" / "0"), rng, document, index)
 
 
 def make(runs_dir: Path, count: int) -> None:
@@ -71,11 +94,11 @@ def make(runs_dir: Path, count: int) -> None:
         (path / "config.yaml").write_text(changed)
 
 
-def timed(runs_dir: Path) -> tuple[float, float]:
-    """Seconds and peak MiB of one collection in a fresh process."""
-    done = subprocess.run(
-        [sys.executable, "-c", TIMED, str(runs_dir)], capture_output=True, text=True, check=True
-    )
+def timed(runs_dir: Path, what: str, cache: str) -> tuple[float, float]:
+    """Seconds and peak MiB of one command in a fresh process."""
+    command = [sys.executable, "-c", TIMED, str(runs_dir), what]
+    environment = {**os.environ, "XDG_CACHE_HOME": cache}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     line = next(line for line in done.stdout.splitlines() if line.startswith("TIMED"))
     _, seconds, peak = line.split()
     return float(seconds), float(peak)
@@ -85,15 +108,16 @@ def main() -> None:
     asked = dict(a.split("=", 1) for a in sys.argv[1:])
     count = int(asked.get("runs", 1000))
     with tempfile.TemporaryDirectory(dir=asked.get("folder")) as folder:
-        runs_dir = Path(folder)
+        runs_dir, cache = Path(folder) / "runs", str(Path(folder) / "cache")
         begin = time.perf_counter()
-        make(runs_dir, count)
-        print(f"{count} runs written in {time.perf_counter() - begin:.0f} s")
-        for what in ("at first", "again", "again"):
-            seconds, peak = timed(runs_dir)
-            print(f"{what}: {seconds:.1f} s, {peak:.0f} MiB")
+        (make_own if asked.get("own") == "true" else make)(runs_dir, count)
+        print(f"{count} runs written in {time.perf_counter() - begin:.0f} s", flush=True)
+        for what in ("status", "status", "compare", "compare"):
+            seconds, peak = timed(runs_dir, what, cache)
+            print(f"{what}: {seconds:.1f} s, {peak:.0f} MiB", flush=True)
+        logs = sum(p.stat().st_size for p in runs_dir.glob("*/*/log-*.bin")) / 2**20
         size = (runs_dir / "comparison.nc").stat().st_size / 2**20
-        print(f"the Dataset has {size:.0f} MiB")
+        print(f"the logs have {logs:.0f} MiB, the Dataset {size:.0f} MiB")
 
 
 if __name__ == "__main__":

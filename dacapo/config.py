@@ -238,14 +238,24 @@ def encode(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def decode(value: Any) -> Any:
-    """The inverse of `encode`; a class is looked up among the registered ones by its name."""
+def decode(value: Any, key: str = "") -> Any:
+    """The inverse of `encode`; a class is looked up among the registered ones by its name.
+
+    Raises:
+        InputError: a class is not registered, or a text would be resolved, as in
+            "${oc.env:TOKEN}". A saved config may be another's; it holds plain values only.
+    """
+    if isinstance(value, str) and ("${" in value or value == "???"):
+        raise InputError(
+            f"the saved config has {key}={value}, which is not a plain value: whoever wrote it may "
+            f"want it to be resolved on your machine"
+        )
     if isinstance(value, list):
-        return [decode(v) for v in value]
+        return [decode(v, f"{key}[{i}]") for i, v in enumerate(value)]
     if not isinstance(value, dict):
         return value
     if _TYPE not in value:
-        return {k: decode(v) for k, v in value.items()}
+        return {k: decode(v, f"{key}.{k}".lstrip(".")) for k, v in value.items()}
     name = value[_TYPE]
     if name not in _classes:
         raise InputError(
@@ -253,9 +263,9 @@ def decode(value: Any) -> Any:
             f"that defines it (registered: {', '.join(sorted(_classes))})"
         )
     node = OmegaConf.structured(_classes[name])
-    for key, item in value.items():
-        if key != _TYPE:
-            node[key] = decode(item)
+    for field, item in value.items():
+        if field != _TYPE:
+            node[field] = decode(item, f"{key}.{field}".lstrip("."))
     return OmegaConf.to_object(node)
 
 

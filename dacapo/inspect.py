@@ -49,7 +49,7 @@ def inspect(cfg: DictConfig, output: Path) -> None:
     assert isinstance(datasplit, DataSplitConfig)
     classes = OmegaConf.select(cfg, "task.classes", throw_on_missing=False) or {}
     from dacapo.figures.data_page import DataReport
-    from dacapo.runs.files import write_atomically
+    from dacapo.processes.files import write_atomically
     from dacapo.training.terminal import console, counted, print_table
 
     report = DataReport(datasplit.build(), {str(k): list(v) for k, v in classes.items()})

@@ -38,7 +38,7 @@ def preview(run_config: RunConfig, num: int, output: Path) -> None:
     """Write a page of the first samples of a run."""
     from dacapo.experiments.run import Run
     from dacapo.figures.batch_page import batch_page
-    from dacapo.runs.files import write_atomically
+    from dacapo.processes.files import write_atomically
     from dacapo.training.terminal import console, counted
 
     run = Run(run_config)

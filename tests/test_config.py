@@ -369,3 +369,16 @@ def test_commands_take_key_value_only(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_small_overrides_are_all_known() -> None:
     assert OmegaConf.is_config(composed(*SMALL_AFFINITIES))
+
+
+@pytest.mark.parametrize("text", ["${oc.env:HOME}", "a/${name}", "${", "???"])
+def test_a_saved_config_is_never_resolved(text: str) -> None:
+    """Whoever wrote it may want to read the environment of whoever opens it."""
+    saved = encode(small_run_config("name=a"))
+    saved["datasplit_config"]["seed"] = text
+    with pytest.raises(InputError, match=r"datasplit_config.seed=.* is not a plain value"):
+        decode(saved)
+    saved = encode(small_run_config("name=a"))
+    saved["task_config"]["neighborhood"][0] = [text, 0, 0]
+    with pytest.raises(InputError, match=r"neighborhood\[0\]\[0\]=.* is not a plain value"):
+        decode(saved)

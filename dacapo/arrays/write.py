@@ -6,7 +6,6 @@ name only when it is complete.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from dacapo.arrays.open import HDF5_SUFFIXES
 from dacapo.arrays.resample import resample
 from dacapo.arrays.units import from_world, is_pixel
 from dacapo.errors import InputError
+from dacapo.processes.files import temporary_name
 
 _OME_UNITS = {"nm": "nanometer", "um": "micrometer", "µm": "micrometer", "mm": "millimeter",
               "pm": "picometer", "m": "meter"}  # fmt: skip
@@ -255,7 +255,7 @@ def _new_folder(path: Path) -> Iterator[Path]:
     if path.exists():
         raise InputError(f"{path} exists already")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(path)
     try:
         yield temporary
         temporary.rename(path)

@@ -13,7 +13,7 @@ from dacapo.comparison.run_record import COSTS, RunRecord
 from dacapo.errors import InputError
 from dacapo.experiments.run_config import GROUPS
 from dacapo.experiments.score_table import column, texts
-from dacapo.runs.files import temporary_name
+from dacapo.processes.files import temporary_name
 
 if TYPE_CHECKING:
     import xarray as xr

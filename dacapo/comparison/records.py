@@ -19,8 +19,8 @@ from dacapo import __version__
 from dacapo.comparison.run_record import RunRecord, read_record
 from dacapo.errors import InputError, printable
 from dacapo.experiments.score_table import Best, ScoreHeader
+from dacapo.processes.files import read_regular, write_atomically
 from dacapo.runs import RunFolder, Submission, UnreadableError, find_run_folders
-from dacapo.runs.files import read_regular, write_atomically
 from dacapo.runs.history import StoredScores
 from dacapo.runs.log import log_number, log_path
 from dacapo.runs.owner import Owner

@@ -8,7 +8,7 @@ import math
 import zlib
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,7 @@ class ScoreHeader:
         at = names.index(name)
         return at, bool(self.criteria[at]["higher_is_better"])
 
-    @property
+    @cached_property
     def axes(self) -> tuple[list[str], list[str], list[str]]:
         """The labels only: scores with equal labels can be compared number by number."""
         return (
@@ -65,8 +65,9 @@ class ScoreHeader:
         """As JSON."""
         return json.dumps(asdict(self), sort_keys=True).encode()
 
-    @classmethod
-    def decode(cls, payload: bytes) -> ScoreHeader:
+    @staticmethod
+    @lru_cache(maxsize=256)  # most runs of a folder have the same one
+    def decode(payload: bytes) -> ScoreHeader:
         """The inverse of `encode`; what only a newer version knows is ignored.
 
         Raises:
@@ -74,7 +75,7 @@ class ScoreHeader:
         """
         plain = json.loads(payload)
         try:
-            header = cls(**{f.name: plain[f.name] for f in fields(cls)})
+            header = ScoreHeader(**{f.name: plain[f.name] for f in fields(ScoreHeader)})
             header.find()
             names = [header.selected_by, *itertools.chain(*header.axes)]
         except (TypeError, KeyError, AttributeError, InputError) as error:
@@ -83,7 +84,7 @@ class ScoreHeader:
             raise ValueError("not a header of scores: names are not text")
         return header
 
-    @property
+    @cached_property
     def schema(self) -> int:
         """A checksum that identifies records of this header."""
         return zlib.crc32(self.encode())

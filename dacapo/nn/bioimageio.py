@@ -9,14 +9,20 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dacapo.errors import InputError
+from dacapo.processes.files import check_yaml
 
 _YAML = (".yaml", ".yml")
+_MAX_DESCRIPTION = 2**20
+"""Size of a description in bytes that is believed; the largest ones are a tenth of it."""
+_MAX_UNPACKED = 2**28
+_MAX_RATIO = 20
+"""Weights hardly shrink in a zip file: one that grows more when unpacked is refused."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,7 @@ def _description(path: Path, key: str) -> Any:
     """The parsed description; its files are not read."""
     if not path.exists():
         raise InputError(f"{key}={path}: no such file or folder")
+    _check_size(path, key)
     try:
         from bioimageio.spec import InvalidDescr, ValidationContext, load_description
         from ruyaml.error import YAMLError
@@ -107,8 +114,11 @@ def _description(path: Path, key: str) -> Any:
             f"{key}={path}: needs the package bioimageio.spec: pip install 'dacapo[bioimageio]'"
         ) from error
     try:
+        _check_descriptions(path, key)
         with ValidationContext(perform_io_checks=False):
             description = load_description(path)
+    except InputError:
+        raise
     except (OSError, ValueError, TypeError, LookupError, zipfile.BadZipFile, YAMLError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{key}={path} is not a package of bioimage.io: {reason}") from error
@@ -122,6 +132,45 @@ def _description(path: Path, key: str) -> Any:
     if description.type != "model":
         raise InputError(f"{key}={path} describes a {description.type}, not a model")
     return description
+
+
+def _check_size(path: Path, key: str) -> None:
+    """Refuse a zip file that would fill the memory when it is unpacked."""
+    if path.is_dir() or path.suffix in _YAML:
+        return
+    try:
+        with zipfile.ZipFile(path) as package:
+            unpacked = sum(member.file_size for member in package.infolist())
+    except (OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"{key}={path} is not a package of bioimage.io: {error}") from error
+    if unpacked > max(_MAX_UNPACKED, _MAX_RATIO * path.stat().st_size):
+        raise InputError(
+            f"{key}={path}: {path.stat().st_size} bytes would become {unpacked} when unpacked, "
+            f"which is no model: unpack it yourself if you trust it, and give the folder"
+        )
+
+
+def _check_descriptions(path: Path, key: str) -> None:
+    """Refuse a description that is huge, or becomes so when its aliases are followed."""
+    for name, text in _descriptions(path):
+        if len(text) > _MAX_DESCRIPTION:
+            raise InputError(f"{key}={path}: {name} is larger than {_MAX_DESCRIPTION} bytes")
+        check_yaml(text)
+
+
+def _descriptions(path: Path) -> Iterator[tuple[str, bytes]]:
+    """The yaml files at the top of a package, each up to one byte more than is believed."""
+    if path.is_dir() or path.suffix in _YAML:
+        files = [path] if path.suffix in _YAML else sorted(path.glob("*.y*ml"))
+        for file in files:
+            with file.open("rb") as opened:
+                yield file.name, opened.read(_MAX_DESCRIPTION + 1)
+        return
+    with zipfile.ZipFile(path) as package:
+        for name in package.namelist():
+            if name.endswith(_YAML) and "/" not in name:
+                with package.open(name) as member:
+                    yield name, member.read(_MAX_DESCRIPTION + 1)
 
 
 def _architecture_05(weights: Any) -> tuple[str, str, Mapping[str, Any]]:

@@ -1,1 +1,1 @@
-"""Processes without knowledge of the domain: ranks, prefetching, memory, queues."""
+"""Processes without knowledge of the domain: ranks, prefetching, memory, queues, files."""

@@ -1,6 +1,6 @@
 """The files of a run's folder; only this package writes them."""
 
-from dacapo.runs.files import UnreadableError
+from dacapo.processes.files import UnreadableError
 from dacapo.runs.folder import RunFolder, find_run_folders
 from dacapo.runs.history import History, Past, mean_losses
 from dacapo.runs.lease import BusyError

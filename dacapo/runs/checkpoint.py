@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dacapo.experiments.score_table import ScoreHeader
 from dacapo.experiments.validation_iteration_scores import ValidationIterationScores
-from dacapo.runs.files import write_atomically
+from dacapo.processes.files import write_atomically
 from dacapo.runs.history import Past
 
 _PAST = "history."

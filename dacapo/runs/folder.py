@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from dacapo.errors import InputError
-from dacapo.runs.files import UnreadableError, read_regular, reading, write_atomically
+from dacapo.processes.files import (
+    UnreadableError,
+    check_yaml,
+    read_regular,
+    reading,
+    write_atomically,
+)
 from dacapo.runs.history import History, Past, read_history
 from dacapo.runs.lease import claim
 from dacapo.runs.log import log_files, log_number
@@ -287,8 +293,10 @@ def check_document(document: object) -> dict[str, Any]:
 
 def _read_yaml(path: Path) -> Any:
     with reading(path):
+        text = read_regular(path)
+        check_yaml(text)
         try:
-            return yaml.load(read_regular(path), _Loader)
+            return yaml.load(text, _Loader)
         except yaml.YAMLError as error:
             raise ValueError(" ".join(str(error).split())) from error
 

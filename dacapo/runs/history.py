@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from dacapo.experiments.score_table import Best, ScoreHeader, ScoreTable
 from dacapo.experiments.training_iteration_stats import TrainingIterationStats
 from dacapo.experiments.training_stats import TrainingStats
 from dacapo.experiments.validation_iteration_scores import ValidationIterationScores
-from dacapo.runs.files import parse, parse_json, reading
+from dacapo.processes.files import parse, parse_json, reading
 from dacapo.runs.log import Damage, Kind, Record, log_files, read_log
 from dacapo.runs.owner import Owner
 
@@ -252,7 +253,7 @@ class _Replay:
             return
         if history.header.axes != header.axes:
             return
-        if len(record.payload) != 8 * int(np.prod(header.shape)):
+        if len(record.payload) != 8 * math.prod(header.shape):
             raise ValueError(f"the scores of iteration {record.iteration} do not fit their header")
         at = record.iteration
         history.validations = [s for s in history.validations if s.iteration < at]

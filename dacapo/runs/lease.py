@@ -20,7 +20,7 @@ from io import FileIO
 from pathlib import Path
 
 from dacapo.errors import InputError
-from dacapo.runs.files import (
+from dacapo.processes.files import (
     parse,
     parse_json,
     read_regular,

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 
 from dacapo.errors import InputError
-from dacapo.runs.files import read_regular, reading
+from dacapo.processes.files import read_regular, reading
 
 _FRAME = struct.Struct("<4sIIIqI")  # magic, checksum, kind, schema, iteration, payload's length
 _CHECKED = struct.Struct("<IIqI")

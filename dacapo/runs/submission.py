@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from dacapo.errors import InputError
-from dacapo.runs.files import parse, parse_json
+from dacapo.processes.files import parse, parse_json
 from dacapo.runs.lease import BEAT, LEASE
 from dacapo.runs.owner import Owner
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from dacapo.errors import warn
-from dacapo.runs.files import temporary_name
+from dacapo.processes.files import temporary_name
 
 _PAUSE = 5.0
 """Seconds for which rows may be buffered."""

@@ -17,7 +17,7 @@ from dacapo.errors import InputError
 from dacapo.experiments.score_table import ScoreHeader
 from dacapo.experiments.training_iteration_stats import TrainingIterationStats
 from dacapo.experiments.validation_iteration_scores import ValidationIterationScores
-from dacapo.runs.files import write_atomically
+from dacapo.processes.files import write_atomically
 from dacapo.runs.history import STEP_COLUMNS, Array, Past
 from dacapo.runs.lease import BEAT, BusyError, is_lost
 from dacapo.runs.log import Kind, LogWriter, Record

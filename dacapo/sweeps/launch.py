@@ -245,7 +245,9 @@ def _outcome(run_job: _RunJob, how: str) -> str:
         return f"interrupted: {how}"
     submission = run_job.folder.read_submission()
     # Another sweep may have taken over the run since.
-    if submission is not None and submission.launcher.pid == os.getpid():
+    launcher = None if submission is None else submission.launcher
+    is_ours = launcher is not None and launcher.pid == os.getpid() and launcher.is_alive()
+    if submission is not None and is_ours:
         run_job.folder.mark_lost(submission, how)
     return f"killed: {how}"
 

@@ -79,3 +79,9 @@ def test_the_best_of_another_run_by_a_criterion(tmp_path: Path) -> None:
         folder.read_weights_of(Source("a/0", criterion="dice"))
     with pytest.raises(InputError, match="give one"):
         small_run_config("start=run", "start.run=a/0", "start.iteration=2", "start.criterion=voi")
+
+
+@pytest.mark.parametrize("run", ["../0", "a/..", "a/b", "/0", "a", "a/0/1", ".hydra/0", "a/../0"])
+def test_a_start_stays_below_runs_dir(run: str) -> None:
+    with pytest.raises(InputError, match=r"start.run=.*: give name/repetition below runs_dir"):
+        small_run_config("start=run", f"start.run={run}")

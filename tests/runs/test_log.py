@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dacapo.errors import InputError
-from dacapo.runs.files import UnreadableError
+from dacapo.processes.files import UnreadableError
 from dacapo.runs.log import Damage, Kind, LogWriter, Record, log_files, log_path, read_log
 
 RECORDS = [

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from dacapo.processes.files import parse
 from dacapo.runs import owner as module
-from dacapo.runs.files import parse
 from dacapo.runs.owner import Owner
 
 

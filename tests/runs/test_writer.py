@@ -113,7 +113,7 @@ def test_between_writing_and_renaming_it_looks_again(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that was suspended while it wrote 200 MB finds the run in other hands."""
-    from dacapo.runs import files
+    from dacapo.processes import files
 
     monkeypatch.setattr(Owner, "is_alive", lambda self: False)
     real = os.fsync

@@ -32,6 +32,13 @@ if TYPE_CHECKING:
 SCHEMES = ("http", "https", "s3", "gs")
 _REFUSALS = (ValueError, OSError, RuntimeError, NotImplementedError)
 
+_CODECS = {
+    "blosc", "zlib", "gzip", "zstd", "bz2", "lz4", "lzma", "shuffle", "delta", "fixedscaleoffset",
+    "astype", "quantize", "bitround", "packbits", "crc32", "crc32c", "adler32", "fletcher32",
+    "jenkins_lookup3",
+}  # fmt: skip
+"""Codecs of zarr version 2, by name, whose decoders make numbers of bytes and nothing else."""
+
 Pick = Callable[[list[Level]], Level]
 
 
@@ -188,10 +195,23 @@ def _zarr2_array(node: Node) -> Source:
     except InputError as error:
         if node.is_remote or not any(w in str(error) for w in ("registered", "filters")):
             raise
+    _check_codecs(node)
     import zarr
 
     source: Source = zarr.open_array(node.uri, mode="r", zarr_format=2)
     return source
+
+
+def _check_codecs(node: Node) -> None:
+    """Refuse codecs that are not known to only decode numbers: one of them, pickle, runs code."""
+    document = node.document(".zarray") or {}
+    codecs = [document.get("compressor"), *(document.get("filters") or [])]
+    names = [c.get("id") if isinstance(c, dict) else c for c in codecs if c is not None]
+    unknown = [str(name) for name in names if name not in _CODECS]
+    if unknown:
+        raise InputError(f"{node.name}: the codec {unknown[0]!r} in {node.uri} is not read")
+    if "O" in str(document.get("dtype")):
+        raise InputError(f"{node.name}: {node.uri} holds Python objects, not numbers")
 
 
 def _n5(node: Node, pick: Pick) -> tuple[Source, Metadata] | None:

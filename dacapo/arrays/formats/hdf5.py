@@ -22,6 +22,7 @@ def open_hdf5(file: Path, dataset: str, name: str, cache_mib: int) -> tuple[h5py
         raise InputError(
             f"{name}: no dataset {dataset!r}; the file has {', '.join(_datasets(handle))}"
         )
+    _check_storage(found, name)
     attributes = {**_plain(handle.attrs), **_plain(found.attrs)}
     return found, attributes_metadata(attributes)
 
@@ -30,6 +31,32 @@ def list_datasets(file: Path, name: str) -> str:
     """The datasets of a file, to choose from."""
     with _open(file, name) as handle:
         return ", ".join(_datasets(handle))
+
+
+def _check_storage(dataset: h5py.Dataset, name: str, depth: int = 8) -> None:
+    """Refuse voxels that are bytes of any other file, and virtual ones whose source is missing.
+
+    HDF5 would show any readable file as voxels, and fill a missing source with zeros.
+    """
+    if dataset.external:
+        raise InputError(
+            f"{name}: its voxels are the bytes of {dataset.external[0][0]}, which is not read: "
+            f"copy the dataset into one file"
+        )
+    if not dataset.is_virtual:
+        return
+    sources = {(s.file_name, s.dset_name) for s in dataset.virtual_sources()}
+    for file, source in sorted(sources):
+        path = Path(dataset.file.filename).parent / file
+        if file == "." or "%b" in file:
+            continue
+        if depth == 0 or not path.is_file():
+            raise InputError(f"{name}: its voxels are in {path}, which is not there")
+        with _open(path, name) as handle:
+            found = handle.get(source)
+            if not isinstance(found, h5py.Dataset):
+                raise InputError(f"{name}: its voxels are in {path}:{source}, which is not there")
+            _check_storage(found, name, depth - 1)
 
 
 def _open(file: Path, name: str, **settings: int) -> h5py.File:

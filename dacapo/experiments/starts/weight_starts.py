@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +31,7 @@ class RunStart(Start):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.run.count("/") != 1:
+        if not re.fullmatch(r"(?!\.)[^/]+/\d+", self.run):
             raise InputError(f"start.run={self.run}: give name/repetition below runs_dir")
         if self.iteration is not None and self.criterion is not None:
             raise InputError(

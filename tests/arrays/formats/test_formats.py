@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -343,3 +344,61 @@ def test_chunks_are_decoded_once_where_there_is_room(tmp_path: Path) -> None:
         if chunk.is_file():
             chunk.unlink()
     assert np.array_equal(array.read(array.roi), first)
+
+
+def test_codecs_that_run_code_are_not_read(tmp_path: Path) -> None:
+    """numcodecs has one of the name pickle."""
+    path = tmp_path / "a.zarr"
+    path.mkdir()
+    marker = tmp_path / "ran"
+
+    class Evil:
+        def __reduce__(self) -> Any:
+            return Path.touch, (marker,)
+
+    array = {
+        "zarr_format": 2, "shape": [2], "chunks": [2], "dtype": "|O", "order": "C",
+        "compressor": None, "fill_value": None, "filters": [{"id": "pickle", "protocol": 5}],
+    }  # fmt: skip
+    (path / ".zarray").write_text(json.dumps(array))
+    (path / "0").write_bytes(pickle.dumps(np.array([Evil(), 1], object)))
+    with pytest.raises(InputError, match=r"."):
+        open_array(str(path))
+    array |= {"dtype": "<u2", "compressor": {"id": "pickle"}, "filters": None}
+    (path / ".zarray").write_text(json.dumps(array))
+    with pytest.raises(InputError, match=r"the codec 'pickle' in .* is not read"):
+        open_array(str(path))
+    array |= {"compressor": {"id": "lz4", "acceleration": 1}, "dtype": "|O"}
+    (path / ".zarray").write_text(json.dumps(array))
+    with pytest.raises(InputError, match=r"."):
+        open_array(str(path))
+    assert not marker.exists()
+
+
+def test_bytes_of_another_file_are_not_voxels(tmp_path: Path) -> None:
+    secret = tmp_path / "id_rsa"
+    secret.write_bytes(b"-" * 64)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("raw", (4, 4, 4), "u1", external=[(str(secret), 0, 64)])
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        layout = h5py.VirtualLayout((4, 4, 4), "u1")
+        layout[:] = h5py.VirtualSource("a.h5", "raw", (4, 4, 4))
+        file.create_virtual_dataset("raw", layout)
+        file["link"] = h5py.ExternalLink("a.h5", "raw")
+    for name in ("a.h5:raw", "b.h5:raw", "b.h5:link"):
+        with pytest.raises(InputError, match=r"are the bytes of .*id_rsa, which is not read"):
+            open_array(str(tmp_path / name))
+
+
+def test_a_virtual_dataset_is_read_if_its_source_is_there(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["raw"] = DATA
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        layout = h5py.VirtualLayout(DATA.shape, DATA.dtype)
+        layout[:] = h5py.VirtualSource("a.h5", "raw", DATA.shape)
+        file.create_virtual_dataset("raw", layout)
+    array = open_array(f"{tmp_path}/b.h5:raw", **NM)
+    assert np.array_equal(array.read(array.roi), DATA)
+    (tmp_path / "a.h5").rename(tmp_path / "elsewhere.h5")
+    with pytest.raises(InputError, match=r"its voxels are in .*a.h5, which is not there"):
+        open_array(f"{tmp_path}/b.h5:raw", **NM)

@@ -198,3 +198,26 @@ def test_other_weights_alone_are_not_enough(tmp_path: Path) -> None:
     (path / "rdf.yaml").write_text(yaml.safe_dump(described))
     with pytest.raises(InputError, match="it has weights of torchscript and 1 inputs"):
         read_package(path, "start.path")
+
+
+def test_a_zip_that_grows_without_end_is_not_unpacked(tmp_path: Path) -> None:
+    path = zipped(write_package(tmp_path / "a"))
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED, compresslevel=9) as package:
+        package.writestr("weights2.pt", bytes(300 * 2**20))
+    with pytest.raises(InputError, match=r"would become \d+ when unpacked, which is no model"):
+        read_package(path, "start.path")
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "yaml"])
+def test_a_description_that_grows_without_end_is_not_read(tmp_path: Path, kind: str) -> None:
+    path = write_package(tmp_path / "a")
+    levels = [f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 10)}]" for i in range(1, 12)]
+    text = "\n".join(["l0: &l0 [x]", *levels, (path / "rdf.yaml").read_text()])
+    (path / "rdf.yaml").write_text(text)
+    given = {"folder": path, "zip": zipped(path), "yaml": path / "rdf.yaml"}[kind]
+    with pytest.raises(InputError, match=r"its aliases \(\*name\) make it huge"):
+        read_package(given, "start.path")
+    (path / "rdf.yaml").write_text("a: " + "x" * 2**21)
+    given = {"folder": path, "zip": zipped(path), "yaml": path / "rdf.yaml"}[kind]
+    with pytest.raises(InputError, match=r"rdf.yaml is larger than"):
+        read_package(given, "start.path")

@@ -18,9 +18,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+import yaml
+
 from dacapo.errors import InputError
 
 T = TypeVar("T")
+_MAX_NODES = 100_000
+"""Number of values in a yaml file that is believed."""
 
 
 class UnreadableError(InputError):
@@ -88,6 +92,31 @@ def read_regular(path: Path) -> bytes:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise ValueError("is not a regular file")
         return file.read()
+
+
+def check_yaml(text: bytes) -> None:
+    """Refuse a yaml that becomes huge when its aliases are followed.
+
+    Raises:
+        ValueError: it has too many nodes, or is not yaml.
+    """
+    if b"*" not in text:
+        return
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node | None) -> int:
+        if node is not None and id(node) not in sizes:
+            sizes[id(node)] = 1  # also while it is counted, as it may contain itself
+            children = node.value if not isinstance(node, yaml.ScalarNode) else ()
+            pairs = (c if isinstance(c, tuple) else (c,) for c in children)
+            sizes[id(node)] += sum(size(child) for pair in pairs for child in pair)
+        return sizes.get(id(node), 0)
+
+    try:
+        if size(yaml.compose(text, yaml.SafeLoader)) > _MAX_NODES:
+            raise ValueError("its aliases (*name) make it huge")
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error
 
 
 @contextmanager
