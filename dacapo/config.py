@@ -177,6 +177,12 @@ def ranges(cls: Any) -> dict[str, tuple[Range, bool]]:
     }
 
 
+def user_modules() -> set[str]:
+    """The modules outside of this package that have registered config classes."""
+    modules = {cls.__module__ for cls in _classes.values()}
+    return {name for name in modules if name.partition(".")[0] != __name__.partition(".")[0]}
+
+
 def _check_range(value: Any, limits: Range, nullable: bool, key: str) -> None:
     if value is None and nullable:
         return

@@ -127,10 +127,11 @@ def run_document(name: str, num_iterations: int = 6, repetition: int = 0) -> dic
 
 @pytest.fixture(autouse=True, scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What commands remember of runs folders goes with the tests; matplotlib's fonts stay."""
+    """What commands keep in the user's folders goes with the tests; matplotlib's fonts stay."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MPLCONFIGDIR", os.path.expanduser("~/.cache/matplotlib"))
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
 
 

@@ -23,8 +23,9 @@ class LauncherConfig:
     signal_delay: int = 120
     """Seconds before the time limit at which a job is asked to save itself. It finishes a
     validation first, so this must be longer than a validation takes."""
-    folder: str = "${hydra.sweep.dir}/jobs"
-    """Folder of the jobs' logs."""
+    folder: str = ""
+    """Folder of the jobs' logs, and of what jobs are sent, so that nobody else may write in it; on
+    a disk that all nodes share (default: a new one in ~/.local/state/dacapo/jobs)."""
 
 
 @dataclass(kw_only=True)

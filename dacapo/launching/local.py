@@ -8,15 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from dacapo.errors import InputError
 from dacapo.launching.pool import Job, JobNotes, Pool, seconds
-
-if TYPE_CHECKING:
-    from hydra_plugins.dacapo_launcher import LocalLauncher
+from dacapo.launching.private import make_private
 
 _REQUEUED = 144
 """Exit status of submitit for a job that has saved itself and is to be resumed."""
@@ -44,7 +42,7 @@ class _Process:
             "CUDA_VISIBLE_DEVICES": "" if self.gpu is None else str(self.gpu),
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
         }
-        command = [sys.executable, "-u", "-m", "submitit.core._submit", str(self.folder)]
+        command = [sys.executable, "-u", "-m", "dacapo.launching.private", str(self.folder)]
         out = self.folder / f"{self.job.number}_0_log.out"
         with out.open("ab") as stdout, self.log.open("ab") as stderr:
             # A new session, so that Ctrl-C in the terminal reaches only the launcher.
@@ -61,10 +59,10 @@ class _Process:
 class LocalPool(Pool):
     """Several processes at a time, each with its own GPU if there are any."""
 
-    def __init__(self, launcher: LocalLauncher, notes: JobNotes) -> None:
-        super().__init__(launcher, notes)
-        params = self._params
-        self._folder = Path(params["folder"]).absolute()
+    def __init__(
+        self, params: Mapping[str, Any], notes: JobNotes, run: Callable[[str], object]
+    ) -> None:
+        super().__init__(params, notes, run)
         self._gpus: list[int | None] = [*_gpus(params["gpus"])]
         at_once = params["at_once"] or len(self._gpus) or 1
         if at_once < 1 or (self._gpus and at_once > len(self._gpus)):
@@ -82,9 +80,9 @@ class LocalPool(Pool):
     def start(self, jobs: Sequence[Job]) -> None:
         from submitit.core.utils import DelayedSubmission
 
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder = make_private(self._params["folder"])
         for job in jobs:
-            submission = DelayedSubmission(self._launcher, *self.arguments(job))
+            submission = DelayedSubmission(self._run, job.text)
             submission.set_timeout(math.ceil(self._limit / 60), self._max_starts)
             submission.dump(self._folder / f"{job.number}_submitted.pkl")
             self._notes.submitted(job)

@@ -4,29 +4,50 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hydra.core.singleton import Singleton
-
 from dacapo.errors import InputError
 
 if TYPE_CHECKING:
-    from hydra_plugins.dacapo_launcher import _Launcher
+    from submitit.helpers import DelayedSubmission
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job of a sweep: its number, its overrides as Hydra gives them, and what it is called."""
+    """One job of a sweep.
+
+    Attributes:
+        overrides: as Hydra gives them.
+        label: what it is called.
+        text: what its process is sent.
+    """
 
     number: int
     overrides: Sequence[str]
     label: str
+    text: str = ""
 
     def __str__(self) -> str:
         return f"job {self.number} ({self.label})"
+
+
+@dataclass(frozen=True)
+class Restartable:
+    """Runs a job given its text; submitit starts it again with the same text after a time limit."""
+
+    run: Callable[[str], object]
+
+    def __call__(self, text: str) -> object:
+        return self.run(text)
+
+    def checkpoint(self, text: str) -> DelayedSubmission:
+        """What to run next; a run's folder knows how far it is."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, text)
 
 
 class JobNotes(Protocol):
@@ -40,10 +61,17 @@ class JobNotes(Protocol):
 
 
 class Pool(ABC):
-    """Runs jobs."""
+    """Runs jobs.
 
-    def __init__(self, launcher: _Launcher, notes: JobNotes) -> None:
-        self._launcher, self._params, self._notes = launcher, launcher.params, notes
+    Args:
+        params: the options of `LauncherConfig`.
+        run: runs a job, in its own process, given its text.
+    """
+
+    def __init__(
+        self, params: Mapping[str, Any], notes: JobNotes, run: Callable[[str], object]
+    ) -> None:
+        self._params, self._notes, self._run = params, notes, Restartable(run)
 
     @property
     def num_processes(self) -> int:
@@ -65,11 +93,6 @@ class Pool(ABC):
     @abstractmethod
     def stop_or_leave(self) -> str:
         """Stop the jobs; or leave them running, and return the command that cancels them."""
-
-    def arguments(self, job: Job) -> tuple[Any, ...]:
-        """The launcher's keyword arguments in the process of a job."""
-        name = f"job_id_for_{job.number}"
-        return (list(job.overrides), "hydra.sweep.dir", job.number, name, Singleton.get_state())
 
 
 def seconds(text: str, default: float, signal_delay: float) -> float:

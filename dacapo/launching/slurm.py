@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 import subprocess
 import time
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from shlex import quote
+from typing import Any
 
 from dacapo.errors import InputError
 from dacapo.launching.pool import Job, JobNotes, Pool, seconds
+from dacapo.launching.private import make_private
 from dacapo.processes.queue import is_queued
-
-if TYPE_CHECKING:
-    from hydra_plugins.dacapo_launcher import SlurmLauncher
 
 _DAY = 24 * 3600.0
 _SURE = 6.0
@@ -26,8 +24,10 @@ _SACCT_PATIENCE = 30.0
 class SlurmPool(Pool):
     """A job array."""
 
-    def __init__(self, launcher: SlurmLauncher, notes: JobNotes) -> None:
-        super().__init__(launcher, notes)
+    def __init__(
+        self, params: Mapping[str, Any], notes: JobNotes, run: Callable[[str], object]
+    ) -> None:
+        super().__init__(params, notes, run)
         self._jobs: dict[str, Job] = {}
         self._missed: dict[str, float] = {}
 
@@ -41,15 +41,19 @@ class SlurmPool(Pool):
                 f"processes={params['processes']}, gpus={params['gpus']}: give at least one of "
                 f"each, and one GPU per process or none"
             )
-        Path(params["folder"]).mkdir(parents=True, exist_ok=True)
+
+        class Executor(submitit.SlurmExecutor):
+            """Starts jobs by a command that first looks at the folder."""
+
+            @property
+            def _submitit_command_str(self) -> str:
+                return f"{self.python} -u -m dacapo.launching.private {quote(str(self.folder))}"
+
+        folder = make_private(params["folder"])
         try:
-            executor = submitit.SlurmExecutor(
-                Path(params["folder"]).absolute() / "%j", max_num_timeout=params["max_timeouts"]
-            )
+            executor = Executor(folder / "%j", max_num_timeout=params["max_timeouts"])
             executor.update_parameters(**self._options())
-            started = executor.map_array(
-                self._launcher, *zip(*map(self.arguments, jobs), strict=True)
-            )
+            started = executor.map_array(self._run, [job.text for job in jobs])
         except (
             RuntimeError
         ) as error:  # submitit's exceptions for a missing srun and a failing sbatch

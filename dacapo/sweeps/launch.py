@@ -27,6 +27,7 @@ from dacapo.experiments.run_config import RunConfig
 from dacapo.launching.pool import Job, Pool
 from dacapo.runs import RunFolder, Submission, launcher_beat, read_state
 from dacapo.sweeps import sweep
+from dacapo.sweeps.job import job_text, run_text
 from dacapo.sweeps.plan import RunRequest, plan_run, run_folder
 
 if TYPE_CHECKING:
@@ -105,19 +106,19 @@ def launch(
     )
     if to_run:
         with launcher_beat(to_run[0].folder.path.parent.parent) as beat:
-            pool = _pool(launcher, _Notes(to_run, beat))
+            pool = _pool(launcher)(launcher.params, _Notes(to_run, beat), run_text)
             returns |= _run_all(pool, to_run, launcher.params.get("wait", True))
     return [returns[run_job.job.number] for run_job in run_jobs]
 
 
-def _pool(launcher: _Launcher, notes: _Notes) -> Pool:
+def _pool(launcher: _Launcher) -> type[Pool]:
     if launcher._EXECUTOR == "slurm":
         from dacapo.launching.slurm import SlurmPool
 
-        return SlurmPool(launcher, notes)
+        return SlurmPool
     from dacapo.launching.local import LocalPool
 
-    return LocalPool(launcher, notes)
+    return LocalPool
 
 
 def _compose_all(
@@ -153,9 +154,11 @@ def _compose(launcher: _Launcher, number: int, overrides: Sequence[str]) -> _Run
     plain._set_flag("struct", False)
     del plain["hydra"]
     run_config, request = sweep.read_request(plain, hydra_config)
-    folder = run_folder(run_config, Path(str(plain.runs_dir)))
+    runs_dir = Path(str(plain.runs_dir))
+    folder = run_folder(run_config, runs_dir)
     folder.check_identity(request.document(run_config))
-    return _RunJob(Job(number, overrides, folder.label), run_config, request, folder)
+    text = job_text(run_config, runs_dir, request, number, hydra_config.job.env_set)
+    return _RunJob(Job(number, overrides, folder.label, text), run_config, request, folder)
 
 
 def _open_data(run_jobs: Sequence[_RunJob]) -> None:

@@ -40,6 +40,7 @@ class Sweep:
 
 
 _current: ContextVar[Sweep | None] = ContextVar("sweep", default=None)
+_is_importing: ContextVar[bool] = ContextVar("is_importing", default=False)
 
 
 class SweepCallback(Callback):
@@ -108,6 +109,21 @@ def read_request(cfg: DictConfig, hydra_config: Any) -> tuple[RunConfig, RunRequ
     halving = None if cfg.halving is None else OmegaConf.to_object(cfg.halving)
     assert halving is None or isinstance(halving, HalvingConfig)
     return run_config, RunRequest(choices, overrides, bool(cfg.retry), halving)
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Import a user's script for its classes; its call of `dacapo.train.main` does nothing."""
+    token = _is_importing.set(True)
+    try:
+        yield
+    finally:
+        _is_importing.reset(token)
+
+
+def is_importing() -> bool:
+    """Whether a user's script is only imported."""
+    return _is_importing.get()
 
 
 def is_launched() -> bool:

@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[2]
 def start(cwd: Path, *arguments: str) -> subprocess.Popen[str]:
     write_script(cwd)
     environment = {**os.environ, "CI": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    environment["XDG_STATE_HOME"] = str(cwd / "state")
     command = [
         sys.executable, "train.py", "-m", "--config-dir", "conf", "hydra/launcher=local",
         "trainer=slow", "trainer.pause=0", *SMALL_AFFINITIES, "name=a", *arguments,
@@ -178,7 +179,7 @@ def test_ctrl_c_saves_all_jobs(tmp_path: Path) -> None:
 def test_each_job_has_a_gpu_of_its_own(tmp_path: Path) -> None:
     arguments = ("repetition=range(4)", "hydra.launcher.gpus=[3,5]", "trainer.device=cpu")
     assert ended(start(tmp_path, *arguments))[0] == 0
-    logs = [p.read_text() for p in tmp_path.glob("runs/.hydra/*/jobs/*.out")]
+    logs = [p.read_text() for p in (tmp_path / "state").glob("dacapo/jobs/*/*.out")]
     used = [re.findall(r"GPUs: (.*)", log) for log in logs]
     assert len(used) == 4
     assert {gpu for gpus in used for gpu in gpus} == {"3", "5"}
