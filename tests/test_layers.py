@@ -47,6 +47,7 @@ LAYERS = [
         "dacapo.inspect",
         "dacapo.preview",
         "dacapo.score",
+        "dacapo.remove",
         "dacapo.status",
         "dacapo.train",
         "dacapo.view",

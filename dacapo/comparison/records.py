@@ -54,7 +54,8 @@ def read_records(runs_dir: Path) -> tuple[list[RunRecord], list[Unreadable]]:
         except UnreadableError as error:
             unreadable.append(Unreadable(folder.label, printable(str(error))))
         except OSError as error:
-            if folder.path.exists():
+            is_gone = isinstance(error, FileNotFoundError) and not os.path.exists(folder.path)
+            if not is_gone:
                 text = f"cannot read {error.filename}: {error.strerror}"
                 unreadable.append(Unreadable(folder.label, printable(text)))
     if not records and not unreadable:

@@ -13,7 +13,8 @@ class LauncherConfig:
     """Run each job of a sweep in its own process."""
 
     check_data: bool = True
-    """Open the data of every job before the first one starts."""
+    """Before the first job starts, open the data and build the network of every job, and see
+    whether the disk is large enough for its files."""
     time: str = ""
     """Time limit, at which a job saves itself and is started again: minutes, minutes:seconds or
     [days-]hours:minutes:seconds (quoted in a yaml), or seconds like 90s (default: 24 hours under

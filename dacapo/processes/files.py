@@ -172,3 +172,17 @@ def parse(cls: type[T], plain: object) -> T:
 @cache
 def _types(cls: type) -> dict[str, Any]:
     return get_type_hints(cls)
+
+
+def format_bytes(number: float) -> str:
+    """A size for people.
+
+    >>> format_bytes(512), format_bytes(3.25 * 2**30)
+    ('512 bytes', '3.2 GiB')
+    """
+    units = iter(("KiB", "MiB", "GiB", "TiB"))
+    text = f"{number:.0f} bytes"
+    while number >= 1024 and (unit := next(units, None)):
+        number /= 1024
+        text = f"{number:.1f} {unit}"
+    return text

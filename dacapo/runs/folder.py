@@ -241,9 +241,11 @@ def find_run_folders(runs_dir: Path) -> list[RunFolder]:
     """
     found = []
     for parent in _subfolders(runs_dir):
-        for path in _subfolders(parent):
-            if path.name.isdecimal() and _holds_run(path):
-                found.append(RunFolder(path))
+        try:
+            paths = [p for p in _subfolders(parent) if p.name.isdecimal() and _holds_run(p)]
+        except UnreadableError:
+            paths = [parent / "?"]  # whoever reads it reports why it cannot be listed
+        found += [RunFolder(path) for path in paths]
     return sorted(found, key=lambda f: (f.path.parent.name, f.path.name.zfill(9)))
 
 

@@ -154,8 +154,17 @@ def log_number(path: Path) -> int:
 
 
 def log_files(folder: Path) -> list[Path]:
-    """The log files of a folder, in the order of their writers."""
-    return sorted(filter(log_number, folder.glob("log-*.bin")), key=log_number)
+    """The log files of a folder, in the order of their writers.
+
+    Raises:
+        UnreadableError: the folder cannot be listed.
+    """
+    try:
+        with reading(folder):
+            found = [folder / name for name in os.listdir(folder)]
+    except FileNotFoundError:
+        return []
+    return sorted(filter(log_number, found), key=log_number)
 
 
 def read_log(path: Path) -> Iterator[Record | Damage]:

@@ -16,7 +16,7 @@ from dacapo.processes.files import parse, parse_json
 from dacapo.runs.lease import BEAT, LEASE
 from dacapo.runs.owner import Owner
 
-_BEATS = ".launchers"
+_BEAT_FILE = ".launcher-"
 _FORGOTTEN = 7 * 24 * 3600.0
 """Seconds after which the sign of life of a launcher that was killed is deleted."""
 
@@ -31,7 +31,8 @@ class Submission:
         job: job id of the scheduler; empty if the launcher itself starts the run.
         log: the log file of the job; empty if there is none yet.
         launcher: the process that submitted it.
-        beat: name of the file by which the launcher shows that it is alive; empty for a scheduler.
+        beat: the end of the name of the file by which the launcher shows that it is alive; empty
+            without one.
         lost: why the job ended without the run noting it; empty if that is not known.
     """
 
@@ -66,10 +67,10 @@ class Submission:
         if alive is not None:
             return alive
         try:
-            written = (runs_dir / _BEATS / Path(self.beat).name).stat().st_mtime
+            written = (runs_dir / f"{_BEAT_FILE}{self.beat}").stat().st_mtime
         except OSError:
             return False
-        return self.beat != "" and abs(time.time() - written) < LEASE
+        return self.beat.isalnum() and abs(time.time() - written) < LEASE
 
     def __str__(self) -> str:
         return f"job {self.job}" if self.job else f"the launcher, {self.launcher}"
@@ -80,13 +81,13 @@ def launcher_beat(runs_dir: Path) -> Iterator[str]:
     """Show that this launcher is alive, by a file that is written every `BEAT` seconds.
 
     Yields:
-        The name of the file.
+        What tells the file from those of other launchers.
 
     Raises:
         InputError: the disk is full or not writable.
     """
-    folder = runs_dir / _BEATS
-    path = folder / secrets.token_hex(8)
+    token = secrets.token_hex(8)
+    path = runs_dir / f"{_BEAT_FILE}{token}"
     stop = threading.Event()
 
     def beat() -> None:
@@ -98,21 +99,24 @@ def launcher_beat(runs_dir: Path) -> Iterator[str]:
 
     thread = threading.Thread(target=beat, name="launcher's heartbeat", daemon=True)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _forget_old(folder)
+        runs_dir.mkdir(parents=True, exist_ok=True)
+        _forget_old(runs_dir)
         path.write_bytes(b".")
     except OSError as error:
         raise InputError(f"runs_dir: cannot write {path}: {error.strerror}") from error
     thread.start()
     try:
-        yield path.name
+        yield token
     finally:
         stop.set()
         thread.join()
         path.unlink(missing_ok=True)
 
 
-def _forget_old(folder: Path) -> None:
-    for path in folder.iterdir():
-        if time.time() - path.stat().st_mtime > _FORGOTTEN:
-            path.unlink(missing_ok=True)
+def _forget_old(runs_dir: Path) -> None:
+    for path in runs_dir.glob(f"{_BEAT_FILE}*"):
+        try:
+            if time.time() - path.stat().st_mtime > _FORGOTTEN:
+                path.unlink()
+        except OSError:  # another user's, or just deleted by another launcher
+            continue

@@ -22,11 +22,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dacapo.config import encode
 from dacapo.errors import InputError
-from dacapo.experiments.datasplits import DataSplitConfig
 from dacapo.experiments.run_config import RunConfig
 from dacapo.launching.pool import Job, Pool
 from dacapo.runs import RunFolder, Submission, launcher_beat, read_state
 from dacapo.sweeps import sweep
+from dacapo.sweeps.disk import check_disk
 from dacapo.sweeps.job import job_text, run_text
 from dacapo.sweeps.plan import RunRequest, plan_run, run_folder
 
@@ -98,8 +98,8 @@ def launch(
         failure = plan.text if plan.action == "failed" else ""
         returns[run_job.job.number] = _return(run_job, failure)
     print(f"{len(run_jobs)} jobs, {len(to_run)} to run", flush=True)
-    if launcher.params["check_data"]:
-        _open_data(to_run)
+    if launcher.params["check_data"] and to_run:
+        print(_check_needs(to_run), flush=True)
     # Jobs must find modules next to the script of the sweep.
     os.environ["PYTHONPATH"] = os.pathsep.join(
         part for part in (sys.path[0], os.environ.get("PYTHONPATH", "")) if part
@@ -161,21 +161,27 @@ def _compose(launcher: _Launcher, number: int, overrides: Sequence[str]) -> _Run
     return _RunJob(Job(number, overrides, folder.label, text), run_config, request, folder)
 
 
-def _open_data(run_jobs: Sequence[_RunJob]) -> None:
-    """Build each data split once.
+def _check_needs(run_jobs: Sequence[_RunJob]) -> str:
+    """Build each data split and each network once, and see whether the disk is large enough.
+
+    Returns:
+        A line about the disk.
 
     Raises:
-        InputError: a data split cannot be opened.
+        InputError: a data split cannot be opened, or the disk is too small.
     """
-    splits: dict[str, tuple[Job, DataSplitConfig]] = {}
+    num_volumes: dict[str, int] = {}
+    runs = []
     for run_job in run_jobs:
         split = run_job.run_config.datasplit_config
-        splits.setdefault(json.dumps(encode(split), sort_keys=True), (run_job.job, split))
-    for job, split in splits.values():
+        key = json.dumps(encode(split), sort_keys=True)
         try:
-            split.build()
+            if key not in num_volumes:
+                num_volumes[key] = len(split.build().validate)
         except InputError as error:
-            raise InputError(f"no job was started: {job}: {error}") from error
+            raise InputError(f"no job was started: {run_job.job}: {error}") from error
+        runs.append((run_job.run_config, num_volumes[key]))
+    return check_disk(runs, run_jobs[0].folder.path.parent.parent)
 
 
 def _check_micro_batches(pool: Pool, run_jobs: Sequence[_RunJob]) -> None:

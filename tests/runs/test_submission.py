@@ -34,16 +34,16 @@ def test_a_launcher_elsewhere_lives_as_long_as_it_says_so(tmp_path: Path) -> Non
         assert elsewhere(beat).is_launcher_alive(tmp_path)
         assert not elsewhere("").is_launcher_alive(tmp_path)
         an_hour_ago = time.time() - 3600
-        os.utime(tmp_path / ".launchers" / beat, (an_hour_ago, an_hour_ago))
+        os.utime(tmp_path / f".launcher-{beat}", (an_hour_ago, an_hour_ago))
         assert not elsewhere(beat).is_launcher_alive(tmp_path)
     assert not elsewhere(beat).is_launcher_alive(tmp_path)
-    assert list((tmp_path / ".launchers").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_sign_of_life_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dacapo.runs.submission.BEAT", 0.05)
     with launcher_beat(tmp_path) as beat:
-        path = tmp_path / ".launchers" / beat
+        path = tmp_path / f".launcher-{beat}"
         os.utime(path, (0, 0))
         deadline = time.monotonic() + 10
         while path.stat().st_mtime == 0:
@@ -58,10 +58,9 @@ def test_a_launcher_after_a_reboot_is_dead(tmp_path: Path) -> None:
 
 
 def test_what_killed_launchers_left_is_deleted(tmp_path: Path) -> None:
-    (tmp_path / ".launchers").mkdir()
     for name, age in (("old", 8), ("new", 6)):
-        path = tmp_path / ".launchers" / name
+        path = tmp_path / f".launcher-{name}"
         path.write_bytes(b"")
         os.utime(path, (time.time() - age * 86400,) * 2)
     with launcher_beat(tmp_path) as beat:
-        assert {p.name for p in (tmp_path / ".launchers").iterdir()} == {"new", beat}
+        assert {p.name for p in tmp_path.iterdir()} == {".launcher-new", f".launcher-{beat}"}

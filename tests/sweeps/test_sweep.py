@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -99,7 +100,7 @@ def test_a_search_survives_runs_that_fail(tmp_path: Path) -> None:
     )  # fmt: skip
     assert status == 1, err  # one of both fails
     assert "2 runs, 1 failed" in out
-    (found,) = tmp_path.glob("runs/.hydra/*/optimization_results.yaml")
+    (found,) = tmp_path.glob("runs/.hydra-*/*/optimization_results.yaml")
     assert "trainer.learning_rate: 0.001" in found.read_text()
 
 
@@ -147,7 +148,7 @@ def test_the_literal_command_trains_three_repetitions(tmp_path: Path) -> None:
     assert len(set(dataset["name"].values)) == 1
     # Hydra's own files lie apart from those of the runs.
     assert {p.name for p in (tmp_path / "runs").iterdir() if p.is_dir()} == {
-        ".hydra", str(dataset["name"].values[0])
+        f".hydra-{os.environ.get('USER', 'user')}", str(dataset["name"].values[0])
     }  # fmt: skip
 
 
