@@ -212,6 +212,28 @@ def test_submit_and_return(slurm: Slurm, tmp_path: Path) -> None:
         wait_until(tmp_path, f"a/{number}", "done")
 
 
+def test_a_run_of_three_time_limits_is_equal_to_one_of_none(slurm: Slurm, tmp_path: Path) -> None:
+    """Signalled after 80 s, or up to a minute earlier; the pauses alone take 5 minutes."""
+    arguments = ("repetition=0", "num_iterations=60", "validation_interval=20")
+    process = sweep(
+        slurm, tmp_path, *arguments, "trainer.pause=5",
+        "hydra.launcher.time=3", "hydra.launcher.signal_delay=100",
+    )  # fmt: skip
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    single = sweep(slurm, alone, *arguments, "trainer.pause=0")
+    for started, folder in ((single, alone), (process, tmp_path)):
+        status, out = ended(started, folder, 900)
+        assert status == 0, out
+    limited, whole = (RunFolder(f / "runs" / "a" / "0") for f in (tmp_path, alone))
+    history = limited.read_history()
+    assert [o["status"] for o in history.outcomes].count("preempted") >= 3
+    assert (history.steps[:, 0] == whole.read_history().steps[:, 0]).all()
+    assert history.scores == whole.read_history().scores
+    ours, theirs = limited.read_checkpoint(60), whole.read_checkpoint(60)
+    assert all(torch.equal(ours[k], theirs[k]) for k in theirs)
+
+
 def test_two_processes_of_a_job_are_preempted_and_end_equal_to_one(
     slurm: Slurm, tmp_path: Path
 ) -> None:
