@@ -8,7 +8,7 @@ import inspect
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -89,11 +89,24 @@ def from_arguments(cls: type[C], arguments: Sequence[str]) -> C | None:
     for argument in arguments:
         if "=" not in argument or argument.startswith("-"):
             raise InputError(f"{argument!r} is not key=value; --help lists the keys")
-    merged = OmegaConf.merge(node, OmegaConf.from_dotlist(list(arguments)))
+    lists = {f.name for f in dataclasses.fields(cls) if f.type == "list[str]"}  # type: ignore[arg-type]
+    merged = OmegaConf.merge(
+        node, OmegaConf.from_dotlist([_as_list(argument, lists) for argument in arguments])
+    )
     check_ranges(merged)
     options = OmegaConf.to_object(merged)
     assert isinstance(options, cls)
     return options
+
+
+def _as_list(argument: str, lists: Collection[str]) -> str:
+    """A single value of a list of texts may come without brackets.
+
+    >>> _as_list("run=a/0", ["run"]), _as_list("run=[a/0]", ["run"])
+    ('run=[a/0]', 'run=[a/0]')
+    """
+    key, _, value = argument.partition("=")
+    return f"{key}=[{value}]" if key in lists and not value.startswith("[") else argument
 
 
 def compose_train(overrides: Sequence[str]) -> DictConfig:

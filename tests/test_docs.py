@@ -19,6 +19,7 @@ from dacapo.convert import ConvertConfig
 from dacapo.experiments.run_config import RunConfig
 from dacapo.inspect import InspectConfig
 from dacapo.preview import PreviewConfig
+from dacapo.remove import RemoveConfig
 from dacapo.score import ScoreConfig
 from dacapo.status import StatusConfig
 from dacapo.view import ViewConfig
@@ -28,7 +29,7 @@ PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"
 PAGES += sorted((ROOT / "docs").rglob("*.md"))
 OWN = {
     "compare": CompareConfig, "convert": ConvertConfig, "score": ScoreConfig,
-    "status": StatusConfig, "view": ViewConfig,
+    "remove": RemoveConfig, "status": StatusConfig, "view": ViewConfig,
 }  # fmt: skip
 WITH_TRAIN = {"inspect": InspectConfig, "preview": PreviewConfig}
 

@@ -48,7 +48,7 @@ def test_what_is_removed_is_said_first(
     assert f"{runs_dir}/a/0 (done): 5 files, 2.0 MiB" in out
     assert "nothing is removed yet: add confirm=true to remove these 2.0 MiB" in out
     assert content(runs_dir) == before
-    assert command(monkeypatch, f"runs_dir={runs_dir}", "run=[a/0]", "confirm=true") == 0
+    assert command(monkeypatch, f"runs_dir={runs_dir}", "run=a/0", "confirm=true") == 0
     assert [p.run for p in read_progress(runs_dir)] == ["b/0"]
     assert not (runs_dir / "a").exists()
 
