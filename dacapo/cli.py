@@ -18,7 +18,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from dacapo.config import check_ranges, conf_dir, ranges
-from dacapo.errors import InputError
+from dacapo.errors import InputError, printable
 from dacapo.processes.ranks import current_ranks
 
 C = TypeVar("C")
@@ -189,7 +189,7 @@ def _shown(node: DictConfig, key: str) -> str:
 
 def _exit(message: str) -> None:
     if current_ranks().is_first:
-        sys.stderr.write(f"error: {message}\n")
+        sys.stderr.write(f"error: {printable(message)}\n")
     raise SystemExit(1)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from dacapo.cli import run_command
 from dacapo.config import Config, config, ranged
+from dacapo.errors import printable
 
 if TYPE_CHECKING:
     from dacapo.comparison.progress import Progress
@@ -68,7 +69,7 @@ def _show(runs: Sequence[Progress], as_json: bool) -> None:
     for run in runs:
         if run.error:
             log = f" (log: {run.log})" if run.log else ""
-            console.print(f"{run.state}: {run.run}: {run.error}{log}")
+            console.print(printable(f"{run.state}: {run.run}: {run.error}{log}"))
 
 
 _COLUMNS = ["run", "state", "iteration", "loss", "best", "it/s", "left", "who"]

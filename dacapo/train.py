@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from dacapo.cli import one_line_errors, print_help
 from dacapo.config import conf_dir
-from dacapo.errors import InputError
+from dacapo.errors import InputError, printable
 from dacapo.processes.ranks import current_ranks
 from dacapo.sweeps import sweep
 from dacapo.sweeps.job import train, train_job
@@ -73,7 +73,7 @@ def job(cfg: DictConfig) -> float:
         return train_job(run_config, runs_dir, request)
     except InputError as error:
         # Hydra reports only the first of the jobs that fail.
-        sys.stderr.write(f"error: job {hydra_config.job.num}: {error}\n")
+        sys.stderr.write(printable(f"error: job {hydra_config.job.num}: {error}\n"))
         raise
 
 

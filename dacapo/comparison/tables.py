@@ -11,6 +11,7 @@ import numpy as np
 from dacapo.comparison.collect import check_output, collect, write_dataset
 from dacapo.comparison.records import read_records
 from dacapo.comparison.run_record import RunRecord
+from dacapo.errors import printable
 from dacapo.runs import FAILURES
 from dacapo.sweeps.asha import savings
 from dacapo.training.terminal import console, counted, print_table
@@ -34,12 +35,12 @@ def compare(runs_dir: Path, output: Path | None = None, test: bool = False) -> l
     failed = [state for state in states.items() if state[1].name in FAILURES]
     for label, state in failed:
         log = f" (log: {state.log})" if state.log else ""
-        console.print(f"{state.name}: {label}: {state.error}{log}")
+        console.print(printable(f"{state.name}: {label}: {state.error}{log}"))
     for bad in unreadable:
-        console.print(f"unreadable: {bad.label}: {bad.error}")
+        console.print(printable(f"unreadable: {bad.label}: {bad.error}"))
     for run in runs:
         for damage in run.damage:
-            console.print(f"damaged: {run.label}: {damage}")
+            console.print(printable(f"damaged: {run.label}: {damage}"))
     saved = savings([(run, run.num_iterations) for run in runs])
     if saved is not None:
         console.print(str(saved))

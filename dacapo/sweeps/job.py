@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dacapo.config import decode, encode, user_modules
-from dacapo.errors import InputError
+from dacapo.errors import InputError, printable
 from dacapo.experiments.architectures.wrapped import networks
 from dacapo.experiments.run_config import RunConfig
 from dacapo.processes.ranks import process_group
@@ -76,12 +76,12 @@ def train_job(run_config: RunConfig, runs_dir: Path, request: RunRequest) -> flo
         sweep.add(folder)
         plan = ranks.broadcast(lambda: plan_run(folder, run_config, request))
         if plan.action in ("done", "stopped", *elsewhere):
-            print(plan.text, flush=True)
+            print(printable(plan.text), flush=True)
             return sweep.objective(plan.history, run_config)
         try:
             train(run_config, runs_dir, request)
         except BusyError as error:  # another process has claimed it since
-            print(error, flush=True)
+            print(printable(str(error)), flush=True)
         return sweep.objective(folder.read_history(), run_config)
 
 
@@ -133,5 +133,5 @@ def run_text(text: str) -> float:
         assert isinstance(run_config, RunConfig)
         return train_job(run_config, Path(plain["runs_dir"]), request)
     except InputError as error:
-        sys.stderr.write(f"error: job {plain['number']}: {error}\n")
+        sys.stderr.write(printable(f"error: job {plain['number']}: {error}\n"))
         raise

@@ -21,7 +21,7 @@ from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 from omegaconf.errors import OmegaConfBaseException
 
 from dacapo.config import encode
-from dacapo.errors import InputError
+from dacapo.errors import InputError, printable
 from dacapo.experiments.run_config import RunConfig
 from dacapo.launching.pool import Job, Pool
 from dacapo.runs import RunFolder, Submission, launcher_beat, read_state
@@ -94,7 +94,7 @@ def launch(
             run_job.writers = len(plan.history.outcomes)
             to_run.append(run_job)
             continue
-        print(plan.text, flush=True)
+        print(printable(plan.text), flush=True)
         failure = plan.text if plan.action == "failed" else ""
         returns[run_job.job.number] = _return(run_job, failure)
     print(f"{len(run_jobs)} jobs, {len(to_run)} to run", flush=True)
@@ -218,7 +218,7 @@ def _wait(pool: Pool, run_jobs: Sequence[_RunJob]) -> dict[int, JobReturn]:
             for job, how in pool.ended():
                 failure = _outcome(by_number[job.number], how)
                 left = len(run_jobs) - len(returns) - 1
-                print(f"{job}: {failure or 'done'}; {left} to go", flush=True)
+                print(printable(f"{job}: {failure or 'done'}; {left} to go"), flush=True)
                 returns[job.number] = _return(by_number[job.number], failure)
             time.sleep(_POLL_INTERVAL)
     except BaseException:

@@ -118,7 +118,7 @@ def plan_run(folder: RunFolder, run_config: RunConfig, request: RunRequest) -> R
     if state.queued:
         return RunPlan("waiting", f"{folder.path} waits for {state.who}", history)
     if state.name == "stopped" and _stays_stopped(run_config, request):
-        return RunPlan("stopped", f"{folder.path} is stopped: {history.outcome['why']}", history)
+        return RunPlan("stopped", f"{folder.path} is stopped: {ended_early}", history)
     if alike and not request.retry:
         return RunPlan("failed", f"{folder.path}: failed twice in the same way: {alike}", history)
     return RunPlan("train", "", history)

@@ -20,6 +20,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from dacapo.errors import printable
 from dacapo.experiments.score_table import ScoreTable
 from dacapo.experiments.training_iteration_stats import TrainingIterationStats
 from dacapo.experiments.training_stats import TrainingStats
@@ -148,6 +149,7 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], caption: 
     """Print a table, unless it is empty; the first column is text, the others are numbers."""
     if not rows:
         return
+    rows = [[printable(cell) for cell in row] for row in rows]  # names may be another's
     if len(rows) > _MAX_ROWS:
         _print_long_table(title, columns, rows, caption)
         return

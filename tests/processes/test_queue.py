@@ -36,3 +36,9 @@ def test_jobs_and_the_elements_of_arrays(squeue: Path) -> None:
     assert queue.is_queued("13_4") is True
     assert queue.is_queued("13_5") is False
     assert squeue.with_suffix(".calls").read_text() == "calls\n"  # asked once
+
+
+def test_jobs_of_other_users_count(squeue: Path) -> None:
+    """A colleague's job that waits has not been lost."""
+    answer(squeue, 'case "$*" in *--me*|*-u*) echo 12;; *) echo 12; echo 99;; esac')
+    assert queue.is_queued("99") is True

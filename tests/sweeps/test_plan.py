@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from dacapo.experiments import TrainingIterationStats
 from dacapo.experiments.halving_config import HalvingConfig
 from dacapo.experiments.score_table import ScoreHeader
-from dacapo.runs import RunFolder, Submission, failed_alike, read_state
+from dacapo.runs import RunFolder, Submission, failed_alike, launcher_beat, read_state
 from dacapo.runs.owner import Owner
 from dacapo.sweeps.plan import RunRequest, plan_run
 from tests.conftest import small_run_config
@@ -176,6 +177,20 @@ def test_a_launcher_that_is_dead_starts_nothing(
     assert (read_state(folder).name, todo(folder)) == ("waiting", "waiting")
     monkeypatch.setattr(Owner, "is_alive", lambda self: False)
     assert (read_state(folder).name, todo(folder)) == ("killed", "train")
+
+
+def test_a_launcher_before_a_reboot_starts_nothing(folder: RunFolder, tmp_path: Path) -> None:
+    """Its boot differs, and its sign of life has not changed for long."""
+    with launcher_beat(folder.path.parent.parent) as beat:
+        alive = replace(Owner.current(), host="another node", boot="its own")
+        folder.submit(DOCUMENT, Submission(0, beat=beat, launcher=alive))
+        assert (read_state(folder).name, todo(folder)) == ("waiting", "waiting")
+    assert (read_state(folder).name, todo(folder)) == ("killed", "train")
+    assert read_state(folder).error.startswith("the launcher, process ")
+    with launcher_beat(folder.path.parent.parent) as beat:
+        rebooted = replace(Owner.current(), boot="the one before")
+        folder.submit(DOCUMENT, Submission(0, beat=beat, launcher=rebooted))
+        assert (read_state(folder).name, todo(folder)) == ("killed", "train")
 
 
 def test_an_owner_elsewhere_by_the_age_of_its_log(
