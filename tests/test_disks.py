@@ -51,8 +51,9 @@ def user(number: int, umask: int) -> Iterator[None]:
 @pytest.fixture
 def shared(tmp_path: Path) -> Path:
     """A folder of the group; all above it can be entered."""
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)
+    for parent in (tmp_path, *tmp_path.parents):
+        if parent.stat().st_mode & 0o005 != 0o005:
+            parent.chmod(0o755)
     folder = tmp_path / "runs"
     folder.mkdir()
     os.chown(folder, 0, GROUP)

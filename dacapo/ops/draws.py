@@ -14,7 +14,7 @@ def generator(*key: int | str) -> np.random.Generator:
 
 def seed(*key: int | str) -> int:
     """A 63-bit seed for torch that depends only on the key."""
-    return int(np.random.SeedSequence(_entropy(key)).generate_state(1, np.uint64)[0] >> 1)
+    return int(np.random.SeedSequence(_entropy(key)).generate_state(1, np.uint64)[0]) >> 1
 
 
 def _entropy(key: tuple[int | str, ...]) -> list[int]:

@@ -33,7 +33,10 @@ def ome_levels(attributes: Mapping[str, Any], who: str) -> list[Level] | None:
     Raises:
         InputError: the attributes contradict OME-Zarr.
     """
-    images = attributes.get("ome", attributes).get("multiscales")
+    described = attributes.get("ome", attributes)
+    if not isinstance(described, Mapping):
+        raise InputError(f"{who}: incomplete OME-Zarr metadata: ome is {described!r}")
+    images = described.get("multiscales")
     if not images:
         return None
     try:
