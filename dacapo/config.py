@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from dacapo.errors import InputError
 
@@ -263,7 +264,7 @@ def decode(value: Any, key: str = "") -> Any:
     if _TYPE not in value:
         return {k: decode(v, f"{key}.{k}".lstrip(".")) for k, v in value.items()}
     name = value[_TYPE]
-    if name not in _classes:
+    if not isinstance(name, str) or name not in _classes:
         raise InputError(
             f"the saved config names {name!r}, which is not registered: first import the module "
             f"that defines it (registered: {', '.join(sorted(_classes))})"
@@ -271,7 +272,13 @@ def decode(value: Any, key: str = "") -> Any:
     node = OmegaConf.structured(_classes[name])
     for field, item in value.items():
         if field != _TYPE:
-            node[field] = decode(item, f"{key}.{field}".lstrip("."))
+            inner = f"{key}.{field}".lstrip(".")
+            plain = decode(item, inner)
+            try:
+                node[field] = plain
+            except OmegaConfBaseException as error:
+                reason = str(error).splitlines()[0]
+                raise InputError(f"the saved config has a wrong {inner}: {reason}") from error
     return OmegaConf.to_object(node)
 
 

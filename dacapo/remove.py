@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dacapo.cli import run_command
 from dacapo.config import Config, config
-from dacapo.errors import InputError
+from dacapo.errors import InputError, printable
 
 if TYPE_CHECKING:
     from dacapo.runs import RunFolder
@@ -28,7 +28,7 @@ class What(Enum):
 @config(None)
 @dataclass(kw_only=True)
 class RemoveConfig(Config):
-    """Remove runs or some of their files. Without confirm=true, only say what would be removed."""
+    """Remove runs or some of their files; without confirm=true, only report which."""
 
     run: list[str]
     """The runs: name/repetition below runs_dir, a name for all of its repetitions, or a folder."""
@@ -41,7 +41,7 @@ class RemoveConfig(Config):
     """First pack the files into this .tar or .tar.gz file, and compare them with it. `tar -xf FILE
     -C RUNS_DIR` brings them back."""
     confirm: bool = False
-    """Do it."""
+    """Remove them; without it, only report."""
 
 
 def main() -> None:
@@ -50,48 +50,50 @@ def main() -> None:
 
 
 def remove(options: RemoveConfig) -> None:
-    """Say what is removed, then do it if it was confirmed; a run at work is refused."""
+    """Report what is removed, then remove it if that was confirmed; a run at work is refused."""
     from dacapo.processes.files import format_bytes
-    from dacapo.runs.removal import archive, plan_removal
+    from dacapo.runs.removal import archive, check_archive, claimed, plan_removal, tidy
     from dacapo.runs.removal import remove as remove_files
     from dacapo.training.terminal import console, counted
 
-    folders = [folder for name in options.run for folder in _folders(name, Path(options.runs_dir))]
-    if not folders:
-        raise InputError(f"run={options.run}: give the runs to remove, like run=[NAME/0]")
     part = "" if options.what is What.all else options.what.value
-    removals = [plan_removal(folder, part) for folder in folders]
+    removals = [plan_removal(folder, part) for folder in _folders(options)]
     for removal in removals:
         what = f", {part} only" if part else ""
-        console.print(
-            f"{removal.folder.path} ({removal.state}{what}): "
-            f"{counted(len(removal.files), 'file')}, {format_bytes(removal.size)}"
-        )
+        files = f"{counted(len(removal.files), 'file')}, {format_bytes(removal.size)}"
+        console.print(printable(f"{removal.folder.path} ({removal.state}{what}): {files}"))
     total = format_bytes(sum(removal.size for removal in removals))
-    if not options.confirm:
-        console.print(f"nothing is removed yet: add confirm=true to remove these {total}")
-        return
     if options.archive is not None:
-        archive(removals, Path(options.archive))
-        console.print(f"archived in {options.archive}")
-    for removal in removals:
-        remove_files(removal)
+        check_archive(removals, Path(options.archive))
+    if not options.confirm:
+        console.print(f"nothing has been removed: add confirm=true to remove {total}")
+        return
+    with ExitStack() as stack:
+        held = [stack.enter_context(claimed(removal)) for removal in removals]
+        if options.archive is not None:
+            archive(held, Path(options.archive))
+            console.print(f"archived in {options.archive}")
+        for removal in held:
+            remove_files(removal)
+    for parent in {removal.folder.path.parent for removal in removals}:
+        tidy(parent)
     console.print(f"removed {total}")
 
 
-def _folders(name: str, runs_dir: Path) -> Iterator[RunFolder]:
+def _folders(options: RemoveConfig) -> list[RunFolder]:
+    """The folders of the runs, each once."""
     from dacapo.runs import RunFolder, find_run_folders
 
-    path = Path(name)
-    if not path.is_dir() or not path.name.isdecimal():
-        path = runs_dir / name
-    if path.name.isdecimal():
-        yield RunFolder(path)
-        return
-    found = [f for f in find_run_folders(runs_dir) if f.path.parent.name == name]
+    runs_dir, found = Path(options.runs_dir), []
+    for name in options.run:
+        below = [f for f in find_run_folders(runs_dir) if name in (f.path.parent.name, f.label)]
+        folder = RunFolder(Path(name).absolute())
+        if not below and not folder.holds_run():
+            raise InputError(f"run={name}: there is no such run below {runs_dir}")
+        found += below or [folder]
     if not found:
-        raise InputError(f"run={name}: there is no such run below {runs_dir}")
-    yield from found
+        raise InputError(f"run={options.run}: give the runs to remove, like run=NAME/0")
+    return list({folder.path.resolve(): folder for folder in found}.values())
 
 
 if __name__ == "__main__":

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dacapo.comparison.run_record import COSTS, RunRecord
-from dacapo.errors import InputError
+from dacapo.errors import InputError, printable, warn
 from dacapo.experiments.run_config import GROUPS
 from dacapo.experiments.score_table import column, texts
-from dacapo.processes.files import temporary_name
+from dacapo.processes.files import UnreadableError, temporary_name
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -22,8 +23,16 @@ DIMS = ("runs", "iterations", "datasets", "parameters")
 """Dimensions of a criterion."""
 _POSITIONS = ("run", "iteration", "dataset", "parameter")
 """Coordinates of a score in the long layout, one per dimension."""
+_RESERVED = {*DIMS, *_POSITIONS, "score", "loss", "run_number"}
+_TAKEN = {*_RESERVED, *GROUPS, *COSTS, "name", "repetition", "status", "error"}
+_TAKEN.add("seconds_per_iteration")
+_DEFINITION = ("higher_is_better", "lower", "upper")
+"""Attributes by which a criterion of one run is that of another."""
+_KEY = re.compile(r"[A-Za-z_][\w.@:+-]*", re.ASCII)
+_NOT_IN_KEY = r"[^\w.@:+-]"
 _SMALL = 10_000_000
 _MAX_SPREAD = 4
+_UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
 _MARK = "dacapo_comparison"
 """Attribute of every Dataset that `write_dataset` may replace."""
 
@@ -39,8 +48,8 @@ def collect(runs: Sequence[RunRecord]) -> xr.Dataset:
     `run`, `dataset` and `parameter` the positions along `runs`, `datasets` and `parameters`.
     `to_dims` leads back.
 
-    Raises:
-        InputError: two runs use one criterion name with different directions or bounds.
+    A run whose scores cannot be read any more has NaN, and so has a criterion whose direction or
+    bounds differ from those in an earlier run; a warning says so.
     """
     axes = _Axes(runs)
     criteria = _criteria(axes.scored)
@@ -132,11 +141,16 @@ def check_output(path: Path) -> None:
     if not path.exists():
         return
     engine: Any = "zarr" if path.suffix == ".zarr" else "h5netcdf"
-    try:
-        with xr.open_dataset(path, engine=engine) as dataset:
-            is_ours = _MARK in dataset.attrs
-    except (OSError, ValueError, KeyError):  # of another format, or damaged
-        is_ours = False
+    is_ours = False
+    if path.is_dir() if engine == "zarr" else path.is_file():
+        try:
+            with xr.open_dataset(path, engine=engine) as dataset:
+                # Earlier versions set no mark.
+                is_ours = _MARK in dataset.attrs or {"runs", "status", "loss"} <= {
+                    *dataset.variables
+                }
+        except _UNREADABLE:  # of another format, or damaged
+            is_ours = False
     if not is_ours:
         raise InputError(
             f"output={path} is not a comparison that this command wrote, so it is not replaced: "
@@ -173,12 +187,19 @@ class _Axes:
         )
         return iterations, datasets, parameters
 
-    def coordinates(self) -> dict[str, Any]:
-        """Coordinates along runs, datasets and parameters."""
+    def coordinates(self, criteria: Collection[str]) -> dict[str, Any]:
+        """Coordinates along runs, datasets and parameters, by names that no criterion has."""
+        labels = {dim: _texts(self.labels[dim]) for dim in ("runs", "datasets", "parameters")}
+        taken = {*criteria, *_RESERVED}
+        runs = _run_coordinates(self.runs, {*taken, *self.parameters})
+        own = {
+            _free_name(name, {*taken, *runs}, "parameter"): values
+            for name, values in self.parameters.items()
+        }
         return {
-            **{dim: texts(self.labels[dim]) for dim in ("runs", "datasets", "parameters")},
-            **{name: ("parameters", values) for name, values in self.parameters.items()},
-            **{name: ("runs", values) for name, values in _run_coordinates(self.runs).items()},
+            **labels,
+            **{name: ("parameters", values) for name, values in own.items()},
+            **{name: ("runs", values) for name, values in runs.items()},
         }
 
 
@@ -194,16 +215,15 @@ def _dims(axes: _Axes, criteria: dict[str, dict[str, Any]]) -> xr.Dataset:
     }
     loss = np.full(shape[:2], np.nan)
     for number, run in enumerate(axes.runs):
-        if run.header is None:
+        if run.header is None or not axes.num_scores(run):
             continue
         place = axes.place(run)
-        values = run.values()
-        for index, criterion in enumerate(run.header.criteria):
-            variables[criterion["name"]][1][number][_indexer(*place)] = values[..., index]
+        for name, values in _values(run, criteria).items():
+            variables[name][1][number][_indexer(*place)] = values
         loss[number, place[0]] = run.losses
     variables["loss"] = (DIMS[:2], loss, _LOSS)
     iterations = np.array(axes.labels["iterations"], np.int64)
-    coordinates = {**axes.coordinates(), "iterations": iterations}
+    coordinates = {**axes.coordinates(criteria), "iterations": iterations}
     return xr.Dataset(variables, coordinates, {"layout": "dims"})
 
 
@@ -221,9 +241,8 @@ def _long(axes: _Axes, criteria: dict[str, dict[str, Any]], count: int) -> xr.Da
         if run.header is None:
             continue
         begin, end = end, end + axes.num_scores(run)
-        values = run.values()
-        for index, criterion in enumerate(run.header.criteria):
-            variables[criterion["name"]][1][begin:end] = values[..., index].ravel()
+        for name, values in _values(run, criteria).items():
+            variables[name][1][begin:end] = values.ravel()
         _, datasets, parameters = axes.place(run)
         grids = np.meshgrid(run.iterations, datasets, parameters, indexing="ij")
         for name, grid in zip(_POSITIONS[1:], grids, strict=True):
@@ -232,7 +251,7 @@ def _long(axes: _Axes, criteria: dict[str, dict[str, Any]], count: int) -> xr.Da
         repeated = np.asarray(run.losses)[:, None, None]
         variables["loss"][1][begin:end] = np.broadcast_to(repeated, grids[0].shape).ravel()
     coordinates = {
-        **axes.coordinates(),
+        **axes.coordinates(criteria),
         "run_number": ("runs", np.arange(len(axes.runs), dtype=np.int32)),
         **{name: ("score", values) for name, values in positions.items()},
     }
@@ -262,40 +281,84 @@ def _parameters(runs: Sequence[RunRecord]) -> tuple[list[str], dict[str, Any]]:
     columns = {}
     for name in fields:
         if name != "label":
-            columns[name] = column([setting.get(name) for setting in by_label.values()])
+            columns[name] = column([_plain(setting.get(name)) for setting in by_label.values()])
     return list(by_label), columns
 
 
+def _plain(value: object) -> object:
+    """A value as files can hold it: a number, or a text."""
+    is_number = isinstance(value, int | float) and abs(value) < 2**63
+    return value if value is None or is_number else printable(str(value))
+
+
 def _criteria(runs: Sequence[RunRecord]) -> dict[str, dict[str, Any]]:
-    """Criterion -> attributes."""
+    """Criterion -> attributes, as the first run that has it defines them."""
     found: dict[str, dict[str, Any]] = {}
     for run in runs:
         assert run.header is not None
         for criterion in run.header.criteria:
-            attributes = {k: v for k, v in criterion.items() if k not in ("name", "store_best")}
-            known = found.setdefault(criterion["name"], attributes)
-            if known != attributes:
-                raise InputError(
-                    f"{run.label} and an earlier run define {criterion['name']} differently: "
-                    f"{attributes} and {known}"
-                )
+            plain = {
+                k: v if isinstance(v, int | float) else printable(v)
+                for k, v in criterion.items()
+                if k not in ("name", "store_best") and isinstance(v, str | int | float)
+            }
+            if criterion["name"] not in _TAKEN:
+                found.setdefault(criterion["name"], plain)
     return found
 
 
-def _run_coordinates(runs: Sequence[RunRecord]) -> dict[str, Any]:
-    """Coordinates along `runs`: options, cost, and how the run ended."""
+def _values(
+    run: RunRecord, criteria: Mapping[str, Mapping[str, Any]]
+) -> dict[str, np.ndarray[Any, Any]]:
+    """The scores of a run by criterion: (iterations, datasets, parameters)."""
+    assert run.header is not None
+    try:
+        values = run.values()
+    except (UnreadableError, FileNotFoundError) as error:
+        warn(f"{run.label}: its scores are left out: {error}")
+        return {}
+    found = {}
+    for index, criterion in enumerate(run.header.criteria):
+        name = criterion["name"]
+        if name not in criteria:
+            warn(f"{run.label}: its {name} is left out: it has the name of a coordinate")
+        elif any(criterion.get(key) != criteria[name].get(key) for key in _DEFINITION):
+            warn(f"{run.label}: its {name} is left out: it is defined otherwise in earlier runs")
+        else:
+            found[name] = values[..., index]
+    return found
+
+
+def _run_coordinates(runs: Sequence[RunRecord], taken: Collection[str]) -> dict[str, Any]:
+    """Coordinates along `runs`: options, cost, and how the run ended.
+
+    Args:
+        taken: names that no override may take; an override of such a key is `override.KEY`.
+    """
     states = [run.state() for run in runs]
     columns: dict[str, Any] = {
-        "name": texts([run.name for run in runs]),
+        "name": _texts([run.name for run in runs]),
         "repetition": np.array([run.repetition for run in runs], np.int64),
-        "status": texts([state.name for state in states]),
-        "error": texts([state.error for state in states]),
+        "status": _texts([state.name for state in states]),
+        "error": _texts([state.error for state in states]),
     }
     for group in GROUPS:
-        columns[group] = texts([run.choices[group] for run in runs])
-    for key in sorted({key for run in runs for key in run.overrides}):
-        columns[key] = texts([run.overrides.get(key, "") for run in runs])
+        columns[group] = _texts([run.choices[group] for run in runs])
     columns["seconds_per_iteration"] = np.array([run.seconds_per_iteration for run in runs], float)
     for number, key in enumerate(COSTS):
         columns[key] = np.array([run.costs[number] for run in runs], float)
+    for key in sorted({key for run in runs for key in run.overrides}):
+        name = _free_name(key, {*taken, *columns}, "override")
+        columns.setdefault(name, _texts([run.overrides.get(key, "") for run in runs]))
     return columns
+
+
+def _free_name(key: str, taken: Collection[str], kind: str) -> str:
+    """A name that files can hold and that is not taken: KEY, or KIND.KEY."""
+    is_free = _KEY.fullmatch(key) and key not in taken
+    return key if is_free else f"{kind}.{re.sub(_NOT_IN_KEY, '_', key)}"
+
+
+def _texts(values: Sequence[str]) -> np.ndarray[Any, Any]:
+    """Texts of unknown origin as files can hold them."""
+    return texts([printable(value) for value in values])

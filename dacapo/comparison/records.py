@@ -26,7 +26,7 @@ from dacapo.runs.log import log_number, log_path
 from dacapo.runs.owner import Owner
 from dacapo.runs.writer import ERROR_FILE
 
-_VERSION = f"1 {__version__}"
+_VERSION = f"1 {__version__} {[field.name for field in fields(RunRecord)]}"
 _NOT_CACHED = ("folder", "header", "validations", "owner", "submission", "best")
 
 
@@ -107,6 +107,7 @@ class _Cache:
         return {
             **plain,
             "header": schema,
+            "error_file": bool(record.error_file),
             "validations": [_position(stored) for stored in record.validations],
             "owner": None if record.owner is None else asdict(record.owner),
             "submission": None if record.submission is None else asdict(record.submission),
@@ -163,6 +164,7 @@ def _decode(
         **{
             **known,
             "folder": folder,
+            "error_file": str(folder.path / ERROR_FILE) if plain["error_file"] else "",
             "header": headers.get(plain["header"]),
             "validations": _stored(folder, validations),
             "owner": None if plain["owner"] is None else Owner(**plain["owner"]),

@@ -122,30 +122,30 @@ def read_record(folder: RunFolder) -> RunRecord:
     recent = history.steps[-_NUM_RECENT:]
     error_file = folder.path / ERROR_FILE
     return RunRecord(
-        folder,
-        config["name"],
-        config["repetition"],
-        config["num_iterations"],
-        {group: _choice(document, group) for group in GROUPS},
-        _overrides(document["overrides"]),
-        history.header,
-        history.validations,
-        mean_losses(history.steps, history.iterations),
-        () if table is None else list(table.criterion_history().values),
-        history.trained_until,
-        float(recent[:, 0].mean()) if len(recent) else math.nan,
-        float(recent[:, 1].mean()) if len(recent) else math.nan,
-        float(np.median(history.steps[:, 1])) if len(history.steps) else math.nan,
-        [_number(outcome.get(key)) for key in COSTS],
-        {k: str(outcome[k]) for k in ("status", "error", "why") if k in outcome},
-        history.owner,
-        folder.read_submission(),
-        len(logs),
-        os.stat(logs[-1]).st_mtime if logs else 0.0,
-        str(error_file) if error_file.exists() else "",
-        best,
-        [float(mean) for mean in means],
-        history.damage,
+        folder=folder,
+        name=config["name"],
+        repetition=config["repetition"],
+        num_iterations=config["num_iterations"],
+        choices={group: _choice(document, group) for group in GROUPS},
+        overrides=_overrides(document["overrides"]),
+        header=history.header,
+        validations=history.validations,
+        losses=mean_losses(history.steps, history.iterations),
+        curve=() if table is None else list(table.criterion_history().values),
+        trained_until=history.trained_until,
+        recent_loss=float(recent[:, 0].mean()) if len(recent) else math.nan,
+        recent_seconds=float(recent[:, 1].mean()) if len(recent) else math.nan,
+        seconds_per_iteration=float(np.median(history.steps[:, 1])) if len(recent) else math.nan,
+        costs=[_number(outcome.get(key)) for key in COSTS],
+        outcome={k: str(outcome[k]) for k in ("status", "error", "why") if k in outcome},
+        owner=history.owner,
+        submission=folder.read_submission(),
+        num_logs=len(logs),
+        written=os.stat(logs[-1]).st_mtime if logs else 0.0,
+        error_file=str(error_file) if error_file.exists() else "",
+        best=best,
+        means=[float(mean) for mean in means],
+        damage=history.damage,
     )
 
 
@@ -163,4 +163,5 @@ def _choice(document: Mapping[str, Any], group: str) -> str:
 
 
 def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else math.nan
+    is_number = isinstance(value, int | float) and abs(value) < 2**63
+    return float(value) if is_number else math.nan  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dacapo.config import decode
-from dacapo.errors import InputError
+from dacapo.errors import InputError, warn
 from dacapo.experiments.run_config import RunConfig
 from dacapo.experiments.score_table import texts
 from dacapo.runs import RunFolder
@@ -33,9 +33,10 @@ def score_test_volumes(folder: RunFolder) -> Scores:
     from dacapo.experiments.run import Run
     from dacapo.inference.scoring import ground_truth, segment
 
-    run_config = decode(folder.read_document()["config"])
-    assert isinstance(run_config, RunConfig)
     history = folder.read_history()
+    run_config = decode(folder.read_document(history)["config"])
+    if not isinstance(run_config, RunConfig):
+        raise InputError(f"{folder.path}: its config is not that of a run")
     best = history.best()
     if best is None:
         raise InputError(
@@ -62,7 +63,11 @@ def score_test_runs(labels: Sequence[str], runs_dir: Path) -> dict[str, Scores]:
     """Run -> scores of its test volumes, for all of these runs that have test volumes."""
     found = {}
     for label in labels:
-        scores = score_test_volumes(RunFolder(runs_dir / label))
+        try:
+            scores = score_test_volumes(RunFolder(runs_dir / label))
+        except InputError as error:
+            warn(f"{label}: its test volumes are not scored: {error}")
+            continue
         if scores:
             found[label] = scores
     if not found:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
+import re
 import zlib
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -17,6 +17,9 @@ from dacapo.errors import InputError
 from dacapo.experiments.criterion_history import CriterionHistory
 
 Scores = np.ndarray[Any, np.dtype[np.float64]]
+
+
+_NAME = re.compile(r"[^\W\d][^/\x00-\x1f\ud800-\udfff]*")
 
 
 @dataclass(frozen=True)
@@ -76,13 +79,25 @@ class ScoreHeader:
         plain = json.loads(payload)
         try:
             header = ScoreHeader(**{f.name: plain[f.name] for f in fields(ScoreHeader)})
-            header.find()
-            names = [header.selected_by, *itertools.chain(*header.axes)]
+            header.check()
         except (TypeError, KeyError, AttributeError, InputError) as error:
-            raise ValueError(f"not a header of scores: {error!r}") from error
-        if not all(isinstance(name, str) for name in names):
-            raise ValueError("not a header of scores: names are not text")
+            raise ValueError(f"not a header of scores: {error!r:.200}") from error
         return header
+
+    def check(self) -> None:
+        """Refuse a header whose numbers could be mistaken.
+
+        Raises:
+            ValueError: a name is not text or occurs twice, or a direction is neither 0 nor 1.
+        """
+        self.find()
+        for names in (*self.axes, [self.selected_by]):
+            if len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
+                raise ValueError(f"not a header of scores: its names are {names!r:.200}")
+        for criterion in self.criteria:
+            name, direction = criterion["name"], criterion["higher_is_better"]
+            if not _NAME.fullmatch(name) or direction not in (0, 1):
+                raise ValueError(f"not a header of scores: {criterion!r:.200}")
 
     @cached_property
     def schema(self) -> int:
@@ -131,6 +146,9 @@ class ScoreTable:
 
         NaN if any dataset has no score, so that failing on a hard dataset does not help.
         """
+        num_iterations, num_datasets, *rest = self.values.shape
+        if not num_datasets:
+            return np.full((num_iterations, *rest), np.nan)
         means: Scores = self.values.mean(axis=1)
         return means
 

@@ -25,8 +25,8 @@ class LauncherConfig:
     """Seconds before the time limit at which a job is asked to save itself. It finishes a
     validation first, so this must be longer than a validation takes."""
     folder: str = ""
-    """Folder of the jobs' logs, and of what jobs are sent, so that nobody else may write in it; on
-    a disk that all nodes share (default: a new one in ~/.local/state/dacapo/jobs)."""
+    """Folder in which the sweep gets a folder of its own, for the jobs' logs and for what jobs are
+    sent; on a disk that all nodes share (default: ~/.local/state/dacapo/jobs)."""
 
 
 @dataclass(kw_only=True)

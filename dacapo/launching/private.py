@@ -16,38 +16,35 @@ from pathlib import Path
 
 from dacapo.errors import InputError
 
-_OVERFLOW = Path("/proc/sys/kernel/overflowuid")
-
-
 _KEY = "hydra.launcher.folder"
+_OVERFLOW = Path("/proc/sys/kernel/overflowuid")
+_UID_MAP = Path("/proc/self/uid_map")
 
 
 def make_private(folder: str) -> Path:
-    """Create the folder of a sweep's jobs.
+    """Create a folder for the jobs of a sweep.
 
     Args:
-        folder: empty: a new one in the user's state directory.
+        folder: the folder in which to create it; empty: in the user's state directory.
 
     Raises:
         InputError: it cannot be created, or others can write in it or in a folder above it.
     """
-    path = Path(folder or _default()).absolute()
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    base = Path(folder).absolute() if folder else Path(state) / "dacapo" / "jobs"
+    path = base / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{secrets.token_hex(4)}"
     try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for missing in reversed([p for p in (path, *path.parents) if not p.exists()]):
+            missing.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise InputError(f"{_KEY}={path}: cannot be created: {error.strerror}") from error
+    path = path.resolve()  # a link could be changed after it was followed
     check_private(path)
     return path
 
 
-def _default() -> Path:
-    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    now = time.strftime("%Y-%m-%d_%H-%M-%S")
-    return Path(state) / "dacapo" / "jobs" / f"{now}-{secrets.token_hex(4)}"
-
-
 def check_private(folder: Path) -> None:
-    """Refuse a folder in which others can write, or which they can exchange.
+    """Refuse a folder in which others can write, or which they can replace.
 
     Raises:
         InputError: it is another user's, or its permissions or those above it allow too much.
@@ -65,14 +62,15 @@ def check_private(folder: Path) -> None:
         is_open = found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX
         if is_open or found.st_uid not in _trusted():
             raise InputError(
-                f"{_KEY}={folder}: others can change {parent}, and so exchange the folder: give "
+                f"{_KEY}={folder}: others can change {parent}, and so replace the folder: give "
                 f"one on a disk that all nodes share, below folders that only you can write in"
             )
 
 
 def _trusted() -> set[int]:
-    """Users who may own a folder above: root, who in a container may have no number, and us."""
-    nobody = {int(_OVERFLOW.read_text())} if _OVERFLOW.is_file() else set()
+    """Users who may own a folder above: us, and root, who has no number in a user namespace."""
+    is_namespace = _UID_MAP.is_file() and _UID_MAP.read_text().split()[-1] != str(2**32 - 1)
+    nobody = {int(_OVERFLOW.read_text())} if is_namespace and _OVERFLOW.is_file() else set()
     return {0, os.getuid(), *nobody}
 
 

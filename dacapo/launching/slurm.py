@@ -54,9 +54,7 @@ class SlurmPool(Pool):
             executor = Executor(folder / "%j", max_num_timeout=params["max_timeouts"])
             executor.update_parameters(**self._options())
             started = executor.map_array(self._run, [job.text for job in jobs])
-        except (
-            RuntimeError
-        ) as error:  # submitit's exceptions for a missing srun and a failing sbatch
+        except RuntimeError as error:  # submitit's, for a missing srun and a failing sbatch
             raise InputError(f"hydra/launcher=slurm: no job was started: {error}") from error
         for job, given in zip(jobs, started, strict=True):
             self._jobs[given.job_id] = job

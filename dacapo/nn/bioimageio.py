@@ -146,7 +146,7 @@ def _check_size(path: Path, key: str) -> None:
     if unpacked > max(_MAX_UNPACKED, _MAX_RATIO * path.stat().st_size):
         raise InputError(
             f"{key}={path}: {path.stat().st_size} bytes would become {unpacked} when unpacked, "
-            f"which is no model: unpack it yourself if you trust it, and give the folder"
+            f"which is not a model: unpack it yourself if you trust it, and give the folder"
         )
 
 

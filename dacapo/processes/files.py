@@ -80,18 +80,26 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def read_regular(path: Path) -> bytes:
+def read_regular(path: Path, max_size: int = 2**26) -> bytes:
     """The content of a regular file; a pipe or a device, which could block, is refused.
 
     Raises:
         OSError: there is no such file, or it cannot be read.
-        ValueError: it is not a regular file.
+        ValueError: it is not a regular file, or larger than is believed.
     """
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
             raise ValueError("is not a regular file")
-        return file.read()
+        if found.st_size > max_size:
+            raise ValueError(
+                f"has {found.st_size} bytes, more than the {max_size} that it may have"
+            )
+        content: bytes | None = file.read()
+        if content is None:  # of a file of the kernel that waits for something to read
+            raise ValueError("is not a regular file")
+        return content
 
 
 def check_yaml(text: bytes) -> None:
@@ -100,8 +108,12 @@ def check_yaml(text: bytes) -> None:
     Raises:
         ValueError: it has too many nodes, or is not yaml.
     """
-    if b"*" not in text:
-        return
+    try:
+        events = yaml.parse(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        if b"*" not in text or not any(isinstance(e, yaml.AliasEvent) for e in events):
+            return
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error
     sizes: dict[int, int] = {}
 
     def size(node: yaml.Node | None) -> int:
@@ -161,8 +173,9 @@ def parse(cls: type[T], plain: object) -> T:
     for field in fields(cls):  # type: ignore[arg-type]
         if field.name in plain:
             value = plain[field.name]
-            if not isinstance(value, types[field.name]) or isinstance(value, bool):
-                raise ValueError(f"{cls.__name__}.{field.name} is {value!r}")
+            is_good = isinstance(value, types[field.name]) and not isinstance(value, bool)
+            if not is_good or (isinstance(value, int) and abs(value) >= 2**63):
+                raise ValueError(f"{cls.__name__}.{field.name} is {value!r:.99}")
             known[field.name] = value
         elif field.default is MISSING and field.default_factory is MISSING:
             raise ValueError(f"{cls.__name__}.{field.name} is missing")

@@ -13,10 +13,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from dacapo.errors import InputError
 from dacapo.experiments.score_table import ScoreHeader
 from dacapo.experiments.validation_iteration_scores import ValidationIterationScores
 from dacapo.processes.files import write_atomically
-from dacapo.runs.history import Past
+from dacapo.runs.history import STEP_COLUMNS, Past
 
 _PAST = "history."
 
@@ -56,6 +57,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str], Past
 
     Raises:
         CheckpointError: the file is truncated or damaged.
+        InputError: the disk cannot be read.
     """
     try:
         if not path.is_file():
@@ -63,8 +65,10 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str], Past
         with safe_open(path, "pt") as file:
             notes = dict(file.metadata() or {})
             tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (no mapping)
-    except (SafetensorError, OSError) as error:
+    except SafetensorError as error:
         raise CheckpointError(f"{path}: {error}") from error
+    except OSError as error:  # of the disk, which may recover; the file may be whole
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     if notes.pop("checksum", None) != _checksum(tensors, notes):
         raise CheckpointError(f"{path}: its checksum does not match its content")
     header = notes.pop("header", "")
@@ -91,11 +95,17 @@ def _read_past(
 ) -> Past | None:
     if steps is None or iterations is None or scores is None:
         return None
+    decoded = ScoreHeader.decode(header.encode()) if header else None
+    shape = (len(iterations.reshape(-1)), *(decoded.shape if decoded is not None else ()))
+    if steps.ndim != 2 or steps.shape[1] != len(STEP_COLUMNS) or iterations.ndim != 1:
+        raise ValueError("its history has another shape")
+    if len(iterations) and tuple(scores.shape) != shape:
+        raise ValueError("its scores do not fit their header")
     validations = zip(iterations.tolist(), scores.tolist(), strict=True)
     return Past(
         steps.numpy(),
         [ValidationIterationScores(iteration, values) for iteration, values in validations],
-        ScoreHeader.decode(header.encode()) if header else None,
+        decoded,
     )
 
 

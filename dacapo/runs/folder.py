@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
     from dacapo.experiments.starts.start import Source
     from dacapo.nn.weights import Weights
 
+_NUMBER = re.compile(r"\d+", re.ASCII)
+_ITERATION = re.compile(r"\d{8,}", re.ASCII)
+_MAX_NUMBER = 2**63
+_MAX_YAML = 2**22
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -40,6 +46,18 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.checkpoints_dir = path / "checkpoints"
+
+    def holds_run(self) -> bool:
+        """Whether the folder holds files of a run, perhaps without its config; if not, it may be a
+        level of an OME-Zarr image."""
+        try:
+            names = os.listdir(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True  # whoever reads it reports why it cannot be listed
+        is_run = not {"config.yaml", "job.json", "checkpoints"}.isdisjoint(names)
+        return is_run or any(log_number(Path(name)) for name in names)
 
     @property
     def label(self) -> str:
@@ -90,7 +108,8 @@ class RunFolder:
 
     def checkpoints(self) -> list[int]:
         """The iterations of the checkpoints."""
-        return sorted(int(p.stem) for p in self.checkpoints_dir.glob("[0-9]*.safetensors"))
+        found = self.checkpoints_dir.glob("*.safetensors")
+        return sorted(int(p.stem) for p in found if _ITERATION.fullmatch(p.stem))
 
     def checkpoint(self, iteration: int) -> Path:
         """The file of a checkpoint."""
@@ -102,11 +121,14 @@ class RunFolder:
 
     def snapshots(self) -> list[int]:
         """The iterations of the snapshots."""
-        return sorted(int(p.name) for p in (self.path / "snapshots").glob("[0-9]*"))
+        found = (self.path / "snapshots").glob("*")
+        return sorted(int(p.name) for p in found if _ITERATION.fullmatch(p.name))
 
     def set_aside(self, path: Path) -> None:
         """Move a damaged file of the run to the folder `void`, from which nothing is read."""
         target = self.path / "void" / path.relative_to(self.path)
+        if target.exists():
+            target = target.with_name(f"{secrets.token_hex(4)}-{target.name}")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             path.replace(target)
@@ -174,8 +196,9 @@ class RunFolder:
         self.check_identity(document)
         self._make()
         with claim(self.path) as log:
-            for leftover in self.checkpoints_dir.glob(".*.tmp"):
-                leftover.unlink(missing_ok=True)
+            for folder in (self.path, self.checkpoints_dir):
+                for leftover in folder.glob(".*.tmp"):
+                    leftover.unlink(missing_ok=True)
             (self.path / ERROR_FILE).unlink(missing_ok=True)
             self._write_document(document)
             with RunWriter(self, log) as writer:
@@ -242,10 +265,10 @@ def find_run_folders(runs_dir: Path) -> list[RunFolder]:
     found = []
     for parent in _subfolders(runs_dir):
         try:
-            paths = [p for p in _subfolders(parent) if p.name.isdecimal() and _holds_run(p)]
+            paths = [p for p in _subfolders(parent) if _NUMBER.fullmatch(p.name)]
+            found += [folder for folder in map(RunFolder, paths) if folder.holds_run()]
         except UnreadableError:
-            paths = [parent / "?"]  # whoever reads it reports why it cannot be listed
-        found += [RunFolder(path) for path in paths]
+            found.append(RunFolder(parent / "?"))  # whoever reads it reports why
     return sorted(found, key=lambda f: (f.path.parent.name, f.path.name.zfill(9)))
 
 
@@ -256,19 +279,6 @@ def _subfolders(folder: Path) -> list[Path]:
             return [Path(e.path) for e in entries if e.name[0] != "." and e.is_dir()]
     except (FileNotFoundError, NotADirectoryError):
         return []
-
-
-def _holds_run(path: Path) -> bool:
-    """Whether a folder holds files of a run, perhaps without its config; if not, it may be a level
-    of an OME-Zarr image."""
-    try:
-        names = os.listdir(path)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True  # whoever reads it reports why it cannot be listed
-    is_run = not {"config.yaml", "job.json", "checkpoints"}.isdisjoint(names)
-    return is_run or any(log_number(Path(name)) for name in names)
 
 
 def check_document(document: object) -> dict[str, Any]:
@@ -282,20 +292,24 @@ def check_document(document: object) -> dict[str, Any]:
         raise ValueError("not the config of a run")
     for key, kind in keys.items():
         if not isinstance(document.get(key), kind):
-            raise ValueError(f"not the config of a run: {key} is {document.get(key)!r}")
+            raise ValueError(f"not the config of a run: {key} is {document.get(key)!r:.99}")
     if not all(isinstance(override, str) for override in document["overrides"]):
         raise ValueError("not the config of a run: an override is not text")
     config = document["config"]
-    wanted: dict[str, type] = {"name": str, "repetition": int, "num_iterations": int}
-    for key, kind in wanted.items():
-        if not isinstance(config.get(key), kind):
-            raise ValueError(f"not the config of a run: config.{key} is {config.get(key)!r}")
+    name, numbers = config.get("name"), [config.get(k) for k in ("repetition", "num_iterations")]
+    is_good = isinstance(name, str) and all(
+        isinstance(n, int) and 0 <= n < _MAX_NUMBER for n in numbers
+    )
+    if not is_good:
+        raise ValueError(
+            f"not the config of a run: it has name={name!r:.99}, numbers={numbers!r:.99}"
+        )
     return document
 
 
 def _read_yaml(path: Path) -> Any:
     with reading(path):
-        text = read_regular(path)
+        text = read_regular(path, _MAX_YAML)
         check_yaml(text)
         try:
             return yaml.load(text, _Loader)

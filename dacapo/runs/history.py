@@ -22,7 +22,7 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 STEP_COLUMNS = ("loss", "time", "waited")
 _NO_STEPS: Array = np.empty((0, len(STEP_COLUMNS)))
 _MAX_GAP = 10**7
-"""Longest gap of steps, in a damaged log, that is filled; a longer one is not believed."""
+"""Number of lost steps, in damaged logs, that are filled with NaN; more are not believed."""
 
 
 @dataclass(frozen=True)
@@ -189,15 +189,27 @@ class _Replay:
         self._steps: list[Array] = []
         self._count = 0
         self._path, self._num_damaged = Path(), 0
+        self._is_mere_claim = False
         self._headers: dict[int, ScoreHeader] = {}
+        self._lost = 0
 
     def open(self, path: Path) -> None:
+        self._forget_mere_claim()
         self._path, self._num_damaged = path, len(self._history.damage)
         self._history.owner = None
         self._history.outcomes.append({})
+        self._is_mere_claim = True
+
+    def _forget_mere_claim(self) -> None:
+        """A process that claimed the run and wrote nothing changes nothing of how it ended."""
+        if self._is_mere_claim:
+            self._history.outcomes.pop()
+            self._is_mere_claim = False
 
     def add(self, record: Record | Damage) -> None:
         history = self._history
+        if isinstance(record, Damage) or record.kind != Kind.owner:
+            self._is_mere_claim = False
         if isinstance(record, Damage):
             history.damage.append(str(record))
         elif record.kind == Kind.owner:
@@ -220,6 +232,8 @@ class _Replay:
 
     def _begin(self, iteration: int) -> None:
         history = self._history
+        if iteration < 0:
+            raise ValueError(f"a writer begins at iteration {iteration}")
         history.outcomes[-1] = {}
         self._truncate(iteration)
         history.validations = [s for s in history.validations if s.iteration <= iteration]
@@ -232,11 +246,12 @@ class _Replay:
         if not len(block):
             return
         gap = record.iteration - self._count
-        if gap > _MAX_GAP:
+        self._lost += max(0, gap)
+        if record.iteration < 0 or self._lost > _MAX_GAP:
             raise ValueError(f"steps {self._count} to {record.iteration} are missing")
         if gap > 0:  # left by a damaged log, or one that is missing
             self._history.damage.append(
-                f"{self._path}: steps {self._count} to {record.iteration} are missing before it"
+                f"{self._path.name}: steps {self._count} to {record.iteration} are missing"
             )
             self._steps.append(np.full((gap, len(STEP_COLUMNS)), np.nan))
         # Steps may come twice: a record whose flush failed may be on the disk nevertheless.
@@ -248,12 +263,12 @@ class _Replay:
         history, header = self._history, self._headers.get(record.schema)
         if header is None or history.header is None:
             history.damage.append(
-                f"{self._path}: the header of the scores of iteration {record.iteration} is lost"
+                f"{self._path.name}: the header of the scores at {record.iteration} is lost"
             )
             return
         if history.header.axes != header.axes:
             return
-        if len(record.payload) != 8 * math.prod(header.shape):
+        if record.iteration < 0 or len(record.payload) != 8 * math.prod(header.shape):
             raise ValueError(f"the scores of iteration {record.iteration} do not fit their header")
         at = record.iteration
         history.validations = [s for s in history.validations if s.iteration < at]
@@ -268,6 +283,7 @@ class _Replay:
         return np.concatenate([_NO_STEPS, *self._steps])
 
     def history(self) -> History:
+        self._forget_mere_claim()
         self._history.steps = self._joined()
         return self._history
 
@@ -280,6 +296,7 @@ def _outcome(plain: dict[str, Any]) -> dict[str, Any]:
 
 
 def mean_losses(steps: Array, iterations: Sequence[int]) -> list[float]:
-    """The mean loss of the steps between each validation and the previous one."""
+    """The mean loss of the steps since the previous validation, for each; NaN without steps."""
     ends = list(iterations)
-    return [float(steps[a:b, 0].mean()) for a, b in zip([0, *ends], ends, strict=False)]
+    parts = (steps[a:b, 0] for a, b in zip([0, *ends], ends, strict=False))
+    return [float(part.mean()) if len(part) else math.nan for part in parts]

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from dacapo.errors import InputError
 from dacapo.processes.files import (
+    UnreadableError,
     parse,
     parse_json,
     read_regular,
@@ -75,9 +76,13 @@ def is_lost(log: LogWriter) -> bool:
     name is another's.
     """
     try:
-        if log_path(log.path.parent, log_number(log.path) + 1).exists():
+        number = log_number(log.path)
+        # A folder's list of names may be cached for longer than the absence of one of them.
+        if log_path(log.path.parent, number + 1).exists():
             return True
-    except OSError:  # a file server that does not answer is no evidence
+        if any(log_number(later) > number for later in log_files(log.path.parent)):
+            return True
+    except (OSError, UnreadableError):  # a file server that does not answer is no evidence
         return False
     return not log.is_in_place()
 
@@ -120,7 +125,7 @@ def _refuse_if_alive(path: Path) -> None:
 
 def _size(path: Path) -> int:
     """The number of readable bytes; on a shared disk, the attributes of a file may be outdated."""
-    return len(read_regular(path))
+    return len(read_regular(path, 2**32))
 
 
 def _create(path: Path, content: bytes) -> FileIO:

@@ -25,7 +25,8 @@ from dacapo.processes.files import read_regular, reading
 _FRAME = struct.Struct("<4sIIIqI")  # magic, checksum, kind, schema, iteration, payload's length
 _CHECKED = struct.Struct("<IIqI")
 _MAGIC = b"DCPL"
-_NAME = re.compile(r"log-(\d+)\.bin")
+_NAME = re.compile(r"log-(\d{4,9})\.bin", re.ASCII)
+_MAX_SIZE = 2**32
 _MAX_TRIED = 1000
 """Number of false beginnings of a frame after which the rest of a damaged log is given up."""
 
@@ -82,7 +83,7 @@ class Damage:
     end: int
 
     def __str__(self) -> str:
-        return f"{self.path}: bytes {self.begin} to {self.end} are damaged"
+        return f"{self.path.name}: bytes {self.begin} to {self.end} are damaged"
 
 
 _KINDS = frozenset(Kind)
@@ -150,7 +151,8 @@ def log_path(folder: Path, number: int) -> Path:
 def log_number(path: Path) -> int:
     """The inverse of `log_path`; 0 for any other file."""
     found = _NAME.fullmatch(path.name)
-    return int(found[1]) if found else 0
+    number = int(found[1]) if found else 0
+    return number if path.name == log_path(path.parent, number).name else 0
 
 
 def log_files(folder: Path) -> list[Path]:
@@ -177,7 +179,7 @@ def read_log(path: Path) -> Iterator[Record | Damage]:
         UnreadableError: it is not a readable regular file.
     """
     with reading(path):
-        data = memoryview(read_regular(path))
+        data = memoryview(read_regular(path, _MAX_SIZE))
     at = 0
     while at < len(data):
         record = _record_at(data, at)

@@ -19,37 +19,37 @@ class Owner:
 
     Attributes:
         host: name of its machine.
-        machine: identifies the installation of the machine; empty if the system has no such id.
-        boot: identifies the boot of the machine; empty if the system does not report it.
-        namespace: identifies the namespace of process ids, as containers have their own.
         pid: process id in that namespace.
         started: when the process started, in clock ticks since boot, because ids are reused.
         job: job id of the scheduler; empty outside a scheduler.
         since: when it began to work on the run, local time.
         restarts: how often the scheduler had restarted the job.
+        machine: identifies the installation of the machine; empty if the system has no such id.
+        boot: identifies the boot of the machine; empty if the system does not report it.
+        namespace: identifies the namespace of process ids, as containers have their own.
     """
 
     host: str
-    machine: str
-    boot: str
-    namespace: str
     pid: int
     started: int
     job: str
     since: str
     restarts: int = 0
+    machine: str = ""
+    boot: str = ""
+    namespace: str = ""
 
     @classmethod
     def current(cls) -> Owner:
         """This process."""
         return cls(
             socket.gethostname(),
-            *_place(),
             os.getpid(),
             _started(os.getpid()) or 0,
             os.environ.get("SLURM_JOB_ID", ""),
             time.strftime("%Y-%m-%d %H:%M:%S"),
             int(os.environ.get("SLURM_RESTART_COUNT", "0")),
+            *_place(),
         )
 
     def is_alive(self) -> bool | None:
@@ -62,8 +62,8 @@ class Owner:
         if self.job != "" and self.job == me.job and self.restarts < me.restarts:
             return False
         # No process survives a reboot. Machines of one name, such as localhost, are told apart by
-        # the ids of their installations; containers often have none.
-        is_same_machine = (self.host, self.machine) == (me.host, me.machine)
+        # the ids of their installations; containers without one are watched like other machines.
+        is_same_machine = self.machine != "" and (self.host, self.machine) == (me.host, me.machine)
         if is_same_machine and "" not in (self.boot, me.boot) and self.boot != me.boot:
             return False
         return None

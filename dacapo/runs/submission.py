@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -66,11 +66,13 @@ class Submission:
         alive = self.launcher.is_alive()
         if alive is not None:
             return alive
+        if not self.beat.isalnum():
+            return False
         try:
             written = (runs_dir / f"{_BEAT_FILE}{self.beat}").stat().st_mtime
         except OSError:
             return False
-        return self.beat.isalnum() and abs(time.time() - written) < LEASE
+        return abs(time.time() - written) < LEASE
 
     def __str__(self) -> str:
         return f"job {self.job}" if self.job else f"the launcher, {self.launcher}"
@@ -110,7 +112,8 @@ def launcher_beat(runs_dir: Path) -> Iterator[str]:
     finally:
         stop.set()
         thread.join()
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # which must not hide the error that ended the launcher
+            path.unlink()
 
 
 def _forget_old(runs_dir: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import IO
 from dacapo.errors import warn
 from dacapo.processes.files import temporary_name
 
+_ITERATION = re.compile(r"\d{1,18}", re.ASCII)
 _PAUSE = 5.0
 """Seconds for which rows may be buffered."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -55,7 +57,8 @@ class Table:
                 if next(rows, None) != list(columns):
                     return
                 for row in rows:
-                    if len(row) == len(columns) and row[0].isdecimal() and int(row[0]) < begin:
+                    is_row = len(row) == len(columns) and _ITERATION.fullmatch(row[0])
+                    if is_row and int(row[0]) < begin:
                         writer.writerow(row)
             except csv.Error as error:
                 warn(f"{self._path}: rows were lost: {error}")

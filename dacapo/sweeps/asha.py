@@ -157,7 +157,7 @@ class Savings:
         )
         return (
             f"halving: {self.stopped} runs stopped, {self.saved} of {self.wanted} iterations saved "
-            f"({self.saved / self.wanted:.0%}); risk of having stopped the best: {risk}"
+            f"({self.saved / max(1, self.wanted):.0%}); risk of having stopped the best: {risk}"
         )
 
 

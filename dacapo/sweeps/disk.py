@@ -23,7 +23,7 @@ _OTHER = 2 * 2**20
 
 
 def check_disk(runs: Sequence[tuple[RunConfig, int]], runs_dir: Path) -> str:
-    """How much disk runs need at most, and how much there is, in one line.
+    """How much more disk runs need at most, and how much there is, in one line.
 
     Args:
         runs: configs, and the number of validation volumes of each.
@@ -37,7 +37,9 @@ def check_disk(runs: Sequence[tuple[RunConfig, int]], runs_dir: Path) -> str:
         key = json.dumps([encode(run_config.task_config), encode(run_config.architecture_config)])
         if key not in built:
             built[key] = _build(run_config)
-        needed += _bytes(run_config, built[key], num_volumes)
+        folder = runs_dir / run_config.name / str(run_config.repetition)
+        there = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+        needed += max(0, _bytes(run_config, built[key], num_volumes) - there)
     free = shutil.disk_usage(_existing(runs_dir)).free
     text = (
         f"the runs take up to {format_bytes(needed)} of disk, and {format_bytes(free)} are free in "

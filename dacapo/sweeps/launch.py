@@ -72,7 +72,7 @@ class _Notes:
     def not_needed(self, job: Job) -> str:
         run_job = self._by_number[job.number]
         plan = plan_run(run_job.folder, run_job.run_config, run_job.request)
-        run_job.writers = len(plan.history.outcomes)
+        run_job.writers = run_job.folder.num_writers()
         return "" if plan.action in ("train", "waiting") else plan.text
 
 
@@ -91,7 +91,7 @@ def launch(
         sweep.add(run_job.folder)
         plan = plan_run(run_job.folder, run_job.run_config, run_job.request)
         if plan.action == "train":
-            run_job.writers = len(plan.history.outcomes)
+            run_job.writers = run_job.folder.num_writers()
             to_run.append(run_job)
             continue
         print(printable(plan.text), flush=True)

@@ -38,7 +38,7 @@ def _latest(folder: RunFolder) -> tuple[int, dict[str, Tensor] | None, Past]:
     """The latest intact checkpoint: its iteration and tensors, and the history up to there."""
     history = folder.read_history()  # read again, as now no other process can add to it
     for damage in history.damage:
-        console.print(f"warning: {damage}")
+        console.print(f"warning: {folder.path}/{damage}")
     for iteration in reversed(folder.checkpoints()):
         try:
             state, _, past = folder.read_whole_checkpoint(iteration)
@@ -46,7 +46,8 @@ def _latest(folder: RunFolder) -> tuple[int, dict[str, Tensor] | None, Past]:
             console.print(f"skipping a checkpoint, using an earlier one: {error}")
             continue
         logged = history.past()
-        if past is not None and (history.damage or len(logged.steps) < iteration):
+        is_whole = past is not None and len(past.steps) == iteration
+        if past is not None and is_whole and (history.damage or len(logged.steps) < iteration):
             console.print(f"the history is restored from checkpoint {iteration}")
             return iteration, state, _restored(past, logged, iteration)
         if len(logged.steps) >= iteration:

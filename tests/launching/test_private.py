@@ -29,15 +29,33 @@ def test_a_folder_that_others_can_read_or_write(tmp_path: Path) -> None:
     for mode in (0o701, 0o710, 0o770, 0o777, 0o755):
         tmp_path.chmod(mode)
         with pytest.raises(InputError, match=r"hydra.launcher.folder=.*: chmod 700 "):
-            make_private(str(tmp_path))
+            check_private(tmp_path)
     tmp_path.chmod(0o700)
-    make_private(str(tmp_path))
+    check_private(tmp_path)
+
+
+def test_each_sweep_has_a_folder_of_its_own_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        first, second = (make_private(str(tmp_path / "new" / "jobs")) for _ in range(2))
+    finally:
+        os.umask(before)
+    assert first != second
+    assert first.parent == second.parent == tmp_path / "new" / "jobs"
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+
+
+def test_the_folder_is_the_one_that_was_checked(tmp_path: Path) -> None:
+    """Whoever may change a link could lead it elsewhere after the check."""
+    (tmp_path / "real").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert make_private(str(tmp_path / "link")).parent == tmp_path / "real"
 
 
 def test_a_folder_that_others_can_exchange(tmp_path: Path) -> None:
     (tmp_path / "shared" / "mine").mkdir(parents=True, mode=0o700)
     (tmp_path / "shared").chmod(0o777)
-    with pytest.raises(InputError, match=r"others can change .*shared, and so exchange the folder"):
+    with pytest.raises(InputError, match=r"others can change .*shared, and so replace the folder"):
         check_private(tmp_path / "shared" / "mine")
     (tmp_path / "link").symlink_to(tmp_path / "shared")
     with pytest.raises(InputError, match=r"others can change .*shared"):

@@ -4,11 +4,15 @@ import errno
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from dacapo.errors import InputError
+from dacapo.experiments import ValidationIterationScores
 from dacapo.runs.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from dacapo.runs.history import Past
+from tests.conftest import HEADER
 
 TENSORS = {
     "model.weight": torch.randn(3, 4),
@@ -50,6 +54,36 @@ def test_a_flipped_bit(tmp_path: Path) -> None:
     content[-3] ^= 1
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match="checksum"):
+        read_checkpoint(path)
+
+
+def test_a_disk_that_cannot_be_read_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file may be whole; a run that began anew would set it aside."""
+    path = tmp_path / "a.safetensors"
+    write_checkpoint(path, TENSORS, {})
+
+    def unreadable(*_: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("dacapo.runs.checkpoint.safe_open", unreadable)
+    with pytest.raises(InputError, match=r"cannot read .*a.safetensors: Input/output error"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "past",
+    [
+        Past(np.zeros((5, 2))),
+        Past(np.zeros(5)),
+        Past(np.zeros((5, 3)), [ValidationIterationScores(5, [[[1.0, 2.0]]])], HEADER),
+    ],
+)
+def test_a_history_of_another_shape(tmp_path: Path, past: Past) -> None:
+    path = tmp_path / "a.safetensors"
+    write_checkpoint(path, TENSORS, {}, past)
+    with pytest.raises(CheckpointError, match=r"its (history has another shape|scores do not fit)"):
         read_checkpoint(path)
 
 

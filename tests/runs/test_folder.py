@@ -133,7 +133,7 @@ def test_steps_of_a_missing_log_are_nan_and_reported(tmp_path: Path) -> None:
                 writer.add_step(step(i))
     history = folder(tmp_path).read_history()
     assert np.isnan(history.steps[:, 0]).tolist() == [False, False, True, True, False, False]
-    assert "log-0002.bin: steps 2 to 4 are missing before it" in str(history.damage)
+    assert "log-0002.bin: steps 2 to 4 are missing" in str(history.damage)
 
 
 def test_going_on_removes_later_checkpoints(tmp_path: Path) -> None:

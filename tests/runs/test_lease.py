@@ -80,6 +80,14 @@ def test_a_log_that_another_has_followed_is_lost(
             assert is_lost(log)
 
 
+def test_a_log_that_another_has_followed_at_a_distance_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with claim(tmp_path) as log:
+        (tmp_path / "log-0003.bin").write_bytes(b"")
+        assert is_lost(log)
+
+
 @pytest.mark.parametrize("has_successor", [False, True])
 def test_a_folder_that_was_moved_is_lost(tmp_path: Path, has_successor: bool) -> None:
     folder = tmp_path / "run"

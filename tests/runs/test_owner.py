@@ -15,13 +15,17 @@ from dacapo.runs import owner as module
 from dacapo.runs.owner import Owner
 
 
-def test_no_process_survives_a_reboot() -> None:
+def test_no_process_survives_a_reboot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_place", lambda: ("id", "boot", "namespace"))
     me = Owner.current()
     assert dataclasses.replace(me, boot="the one before").is_alive() is False
     # A name like localhost may be that of two machines; the ids of their systems differ.
     assert dataclasses.replace(me, boot="its own", machine="its own").is_alive() is None
     assert dataclasses.replace(me, boot="its own", host="other").is_alive() is None
     assert dataclasses.replace(me, boot="").is_alive() is None
+    # Containers have no id, and may share a name on two machines.
+    monkeypatch.setattr(module, "_place", lambda: ("", "boot", "namespace"))
+    assert dataclasses.replace(me, machine="", boot="its own").is_alive() is None
     assert dataclasses.replace(me, namespace="a container's").is_alive() is None
 
 
@@ -75,3 +79,10 @@ def test_an_owner_of_a_newer_version() -> None:
         parse(Owner, {})
     with pytest.raises(ValueError, match="not a record of Owner"):
         parse(Owner, [])
+    with pytest.raises(ValueError, match=r"Owner.pid is 1000"):
+        parse(Owner, {**me.encode(), "pid": 10**30})
+
+
+def test_an_owner_of_an_earlier_version() -> None:
+    known = {k: v for k, v in Owner.current().encode().items() if k not in ("boot", "namespace")}
+    assert parse(Owner, known).is_alive() is None

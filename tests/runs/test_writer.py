@@ -169,6 +169,25 @@ def test_what_is_void_is_kept(run: RunFolder) -> None:
     assert (run.path / "void" / "checkpoints" / "00000003.safetensors").is_file()
 
 
+def test_what_is_void_twice_is_kept_twice(run: RunFolder) -> None:
+    for _ in range(2):
+        with run.writing(DOCUMENT) as writer:
+            writer.add_checkpoint(3, STATE, keep=set())
+        with run.writing(DOCUMENT) as writer:
+            writer.begin(2, HEADER)
+    assert len(list((run.path / "void" / "checkpoints").iterdir())) == 2
+
+
+def test_odd_names_are_passed_over(run: RunFolder) -> None:
+    with run.writing(DOCUMENT) as writer:
+        writer.add_checkpoint(3, STATE, keep=set())
+    for name in ("00abc", "1", "٣٣٣٣٣٣٣٣", "-0000003"):
+        (run.checkpoints_dir / f"{name}.safetensors").write_bytes(b"")
+        run.snapshot(0).with_name(name).mkdir(parents=True)
+    assert run.checkpoints() == [3]
+    assert run.snapshots() == []
+
+
 def test_a_log_that_vanished_is_no_log(run: RunFolder) -> None:
     with run.writing(DOCUMENT) as writer:
         writer.begin(0, HEADER)

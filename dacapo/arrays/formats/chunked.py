@@ -209,7 +209,7 @@ def _check_codecs(node: Node) -> None:
     names = [c.get("id") if isinstance(c, dict) else c for c in codecs if c is not None]
     unknown = [str(name) for name in names if name not in _CODECS]
     if unknown:
-        raise InputError(f"{node.name}: the codec {unknown[0]!r} in {node.uri} is not read")
+        raise InputError(f"{node.name}: the codec {unknown[0]!r} in {node.uri} is not supported")
     if "O" in str(document.get("dtype")):
         raise InputError(f"{node.name}: {node.uri} holds Python objects, not numbers")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,11 @@ def _check_storage(dataset: h5py.Dataset, name: str, depth: int = 8) -> None:
     sources = {(s.file_name, s.dset_name) for s in dataset.virtual_sources()}
     for file, source in sorted(sources):
         path = Path(dataset.file.filename).parent / file
-        if file == "." or "%b" in file:
-            continue
-        if depth == 0 or not path.is_file():
+        if "%b" in f"{file}{source}":
+            raise InputError(f"{name}: its voxels are in a series of files, {path}, not supported")
+        if depth == 0 or not (file == "." or path.is_file()):
             raise InputError(f"{name}: its voxels are in {path}, which is not there")
-        with _open(path, name) as handle:
+        with _open(path, name) if file != "." else nullcontext(dataset.file) as handle:
             found = handle.get(source)
             if not isinstance(found, h5py.Dataset):
                 raise InputError(f"{name}: its voxels are in {path}:{source}, which is not there")
