@@ -1,23 +1,45 @@
-"""`python -m dacapo.convert image=stack.tif output=volume.ome.zarr`: any volume as OME-Zarr."""
+"""`python -m dacapo.convert image=stack.tif output=volume.ome.zarr`: as OME-Zarr, or as TIFF."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dacapo.cli import run_command
 from dacapo.config import Config, config, ranged
+from dacapo.errors import InputError
+
+if TYPE_CHECKING:
+    from dacapo.arrays.array import Array
+
+
+_SAMPLE = 128
+"""Edge of the block from the middle of an image by which it is told from labels."""
+_MIN_EQUAL = 0.7
+"""Share of neighbours that are equal in labels; in images it is a tenth."""
+
+
+class Kind(Enum):
+    """What voxels mean."""
+
+    image = "image"
+    labels = "labels"
 
 
 @config(None)
 @dataclass(kw_only=True)
 class ConvertConfig(Config):
-    """Write a volume, optionally with labels, as an OME-Zarr image with a pyramid."""
+    """Write a volume, optionally with labels, as an OME-Zarr image with a pyramid, or as a TIFF."""
 
     image: str
     """Any volume that can be read: file.h5:dataset, stack.tif, a folder of images, a URL..."""
     output: str
-    """The new image, like volume.ome.zarr."""
+    """The new image, like volume.ome.zarr, or volume.tif."""
+    kind: Kind | None = None
+    """image or labels: whether coarser levels take the mean of voxels, or one of their ids
+    (default: by the voxels)."""
     labels: str | None = None
     """Labels of the image, any volume that can be read."""
     voxel_size: list[float] | None = None
@@ -28,6 +50,8 @@ class ConvertConfig(Config):
     """Unit of voxel_size and offset: nm, um, pixel..."""
     axes: str | None = None
     """One letter per axis of the image as stored, like tczyx."""
+    time: int | None = ranged(None, low=0)
+    """Time point of an image that has several."""
     version: str = "0.4"
     """Version of OME-Zarr: 0.4 (zarr 2) or 0.5 (zarr 3)."""
     levels: int | None = ranged(None, low=1)
@@ -45,20 +69,54 @@ def main() -> None:
 
 def convert(options: ConvertConfig) -> None:
     """Read, write, and report what was written."""
-    from dacapo.arrays import open_array
-    from dacapo.arrays.write import write_ome_zarr
+    from dacapo.arrays import open_array, views
+    from dacapo.arrays.write import write_ome_zarr, write_tiff
     from dacapo.training.terminal import console
 
+    output = Path(options.output)
+    is_tiff = output.suffix.lower() in (".tif", ".tiff")
+    if not is_tiff and output.suffix.lower() != ".zarr":
+        raise InputError(f"output={output}: the name must end in .ome.zarr, or in .tif for a TIFF")
+    if is_tiff and options.labels is not None:
+        raise InputError("labels: a TIFF holds one volume: convert the labels by themselves")
     grid = {"voxel_size": options.voxel_size, "offset": options.offset, "unit": options.unit}
-    image = open_array(options.image, axes=options.axes, key="image", **grid)  # type: ignore[arg-type]
+    image = open_array(
+        options.image, axes=options.axes, time=options.time, key="image", **grid  # type: ignore[arg-type]
+    )  # fmt: skip
     labels = {}
     if options.labels is not None:
-        labels["labels"] = open_array(options.labels, key="labels", **grid)  # type: ignore[arg-type]
-    write_ome_zarr(
-        Path(options.output), image, labels=labels, version=options.version, levels=options.levels,
-        chunk=options.chunk, shard=options.shard,
-    )  # fmt: skip
+        labels["labels"] = views.upright(open_array(options.labels, key="labels", **grid))  # type: ignore[arg-type]
+    if flipped := [name for name in image.axis_names if name.startswith("-")]:
+        console.print(f"flipped, as positions decrease along these axes: {', '.join(flipped)}")
+    image = views.upright(image)
+    if is_tiff:
+        write_tiff(output, image)
+    else:
+        is_labels = _holds_labels(image) if options.kind is None else options.kind is Kind.labels
+        if is_labels:
+            console.print("written as labels: coarser levels take an id, not a mean of ids")
+        write_ome_zarr(
+            output, image, labels=labels, is_labels=is_labels, version=options.version,
+            levels=options.levels, chunk=options.chunk, shard=options.shard,
+        )  # fmt: skip
     console.print(f"{options.output}: {list(image.source.shape)} {image.dtype}, {image.extent()}")
+
+
+def _holds_labels(image: Array) -> bool:
+    """Whether voxels look like ids: integers that mostly equal their neighbours where not 0."""
+    import numpy as np
+    from funlib.geometry import Coordinate, Roi
+
+    if image.dtype.kind not in "iub":
+        return False
+    shape = Coordinate(min(n, _SAMPLE) for n in image.shape)
+    begin = image.offset + (image.shape - shape) / 2 * image.voxel_size
+    sample = image.read(Roi(begin, shape * image.voxel_size))
+    left, right = sample[..., :-1], sample[..., 1:]
+    counted = (left != 0) & (right != 0)
+    if not counted.any():
+        return image.dtype.itemsize > 2
+    return bool(np.mean(left[counted] == right[counted]) > _MIN_EQUAL)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ class Array:
         axis_names: of the spatial axes.
         name: the source of the voxels, for messages.
         class_names: of label ids, where the file gives them.
+        is_placed: whether the offset is known; if not, it is 0.
     """
 
     source: Source
@@ -50,6 +51,7 @@ class Array:
     axis_names: tuple[str, ...] = ("z", "y", "x")
     name: str = "array"
     class_names: Mapping[int, str] = field(default_factory=dict)
+    is_placed: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "axis_names", self.axis_names[-self.dims :])
@@ -144,6 +146,11 @@ class Array:
                     f"{from_world(self.voxel_size, self.unit)} {self.unit} apart"
                 )
         return relative / self.voxel_size, roi.shape / self.voxel_size
+
+    def covering(self, roi: Roi) -> Roi:
+        """The smallest region on this array's grid that contains another."""
+        relative = Roi(roi.offset - self.offset, roi.shape)
+        return relative.snap_to_grid(self.voxel_size, mode="grow") + self.offset
 
     def crop(self, roi: Roi) -> Array:
         """A view of a part of this array."""

@@ -27,6 +27,8 @@ class Metadata:
             `-x` is an axis along which world positions decrease.
         centred: the offset is the centre of the first voxel, not its corner.
         class_names: of label ids.
+        problem: why the grid cannot be told from the file; empty if it can.
+        cured_by: what the user has to give, all of it, to open the array nevertheless.
     """
 
     voxel_size: Sequence[float] | None = None
@@ -35,6 +37,8 @@ class Metadata:
     axis_names: Sequence[str] | None = None
     centred: bool = False
     class_names: Mapping[int, str] = field(default_factory=dict)
+    problem: str = ""
+    cured_by: Sequence[str] = ("axes",)
 
 
 @dataclass(frozen=True)
@@ -105,10 +109,21 @@ def sort_axes(
     )
 
 
+def known_axes(names: Sequence[str]) -> bool:
+    """Whether all names are those of space, time or channels."""
+    known = (*SPATIAL, *_TIME, *_CHANNEL)
+    return all(str(name).strip().lower() in known for name in names)
+
+
 def attributes_metadata(attributes: Mapping[str, Any]) -> Metadata:
-    """The plain convention: `voxel_size` (or `resolution`), `offset`, `units`, `axis_names`."""
+    """The plain convention: `voxel_size` (or `resolution`), `offset`, `units`, `axis_names`.
+
+    Also `element_size_um`, as PlantSeg and ilastik write it.
+    """
     size = attributes.get("voxel_size", attributes.get("resolution"))
     unit = attributes.get("units", attributes.get("unit"))
+    if size is None and attributes.get("element_size_um") is not None:
+        size, unit = attributes["element_size_um"], "um"
     names = attributes.get("axis_names")
     offset = attributes.get("offset")
     classes = attributes.get("class_names")

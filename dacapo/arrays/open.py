@@ -13,7 +13,7 @@ import numpy as np
 from dacapo.arrays.array import Arranged, Array, Source
 from dacapo.arrays.formats.ome import Level
 from dacapo.arrays.metadata import BAD_METADATA, Metadata, sort_axes
-from dacapo.arrays.units import PIXEL, from_world, is_pixel, scale_of, to_world
+from dacapo.arrays.units import PIXEL, from_world, is_pixel, scale_of, singular, to_world
 from dacapo.errors import InputError
 
 _log = logging.getLogger(__name__)
@@ -80,6 +80,9 @@ def open_array(
         raise
     except (*BAD_METADATA, OSError) as error:
         raise InputError(f"{name}: its metadata cannot be read: {error}") from error
+    overrides = {"axes": axes, "voxel_size": voxel_size, "offset": offset, "unit": unit}
+    if found.problem and any(overrides[key] is None for key in found.cured_by):
+        raise InputError(f"{name}: {found.problem}; set {', '.join(found.cured_by)}")
     if axes is not None:
         source, found = _renamed(source, found, axes, name)
     given = Metadata(voxel_size=voxel_size, offset=offset, unit=None if unit is None else [unit])
@@ -115,10 +118,11 @@ class _Choice:
 
     def _matching(self, levels: list[Level], wanted: Sequence[float]) -> Level:
         known = []
+        given = Metadata(unit=None if self._unit is None else [self._unit])
         for level in levels:
             array = _on_grid(
                 np.zeros((1,) * len(level.metadata.axis_names or wanted)),
-                level.metadata, Metadata(), 0, self._name, False,
+                level.metadata, given, 0, self._name, False,
             )  # fmt: skip
             if self.fits(array):
                 return level
@@ -253,7 +257,8 @@ def _on_grid(
     corner = to_world(offset, units, size, f"{name}: offset")
     return Array(
         _arranged(source, axes.channel, axes.time, axes.spatial, time, name),
-        voxel_size, corner, units[0], axes.names, name, found.class_names,
+        voxel_size, corner, singular(units[0]), axes.names, name, found.class_names,
+        found.offset is not None or given.offset is not None,
     )  # fmt: skip
 
 

@@ -35,10 +35,21 @@ def scale_of(unit: str, what: str) -> int:
     key = unit.strip().lower()
     if key in _PIXEL_NAMES:
         return _PARTS_OF_A_PIXEL
+    key = singular(key)
     if key not in _PICOMETRES:
         known = "pm, angstrom, nm, um, mm, cm, m and pixel"
         raise InputError(f"{what}: unknown unit {unit!r}; choose from {known}")
     return _PICOMETRES[key]
+
+
+def singular(unit: str) -> str:
+    """A unit as it is written elsewhere.
+
+    >>> singular("microns"), singular("nm")
+    ('micron', 'nm')
+    """
+    one = unit.strip().removesuffix("s")
+    return one if one.lower() in _PICOMETRES else unit
 
 
 def is_pixel(unit: str) -> bool:

@@ -16,6 +16,10 @@ from dacapo.arrays.units import from_world, is_pixel
 from dacapo.errors import InputError
 
 Voxels = np.ndarray[Any, Any]
+_SAME = 1e-6
+"""Relative difference of voxel sizes that are equal."""
+_SAME_PLACE = 1e-4
+"""Distance, in voxels, of positions that are equal."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,70 @@ class _Lazy:
         chosen: tuple[Any, ...] = (*channels, ...)
         voxels: Voxels = self.read(begin, shape)[chosen]
         return voxels
+
+
+@dataclass(frozen=True)
+class _Flipped:
+    """A source with some of its spatial axes reversed."""
+
+    source: Source
+    axes: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.source.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.source.dtype
+
+    def __getitem__(self, index: tuple[Any, ...]) -> Voxels:
+        block = list(full_index(index, self.shape))
+        for axis in self.axes:
+            size = self.shape[axis]
+            block[axis] = slice(size - block[axis].stop, size - block[axis].start)
+        return np.flip(np.asarray(self.source[tuple(block)]), self.axes)
+
+
+def upright(array: Array) -> Array:
+    """The same voxels in an order in which world positions increase along every axis.
+
+    An axis `-x`, along which they decrease, has its positions negated; here it becomes `x`.
+    """
+    num = len(array.channel_shape)
+    flipped = [at for at, name in enumerate(array.axis_names) if name.startswith("-")]
+    if not flipped:
+        return array
+    begin, end = list(array.roi.begin), list(array.roi.end)
+    for at in flipped:
+        begin[at] = -end[at]
+    return replace(
+        array,
+        source=_Flipped(array.source, tuple(num + at for at in flipped)),
+        offset=Coordinate(begin),
+        axis_names=tuple(name.lstrip("-") for name in array.axis_names),
+    )
+
+
+def on_grid_of(array: Array, other: Array) -> Array:
+    """The array on the grid of another with which it is used.
+
+    A file that gives no position is taken to lie where a volume of the same extent lies. Voxel
+    sizes and positions that differ in the last digits of a float32, as NIfTI holds them, are equal.
+    """
+    if array.dims != other.dims or is_pixel(array.unit) != is_pixel(other.unit):
+        return array
+    pairs = list(zip(array.voxel_size, other.voxel_size, strict=True))
+    size = Coordinate(b if abs(a - b) <= _SAME * b else a for a, b in pairs)
+    array = replace(array, voxel_size=size)
+    if not array.is_placed and array.roi.shape == other.roi.shape:
+        names = other.axis_names
+        return replace(array, offset=other.offset, axis_names=names, is_placed=other.is_placed)
+    corner = []
+    for a, b, step in zip(array.offset, other.offset, other.voxel_size, strict=True):
+        whole = b + round((a - b) / step) * step
+        corner.append(whole if abs(a - whole) <= _SAME_PLACE * step else a)
+    return replace(array, offset=Coordinate(corner))
 
 
 def lazy(

@@ -56,6 +56,7 @@ def write_ome_zarr(
     image: Array,
     *,
     labels: Mapping[str, Array] | None = None,
+    is_labels: bool = False,
     version: str = "0.4",
     levels: int | None = None,
     chunk: int = 64,
@@ -65,6 +66,7 @@ def write_ome_zarr(
 
     Args:
         labels: name -> label volume, written below `labels/`.
+        is_labels: the image holds ids, of which coarser levels take the nearest, not the mean.
         version: 0.4 (zarr 2) or 0.5 (zarr 3).
         levels: number of pyramid levels (default: until a level fits into one chunk).
         chunk, shard: edges in voxels; shards are of 0.5.
@@ -85,7 +87,7 @@ def write_ome_zarr(
             )
     with _new_folder(Path(path)) as folder:
         group = zarr.open_group(str(folder), mode="w", zarr_format=_FORMATS[version])
-        _write_pyramid(folder, group, image, True, version, levels, chunk, shard, {})
+        _write_pyramid(folder, group, image, not is_labels, version, levels, chunk, shard, {})
         if labels:
             below = group.create_group("labels")
             _set(below, version, {"labels": list(labels)})
@@ -95,6 +97,55 @@ def write_ome_zarr(
                     folder / "labels" / name, below.create_group(name), array, False, version,
                     levels, chunk, shard, more,
                 )  # fmt: skip
+
+
+def write_tiff(path: Path, array: Array) -> None:
+    """Write an OME-TIFF with the voxel size, plane by plane.
+
+    Raises:
+        InputError: the output exists already, or the array has what a TIFF cannot hold.
+    """
+    import tifffile
+
+    if path.exists():
+        raise InputError(f"{path} exists already")
+    if any(array.offset):
+        raise InputError(
+            f"{path}: a TIFF does not hold the offset, {from_world(array.offset, array.unit)} "
+            f"{array.unit}: leave it out with offset={[0] * array.dims}, or write an .ome.zarr"
+        )
+    if array.dtype.itemsize > 4 and array.dtype.kind in "iu":
+        raise InputError(f"{path}: an OME-TIFF does not hold {array.dtype}: write an .ome.zarr")
+    if len(array.channel_shape) > 1:
+        raise InputError(f"{path}: a TIFF has one channel axis, {array.channel_shape} are several")
+    axes = "C" * len(array.channel_shape) + "".join(array.axis_names).upper()
+    metadata: dict[str, Any] = {"axes": axes}
+    if not is_pixel(array.unit):
+        sizes = zip(array.axis_names, from_world(array.voxel_size, array.unit), strict=True)
+        for name, size in sizes:
+            metadata[f"PhysicalSize{name.upper()}"] = size
+            metadata[f"PhysicalSize{name.upper()}Unit"] = array.unit.replace("um", "µm")
+    temporary = temporary_name(path)
+    try:
+        tifffile.imwrite(
+            temporary, _planes(array), shape=array.source.shape, dtype=array.dtype, ome=True,
+            metadata=metadata, bigtiff=array.nbytes > 2**31, photometric="minisblack",
+        )  # fmt: skip
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _planes(array: Array) -> Iterator[np.ndarray[Any, Any]]:
+    for channel in np.ndindex(*array.channel_shape):
+        one = views.select(array, list(channel)) if channel else array
+        layers = one.shape[0] if one.dims == 3 else 1
+        for number in range(layers):
+            begin, shape = list(one.offset), list(one.roi.shape)
+            if one.dims == 3:
+                begin[0], shape[0] = begin[0] + number * one.voxel_size[0], one.voxel_size[0]
+            data = one.read(Roi(begin, shape))
+            yield np.ascontiguousarray(data.reshape(data.shape[-2:]))
 
 
 def pyramid(array: Array, interpolate: bool, levels: int | None, chunk: int) -> list[Array]:

@@ -101,7 +101,7 @@ def _figures(dataset: Dataset) -> list[HtmlFigure]:
         roi = Roi(gt.offset + begin * gt.voxel_size, shape * gt.voxel_size)
         labels = dataset.read_gt(roi).reshape(shape[-2:])
         labels = labels * dataset.read_mask(roi).reshape(shape[-2:]).astype(labels.dtype)
-        raw = dataset.read_raw(roi.snap_to_grid(dataset.raw.voxel_size, mode="grow"))[0]
+        raw = dataset.read_raw(dataset.raw.covering(roi))[0]
         raw = raw.reshape(raw.shape[-2:]) if raw.shape[0] == 1 or raw.ndim == 2 else raw[0]
         grey = grey_image(nearest(raw, labels.shape))
         small = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)

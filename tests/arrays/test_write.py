@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import h5py
+import nibabel
 import numpy as np
 import pytest
 import tensorstore as ts
@@ -120,3 +122,109 @@ def test_ome_zarr_has_one_channel_axis(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"OME-Zarr allows one channel axis, and .* \(2, 3\)"):
         write_ome_zarr(tmp_path / "a.zarr", two)
     assert list(tmp_path.iterdir()) == []
+
+
+def convert(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["convert", *arguments])
+    try:
+        main()
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+def test_converting_keeps_the_direction_of_an_axis(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A voxel is at the same place of the world before and after."""
+    affine = np.diag([-2.0, 3, 4, 1])
+    affine[:3, 3] = 32, -40, -16
+    image = nibabel.Nifti1Image(RAW.T, affine)
+    image.header.set_xyzt_units("mm")
+    nibabel.save(image, tmp_path / "a.nii")
+    assert convert(monkeypatch, f"image={tmp_path}/a.nii", f"output={tmp_path}/a.ome.zarr") == 0
+    assert "positions decrease along these axes: -x" in capsys.readouterr().out
+    written = open_array(f"{tmp_path}/a.ome.zarr")
+    assert written.axis_names == ("z", "y", "x")
+    voxels = written.read(written.roi)
+    for index in ((0, 0, 0), (5, 7, 3)):
+        x, y, z = affine[:3] @ [*index, 1]
+        place = [round(v * 10**9) for v in (z, y, x)]
+        pairs = zip(place, written.offset, written.voxel_size, strict=True)
+        assert voxels[tuple((p - o) // s for p, o, s in pairs)] == RAW.T[index]
+
+
+@pytest.mark.parametrize("kind", ["", "kind=labels", "kind=image"])
+def test_ids_are_not_averaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    ids = np.kron(np.random.default_rng(0).integers(1, 2**60, (8, 8, 8)), np.ones((9, 9, 9), int))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["labels"] = ids.astype(np.uint64)
+    arguments = [f"image={tmp_path}/a.h5:labels", f"output={tmp_path}/a.zarr", "unit=nm",
+                 "voxel_size=[1,1,1]", "levels=2", *filter(None, [kind])]  # fmt: skip
+    assert convert(monkeypatch, *arguments) == 0
+    coarse = open_array(f"{tmp_path}/a.zarr/1")
+    invented = set(np.unique(coarse.read(coarse.roi))) - set(np.unique(ids))
+    assert bool(invented) is (kind == "kind=image")
+
+
+def test_an_image_is_averaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, voxels in (("noise", RAW), ("dark", np.where(RAW > 250, RAW, 0).astype(np.uint8))):
+        tifffile.imwrite(tmp_path / f"{name}.tif", voxels)
+        arguments = [f"image={tmp_path}/{name}.tif", f"output={tmp_path}/{name}.zarr"]
+        assert convert(monkeypatch, *arguments, "voxel_size=[1,1,1]", "unit=nm") == 0
+    assert "as labels" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "uint32", "float32", "float64"])
+@pytest.mark.parametrize("shape", [(5, 6, 7), (6, 7), (2, 5, 6, 7)])
+def test_converting_to_tiff(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str, shape: tuple[int, ...]
+) -> None:
+    data = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
+    size = [40, 4.6, 4.7][-min(3, len(shape)) :]
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["raw"] = data
+        file["raw"].attrs.update({"voxel_size": size, "units": "nm"})
+    arguments = [f"image={tmp_path}/a.h5:raw", f"output={tmp_path}/b.tif"]
+    if len(shape) == 4:
+        arguments.append("axes=czyx")
+    assert convert(monkeypatch, *arguments) == 0
+    written = open_array(f"{tmp_path}/b.tif")
+    assert np.array_equal(written.read(written.roi), data)
+    assert written.voxel_size == tuple(round(1000 * s) for s in size)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["output={}/c.png"], "the name must end in .ome.zarr, or in .tif"),
+        (["output={}/c.tif", "offset=[1,2,3]"], "a TIFF does not hold the offset, [1.0, 2.0, 3.0]"),
+        (["output={}/c.tif", "labels={}/a.h5:raw"], "labels: a TIFF holds one volume"),
+        (["output={}/a.h5"], "the name must end in"),
+        (["output={}/c.tif", "image={}/a.h5:ids"], "an OME-TIFF does not hold uint64"),
+    ],
+)
+def test_outputs_that_are_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    more: list[str],
+    message: str,
+) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["raw"], file["ids"] = RAW, IDS
+    arguments = [f"image={tmp_path}/a.h5:raw", "voxel_size=[1,1,1]", "unit=nm"]
+    assert convert(monkeypatch, *arguments, *(a.format(tmp_path) for a in more)) == 1
+    assert message in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
+
+
+def test_a_time_point_is_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    two = np.stack([RAW, 255 - RAW])
+    tifffile.imwrite(tmp_path / "a.tif", two, imagej=True, metadata={"axes": "TZYX", "unit": "um"})
+    arguments = [f"image={tmp_path}/a.tif", f"output={tmp_path}/a.zarr", "time=1"]
+    assert convert(monkeypatch, *arguments, "voxel_size=[1,1,1]", "unit=um") == 0
+    written = open_array(f"{tmp_path}/a.zarr")
+    assert np.array_equal(written.read(written.roi), 255 - RAW)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -23,7 +24,7 @@ from dacapo.arrays.array import full_index
 from dacapo.arrays.formats.n5 import n5_levels, n5_metadata
 from dacapo.arrays.formats.ome import Level, ome_levels
 from dacapo.arrays.formats.precomputed import precomputed_levels
-from dacapo.arrays.metadata import Metadata, attributes_metadata
+from dacapo.arrays.metadata import BAD_METADATA, Metadata, attributes_metadata
 from dacapo.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,9 +36,9 @@ _REFUSALS = (ValueError, OSError, RuntimeError, NotImplementedError)
 _CODECS = {
     "blosc", "zlib", "gzip", "zstd", "bz2", "lz4", "lzma", "shuffle", "delta", "fixedscaleoffset",
     "astype", "quantize", "bitround", "packbits", "crc32", "crc32c", "adler32", "fletcher32",
-    "jenkins_lookup3",
+    "jenkins_lookup3", "bytes", "transpose", "sharding_indexed",
 }  # fmt: skip
-"""Codecs of zarr version 2, by name, whose decoders make numbers of bytes and nothing else."""
+"""Codecs of zarr, by name, whose decoders make numbers of bytes and nothing else."""
 
 Pick = Callable[[list[Level]], Level]
 
@@ -173,45 +174,75 @@ def _zarr3(node: Node, pick: Pick) -> tuple[Source, Metadata] | None:
         if plain.axis_names is None and names and all(isinstance(n, str) for n in names):
             plain.axis_names = names
         levels = _levels_above(node, "zarr.json", lambda d: d.get("attributes") or {})
-        return node.array("zarr3"), levels or plain
+        source = _zarr_array(node, document, 3)
+        return source, _checked(levels, source, node) or plain
     return _level(node, ome_levels(attributes, node.name), pick, lambda n: _zarr3(n, pick))
 
 
 def _zarr2(node: Node, pick: Pick) -> tuple[Source, Metadata] | None:
-    if node.document(".zarray") is not None:
+    if (document := node.document(".zarray")) is not None:
         attributes = node.document(".zattrs") or {}
         levels = _levels_above(node, ".zattrs", lambda d: d)
-        return _zarr2_array(node), levels or attributes_metadata(attributes)
+        source = _zarr_array(node, document, 2)
+        return source, _checked(levels, source, node) or attributes_metadata(attributes)
     attributes = node.document(".zattrs") or {}
     if not attributes and node.document(".zgroup") is None:
         return None
     return _level(node, ome_levels(attributes, node.name), pick, lambda n: _zarr2(n, pick))
 
 
-def _zarr2_array(node: Node) -> Source:
-    """Open with tensorstore; or, on disk, with zarr if only zarr knows one of the codecs."""
+def _zarr_array(node: Node, document: Mapping[str, Any], version: Literal[2, 3]) -> Source:
+    """Open with tensorstore; or, on disk, with zarr if only zarr reads what the file says."""
     try:
-        return node.array("zarr")
+        return node.array({2: "zarr", 3: "zarr3"}[version])
     except InputError as error:
-        if node.is_remote or not any(w in str(error) for w in ("registered", "filters")):
+        if node.is_remote:
             raise
-    _check_codecs(node)
-    import zarr
+        _check_codecs(node, document)
+        import zarr
 
-    source: Source = zarr.open_array(node.uri, mode="r", zarr_format=2)
-    return source
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # codecs of numcodecs are not in zarr's standard
+                source: Source = zarr.open_array(node.uri, mode="r", zarr_format=version)
+        except (*BAD_METADATA, *_REFUSALS):
+            raise error from None
+        return source
 
 
-def _check_codecs(node: Node) -> None:
+def _check_codecs(node: Node, document: Mapping[str, Any]) -> None:
     """Refuse codecs that are not known to only decode numbers: one of them, pickle, runs code."""
-    document = node.document(".zarray") or {}
-    codecs = [document.get("compressor"), *(document.get("filters") or [])]
-    names = [c.get("id") if isinstance(c, dict) else c for c in codecs if c is not None]
-    unknown = [str(name) for name in names if name not in _CODECS]
+    unknown = [name for name in _codecs(document) if name.removeprefix("numcodecs.") not in _CODECS]
     if unknown:
         raise InputError(f"{node.name}: the codec {unknown[0]!r} in {node.uri} is not supported")
     if "O" in str(document.get("dtype")):
         raise InputError(f"{node.name}: {node.uri} holds Python objects, not numbers")
+
+
+def _codecs(document: Mapping[str, Any]) -> Iterator[str]:
+    """The names of all codecs, also of those within shards."""
+    listed = [document.get("compressor"), *(document.get("filters") or [])]
+    listed += document.get("codecs") or []
+    for codec in listed:
+        if isinstance(codec, dict):
+            yield str(codec.get("id", codec.get("name")))
+            inner = codec.get("configuration")
+            if isinstance(inner, dict):
+                yield from _codecs({"codecs": inner.get("codecs")})
+                yield from _codecs({"codecs": inner.get("index_codecs")})
+        elif codec is not None:
+            yield str(codec)
+
+
+def _checked(metadata: Metadata | None, source: Source, node: Node) -> Metadata | None:
+    """Refuse metadata of an image that name other axes than the array has."""
+    names = None if metadata is None else metadata.axis_names
+    if names is not None and len(names) != len(source.shape):
+        raise InputError(
+            f"{node.name}: its metadata name the {len(names)} axes {list(names)}, but the array "
+            f"has the shape {source.shape}"
+        )
+    return metadata
 
 
 def _n5(node: Node, pick: Pick) -> tuple[Source, Metadata] | None:
@@ -219,7 +250,10 @@ def _n5(node: Node, pick: Pick) -> tuple[Source, Metadata] | None:
     if attributes is None:
         return None
     if "dimensions" in attributes:
-        return node.array("n5"), n5_metadata(attributes, node.name)
+        parent, _ = node.parent()
+        above = parent.document("attributes.json") if parent.uri.rstrip("/") else None
+        is_level = above is not None and "dimensions" not in above
+        return node.array("n5"), n5_metadata(attributes, node.name, above if is_level else None)
     levels = n5_levels(
         attributes, node.name, lambda path: node.child(path).document("attributes.json")
     )
@@ -254,7 +288,9 @@ def _level(
         raise InputError(
             f"{node.name}: its metadata names level {level.path!r}, which is not an array"
         )
-    return found[0], level.metadata
+    metadata = _checked(level.metadata, found[0], node)
+    assert metadata is not None
+    return found[0], metadata
 
 
 def _levels_above(

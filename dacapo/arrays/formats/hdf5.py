@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from dacapo.arrays.metadata import Metadata, attributes_metadata
+from dacapo.arrays.metadata import Metadata, attributes_metadata, known_axes
 from dacapo.errors import InputError
 
 _SLOTS = 100_003  # a prime, about a hundred times the chunks that a cache holds
@@ -18,14 +20,36 @@ _SLOTS = 100_003  # a prime, about a hundred times the chunks that a cache holds
 def open_hdf5(file: Path, dataset: str, name: str, cache_mib: int) -> tuple[h5py.Dataset, Metadata]:
     """A dataset, and its grid according to its attributes or those of the file."""
     handle = _open(file, name, rdcc_nbytes=cache_mib * 2**20, rdcc_nslots=_SLOTS)
-    found = handle.get(dataset)
-    if not isinstance(found, h5py.Dataset):
-        raise InputError(
-            f"{name}: no dataset {dataset!r}; the file has {', '.join(_datasets(handle))}"
-        )
-    _check_storage(found, name)
-    attributes = {**_plain(handle.attrs), **_plain(found.attrs)}
-    return found, attributes_metadata(attributes)
+    try:
+        found = handle.get(dataset)
+        if not isinstance(found, h5py.Dataset):
+            raise InputError(
+                f"{name}: no dataset {dataset!r}; the file has {', '.join(_datasets(handle))}"
+            )
+        if found.shape is None:
+            raise InputError(f"{name}: the dataset is empty")
+        _check_storage(found, name)
+        attributes = {**_plain(handle.attrs), **_plain(found.attrs)}
+    except (RuntimeError, OSError, KeyError) as error:  # h5py's, for a damaged file
+        raise InputError(f"{name}: not a readable HDF5 file: {error}") from error
+    metadata = attributes_metadata(attributes)
+    if metadata.axis_names is None:
+        _name_axes(metadata, attributes, len(found.shape))
+    return found, metadata
+
+
+def _name_axes(metadata: Metadata, attributes: Mapping[str, Any], num: int) -> None:
+    """Name the axes by `axistags` (ilastik, vigra) or by the labels of HDF5's dimension scales."""
+    if isinstance(tags := attributes.get("axistags"), str):
+        names = [str(axis["key"]) for axis in json.loads(tags)["axes"]]
+        if len(names) != num:
+            metadata.problem = f"its axistags name {len(names)} axes, {names}, of {num}"
+            return
+    else:
+        labels = attributes.get("DIMENSION_LABELS")
+        names = [str(label) for label in labels] if isinstance(labels, list) else []
+    if len(names) == num and known_axes(names):
+        metadata.axis_names = names
 
 
 def list_datasets(file: Path, name: str) -> str:

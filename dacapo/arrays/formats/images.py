@@ -61,6 +61,19 @@ def open_images(folder: Path, name: str, cache_mib: int) -> tuple[Sections, Meta
     return sections, Metadata(axis_names=["z", "y", "x", "s^"][: len(sections.shape)])
 
 
+def _read_tiff(file: Path) -> np.ndarray[Any, Any]:
+    import tifffile
+
+    with tifffile.TiffFile(file) as opened:
+        series = opened.series[0]
+        if set(series.axes) - set("YXS"):
+            raise ValueError(
+                f"it is a stack with the axes {series.axes} and the shape {series.shape}, not one "
+                f"section: open it by itself"
+            )
+        return np.asarray(series.asarray())
+
+
 def _natural(path: Path) -> list[tuple[int, str]]:
     """A sort key that puts section_9 before section_10."""
     return [(int(p), "") if p.isdigit() else (0, p) for p in re.split(r"(\d+)", path.name)]
@@ -69,9 +82,7 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 def _read(file: Path, name: str) -> np.ndarray[Any, Any]:
     try:
         if file.suffix.lower() in (".tif", ".tiff"):
-            import tifffile
-
-            image = np.asarray(tifffile.imread(file))
+            image = _read_tiff(file)
         else:
             image = np.asarray(imagecodecs.imread(file))
     except (ValueError, OSError, LookupError, RuntimeError) as error:

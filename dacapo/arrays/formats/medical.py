@@ -1,5 +1,6 @@
 """NIfTI and NRRD volumes. Voxels keep the order of the file.
 
+Axes are named by the direction of the world in which they run, so that they may be in any order.
 An axis along which world positions decrease is called `-x`. Its world coordinates are negated here,
 so volumes that are used together must agree in the direction of their axes.
 """
@@ -7,8 +8,9 @@ so volumes that are used together must agree in the direction of their axes.
 from __future__ import annotations
 
 import importlib
+import logging
 import zlib
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,9 @@ from dacapo.errors import InputError
 if TYPE_CHECKING:
     from dacapo.arrays.array import Source
 
+_log = logging.getLogger(__name__)
+_MAX_TILT = 1e-3
+"""Rotation in radians (0.06 degrees) that is neglected: a tenth of a voxel in a hundred."""
 _UNITS = {"mm": "mm", "micron": "um", "meter": "m"}
 
 
@@ -37,15 +42,12 @@ def open_nifti(path: Path, name: str) -> tuple[Source, Metadata]:
         raise InputError(f"{name}: not a readable NIfTI file: {error}") from error
     names = ["x", "y", "z", "t", "c", "c2^", "c3^"][: len(voxels.shape)]
     num = min(len(voxels.shape), 3)
-    size, offset, signs = _along_axes(affine[:num, :num].T, affine[:num, 3], name)
-    return voxels, Metadata(
-        voxel_size=size,
-        offset=offset,
-        unit=None if unit is None else [unit],
-        axis_names=[f"-{n}" if s < 0 else n for n, s in zip(names, signs, strict=False)]
-        + names[num:],
-        centred=True,
-    )
+    metadata = Metadata(unit=None if unit is None else [unit], axis_names=names)
+    if not (image.header["qform_code"] or image.header["sform_code"]):  # sizes, but no place
+        metadata.voxel_size = [float(size) for size in image.header.get_zooms()[:num]]
+        return voxels, metadata
+    _set_grid(metadata, affine[:3, :num].T, affine[:3, 3], range(num))
+    return voxels, metadata
 
 
 def open_nrrd(path: Path, name: str) -> tuple[Source, Metadata]:
@@ -74,23 +76,42 @@ def open_nrrd(path: Path, name: str) -> tuple[Source, Metadata]:
     letters = iter("xyz")
     names = [next(letters, "?") if s else "t" if k == "time" else "c^"
              for s, k in zip(is_space, kinds, strict=True)]  # fmt: skip
-    unit = header.get("space units", header.get("units"))
-    metadata = Metadata(axis_names=names, centred=True)
-    if unit is not None:
-        metadata.unit = [str(unit[0])] if isinstance(unit, list | np.ndarray) else [str(unit)]
+    metadata = Metadata(axis_names=names, unit=_nrrd_units(header, is_space, name))
     if vectors is not None:
         directions = np.array([v for v in vectors if v is not None])
-        origin = header.get("space origin", np.zeros(directions.shape[1]))
-        size, metadata.offset, signs = _along_axes(directions, origin, name)
-        metadata.voxel_size = size
-        signed = iter(signs)
-        metadata.axis_names = [
-            f"-{n}" if s and next(signed) < 0 else n for n, s in zip(names, is_space, strict=True)
-        ]
+        origin = np.asarray(header.get("space origin", np.zeros(directions.shape[1])))
+        to_ras = _signs(str(header.get("space", "")), directions.shape[1])
+        axes = [i for i, s in enumerate(is_space) if s]
+        _set_grid(metadata, directions * to_ras, origin * to_ras, axes)
     elif "spacings" in header:
         sizes = [float(s) for s, space in zip(header["spacings"], is_space, strict=True) if space]
         metadata.voxel_size = None if any(map(isnan, sizes)) else sizes
+        metadata.centred = True
     return voxels, metadata
+
+
+def _signs(space: str, num: int) -> np.ndarray[Any, Any]:
+    """What turns positions in a space into those of NIfTI: right, anterior, superior.
+
+    >>> _signs("left-posterior-superior", 3).tolist(), _signs("RAS", 3).tolist()
+    ([-1, -1, 1], [1, 1, 1])
+    """
+    letters = [w[:1] for w in space.upper().split("-")] if "-" in space else list(space.upper())
+    if len(letters) != num or not set(letters) <= set("LRPAIS"):
+        return np.ones(num, int)
+    return np.array([-1 if letter in "LPI" else 1 for letter in letters])
+
+
+def _nrrd_units(header: Mapping[str, Any], is_space: Sequence[bool], name: str) -> list[str] | None:
+    """The unit of each spatial axis."""
+    if (units := header.get("space units")) is not None:  # one per axis of the space
+        return [str(unit) for unit in units]
+    if (units := header.get("units")) is not None:  # one per axis of the array
+        return [str(unit) for unit, space in zip(units, is_space, strict=True) if space]
+    if header.get("space") is None:
+        return None
+    _log.warning("%s: names a space but no unit; taken to be mm, as medical programs do", name)
+    return ["mm"]
 
 
 def _nifti_errors(nibabel: Any) -> tuple[type[Exception], ...]:
@@ -101,26 +122,48 @@ def _nifti_errors(nibabel: Any) -> tuple[type[Exception], ...]:
         OSError,
         ValueError,
         EOFError,
+        zlib.error,
     )
 
 
-def _along_axes(
-    directions: np.ndarray[Any, Any], origin: Iterable[float], name: str
-) -> tuple[list[float], list[float], list[int]]:
-    """Voxel size, offset and sign of each axis; each row is the direction of one axis."""
-    size = np.abs(directions).max(axis=1)
-    if not np.isfinite(directions).all() or not (size > 0).all():
-        raise InputError(f"{name}: directions {directions.tolist()} include an axis of length 0")
-    square = directions[:, : len(directions)]
-    off = np.abs(square - np.diag(np.diag(square))).max(axis=1)
-    if (off > 1e-5 * size).any() or directions.shape[1] != len(directions):
-        raise InputError(
-            f"{name}: its axes are rotated or swapped relative to the world: "
-            f"{directions.tolist()}; resample it, or write it as HDF5 or zarr with the axes z, y, x"
+def _set_grid(
+    metadata: Metadata,
+    directions: np.ndarray[Any, Any],
+    origin: np.ndarray[Any, Any],
+    axes: Sequence[int],
+) -> None:
+    """Name the spatial axes by the direction of the world in which they run, and place them.
+
+    Args:
+        directions: the step of each spatial axis in the world: (axes, x y z).
+        origin: centre of the first voxel, in the world.
+        axes: positions of the spatial axes in `metadata.axis_names`.
+    """
+    steps = np.abs(directions)
+    if not np.isfinite(directions).all() or not (steps.max(axis=1) > 0).all():
+        metadata.problem = f"its axes {directions.tolist()} include one of length 0"
+        metadata.cured_by = ("axes", "voxel_size", "offset", "unit")
+        return
+    along = steps.argmax(axis=1)  # the axis of the world
+    size = steps.max(axis=1)
+    off_axis = np.sqrt((directions**2).sum(axis=1) - size**2 + 0.0)
+    if len(set(along.tolist())) < len(along) or (off_axis > _MAX_TILT * size).any():
+        metadata.problem = (
+            f"its axes are rotated relative to the world, {directions.tolist()}: resample it, or "
+            f"open it on a grid of its own"
         )
-    signs = [1 if d > 0 else -1 for d in np.diag(square)]
-    offset = [float(o) * s for o, s in zip(origin, signs, strict=True)]
-    return [float(s) for s in size], offset, signs
+        metadata.cured_by = ("axes", "voxel_size", "offset", "unit")
+        return
+    signs = [1 if directions[i, at] > 0 else -1 for i, at in enumerate(along)]
+    names = list(metadata.axis_names or [])
+    for axis, at, sign in zip(axes, along, signs, strict=True):
+        names[axis] = ("" if sign > 0 else "-") + "xyz"[at]
+    if metadata.unit is not None and len(metadata.unit) > 1:
+        metadata.unit = [metadata.unit[at] for at in along]
+    metadata.axis_names = names
+    metadata.voxel_size = [float(s) for s in size]
+    metadata.offset = [float(origin[at]) * s for at, s in zip(along, signs, strict=True)]
+    metadata.centred = True
 
 
 def _check_file(path: Path, name: str) -> None:

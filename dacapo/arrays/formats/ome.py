@@ -1,4 +1,4 @@
-"""The metadata of OME-Zarr images (0.4 and 0.5): the levels of a pyramid, finest first."""
+"""The metadata of OME-Zarr images (0.1 to 0.5): the levels of a pyramid, finest first."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dacapo.arrays.metadata import BAD_METADATA, Metadata
 from dacapo.errors import InputError
 
 _log = logging.getLogger(__name__)
+_OLD = ("0.1", "0.2", "0.3")
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,9 @@ def ome_levels(attributes: Mapping[str, Any], who: str) -> list[Level] | None:
 
 
 def _levels(image: Mapping[str, Any]) -> list[Level]:
+    version = str(image.get("version"))
+    if version in _OLD:
+        return _old_levels(image, version)
     axes = [a if isinstance(a, dict) else {"name": a} for a in image["axes"]]
     types = [str(a.get("type", _type_of(a["name"]))) for a in axes]
     spatial = [i for i, kind in enumerate(types) if kind == "space"]
@@ -72,6 +76,12 @@ def _levels(image: Mapping[str, Any]) -> list[Level]:
         )
         levels.append(Level(str(dataset["path"]), metadata, guess))
     return levels
+
+
+def _old_levels(image: Mapping[str, Any], version: str) -> list[Level]:
+    """Levels up to version 0.3, which has no sizes, and up to 0.2 no names of axes."""
+    names = [str(name) for name in image["axes"]] if version == "0.3" else list("tczyx")
+    return [Level(str(d["path"]), Metadata(axis_names=names)) for d in image["datasets"]]
 
 
 def _type_of(name: str) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import struct
+import zlib
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +21,12 @@ if TYPE_CHECKING:
     from dacapo.arrays.array import Source
 
 _PAGES = "QI"  # tifffile's letter for an axis that the file does not name
+_Sizes = tuple[dict[str, float] | None, dict[str, str] | None]
+"""Voxel size and unit of each spatial axis."""
+_UNREADABLE = (
+    tifffile.TiffFileError, LookupError, ValueError, OSError, EOFError, RuntimeError, MemoryError,
+    struct.error, zlib.error,
+)  # fmt: skip
 _NAMES = {"S": "s^", "T": "t", "C": "c^"}
 
 
@@ -29,15 +39,19 @@ def open_tiff(
     try:
         file = tifffile.TiffFile(path)
         series = file.series[0]
-    except (tifffile.TiffFileError, LookupError, ValueError, OSError, EOFError) as error:
+        _check_pages(file, series, name)
+        _check_complete(series, path, name)
+    except InputError:
+        raise
+    except _UNREADABLE as error:
         raise InputError(f"{name}: not a readable TIFF file: {error}") from error
-    _check_complete(series, path, name)
     axes = list(series.axes)
     if not {"Z"} & set(axes):
         axes = ["Z" if a in _PAGES else a for a in axes]
     names = [_NAMES.get(a, a.lower()) for a in axes]
-    size, unit = _voxel_size(file, series, name)
+    size, units = _voxel_size(file, series, name)
     spatial = [n for n in names if n in "zyx"]
+    unit = None if units is None else [units[n] for n in spatial if n in units] or None
     known = None if size is None else [size[n] for n in spatial if n in size]
     levels = []
     for index, level in enumerate(series.levels):
@@ -67,6 +81,27 @@ def _voxels(series: Any, level: int, path: Path) -> Source:
     return source
 
 
+def _check_pages(file: tifffile.TiffFile, series: Any, name: str) -> None:
+    """Refuse a file that was cut short between its pages; tifffile reads those that are left."""
+    last, layout, handle = file.pages[-1], file.tiff, file.filehandle
+    handle.seek(last.offset)
+    (num_tags,) = struct.unpack(layout.tagnoformat, handle.read(layout.tagnosize))
+    handle.seek(last.offset + layout.tagnosize + num_tags * layout.tagsize)
+    (next_page,) = struct.unpack(layout.offsetformat, handle.read(layout.offsetsize))
+    if next_page:
+        raise InputError(
+            f"{name}: the file is cut short: after {len(file.pages)} pages, the next one should be "
+            f"at byte {next_page} of {handle.size}"
+        )
+    sizes = dict(zip(series.axes, series.shape, strict=True))
+    planes = prod(n for axis, n in sizes.items() if axis not in "YXS")
+    wanted = int((file.imagej_metadata or {}).get("images", 1))
+    if planes < wanted:
+        raise InputError(
+            f"{name}: the file is cut short: its header speaks of {wanted} images, it has {planes}"
+        )
+
+
 def _check_complete(series: Any, path: Path, name: str) -> None:
     """Refuse a file that ends before its last strip or tile: its voxels would read as 0."""
     size = path.stat().st_size
@@ -82,9 +117,7 @@ def _check_complete(series: Any, path: Path, name: str) -> None:
                 )
 
 
-def _voxel_size(
-    file: tifffile.TiffFile, series: Any, name: str
-) -> tuple[dict[str, float] | None, list[str] | None]:
+def _voxel_size(file: tifffile.TiffFile, series: Any, name: str) -> _Sizes:
     """Size and unit of each spatial axis, as written by OME-XML or ImageJ."""
     if file.ome_metadata:
         return _ome_size(tifffile.xml2dict(file.ome_metadata), series, name)
@@ -93,9 +126,7 @@ def _voxel_size(
     return None, None
 
 
-def _ome_size(
-    document: Mapping[str, Any], series: Any, name: str
-) -> tuple[dict[str, float] | None, list[str] | None]:
+def _ome_size(document: Mapping[str, Any], series: Any, name: str) -> _Sizes:
     images = document["OME"]["Image"]
     pixels = (images[0] if isinstance(images, list) else images)["Pixels"]
     axes = [a for a in "zyx" if f"PhysicalSize{a.upper()}" in pixels]
@@ -103,13 +134,11 @@ def _ome_size(
     if not set(spatial) <= set(axes):
         return None, None
     size = {a: float(pixels[f"PhysicalSize{a.upper()}"]) for a in spatial}
-    unit = [str(pixels.get(f"PhysicalSize{a.upper()}Unit", "µm")) for a in spatial]
+    unit = {a: str(pixels.get(f"PhysicalSize{a.upper()}Unit", "µm")) for a in spatial}
     return size, unit
 
 
-def _imagej_size(
-    metadata: Mapping[str, Any], tags: Any
-) -> tuple[dict[str, float] | None, list[str] | None]:
+def _imagej_size(metadata: Mapping[str, Any], tags: Any) -> _Sizes:
     """Resolution tags give pixels per unit; the distance between slices has its own key."""
     size = {}
     for axis, tag in (("y", "YResolution"), ("x", "XResolution")):
@@ -119,7 +148,17 @@ def _imagej_size(
         size[axis] = value[1] / value[0]
     if "spacing" in metadata:
         size["z"] = float(metadata["spacing"])
-    unit = str(metadata.get("unit", "pixel")).replace("\\u00B5", "µ")
-    if unit.lower() in ("", "inch", "null"):
+    shared = metadata.get("unit", "pixel")
+    unit = {axis: _unescaped(str(metadata.get(f"{axis}unit", shared))) for axis in "zyx"}
+    if any(u.lower() in ("", "inch", "null") for u in unit.values()):
         return None, None
-    return size, [unit]
+    return size, unit
+
+
+def _unescaped(text: str) -> str:
+    r"""ImageJ writes other letters than ASCII as escapes.
+
+    >>> _unescaped(r"\u03BCm")
+    'μm'
+    """
+    return re.sub(r"\\u([0-9A-Fa-f]{4})", lambda found: chr(int(found[1], 16)), text)

@@ -50,6 +50,7 @@ class ArrayOpener:
     ) -> None:
         self._arrays, self._grid, self._options, self._key = arrays, dict(grid), options, key
         self._opened: dict[tuple[str, ArrayKind], Array] = {}
+        self._aligned: dict[tuple[Array, Array], Array] = {}
         for name, array in arrays.items():
             array.check(f"{key}.{name}")
 
@@ -71,6 +72,11 @@ class ArrayOpener:
                 found = open_array(what, key=key, options=self._options, **self._grid)
             self._opened[what, kind] = found
         return found
+
+    def on_grid_of(self, array: Array, other: Array) -> Array:
+        """See `views.on_grid_of`; the same arrays give the same result, as volumes of one file are
+        told by it."""
+        return self._aligned.setdefault((array, other), views.on_grid_of(array, other))
 
     def _build(self, name: str, kind: ArrayKind, within: tuple[str, ...]) -> Array:
         config, key = self._arrays[name], f"{self._key}.{name}"

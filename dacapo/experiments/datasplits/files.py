@@ -132,6 +132,10 @@ class FilesDataSplitConfig(DataSplitConfig):
                 raise InputError(f"{key}.{what} is missing (and datasplit.{what} too)")
             if path is not None:
                 arrays[what] = opener.open(path, f"{key}.{what}", kind)
+        if not arrays["raw"].is_placed:
+            arrays["raw"] = opener.on_grid_of(arrays["raw"], arrays["gt"])
+        for what in arrays.keys() - {"raw"}:
+            arrays[what] = opener.on_grid_of(arrays[what], arrays["raw"])
         if volume.region is not None:
             arrays["gt"] = in_region(arrays["gt"], volume.region, f"{key}.region")
         arrays = {what: memory.keep(array, may_read) for what, array in arrays.items()}

@@ -306,9 +306,17 @@ class TestDamaged:
         self.refused(str(tmp_path), "holds neither .* nor images")
 
     def test_turned_axes(self, tmp_path: Path) -> None:
-        affine = np.array([[0, 1.0, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+        turn = np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1]])
+        affine = np.block([[turn, np.zeros((3, 1))], [np.zeros((1, 3)), np.ones((1, 1))]])
         nibabel.save(nibabel.Nifti1Image(DATA, affine), tmp_path / "a.nii")
-        self.refused(f"{tmp_path}/a.nii", "rotated or swapped")
+        self.refused(f"{tmp_path}/a.nii", "rotated relative to .*; set axes, voxel_size, offset")
+        grid = {"axes": "xyz", "voxel_size": [3, 2, 1], "offset": [0, 0, 0], "unit": "mm"}
+        array = open_array(f"{tmp_path}/a.nii", **grid)
+        assert np.array_equal(array.read(array.roi), DATA.transpose(2, 1, 0))
+        for key in grid:
+            self.refused(
+                f"{tmp_path}/a.nii", "rotated", **{k: v for k, v in grid.items() if k != key}
+            )
 
     def test_flipped_axes_are_named(self, tmp_path: Path) -> None:
         nibabel.save(nibabel.Nifti1Image(DATA, np.diag([-1, 1, 1, 1.0])), tmp_path / "a.nii")
