@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -12,10 +13,13 @@ from funlib.geometry import Coordinate, Roi
 
 from dacapo.arrays.units import PIXEL, from_world
 from dacapo.errors import InputError
+from dacapo.processes.files import format_bytes
+from dacapo.processes.memory import memory_size
 
-READ_ERRORS = (OSError, ValueError, RuntimeError, LookupError, EOFError, zlib.error)
+READ_ERRORS = (OSError, ValueError, RuntimeError, LookupError, EOFError, MemoryError, zlib.error)
 """Exceptions that the libraries raise while reading voxels of a damaged file."""
 
+_ALWAYS_FITS = 2**28
 _LAYERS = 64  # of the first spatial axis that are read at once
 
 
@@ -122,6 +126,8 @@ class Array:
 
     def _voxels(self, block: Sequence[slice]) -> np.ndarray[Any, Any]:
         """The voxels of a block that lies inside the array."""
+        shape = (*self.channel_shape, *(b.stop - b.start for b in block))
+        check_memory(prod(shape) * self.dtype.itemsize, self.name)
         try:
             data = np.asarray(self.source[(..., *block)])
         except InputError:
@@ -129,7 +135,6 @@ class Array:
         except READ_ERRORS as error:
             where = " ".join(f"{b.start}:{b.stop}" for b in block)
             raise InputError(f"{self.name}: voxels {where} cannot be read: {error}") from error
-        shape = (*self.channel_shape, *(b.stop - b.start for b in block))
         if data.shape != shape:
             raise InputError(f"{self.name}: expected voxels of shape {shape}, got {data.shape}")
         return data
@@ -168,6 +173,7 @@ class Array:
 
     def in_memory(self) -> Array:
         """The same array with all of its voxels in memory."""
+        check_memory(self.nbytes, self.name)
         voxels = np.empty(self.source.shape, self.dtype)
         rest = [slice(0, n) for n in self.shape[1:]]
         for begin in range(
@@ -177,6 +183,19 @@ class Array:
             place: Any = (..., layers, *rest)
             voxels[place] = self._voxels([layers, *rest])
         return replace(self, source=voxels)
+
+
+def check_memory(size: int, name: str) -> None:
+    """Refuse to read more than fits: some libraries end the process instead of raising an error.
+
+    Raises:
+        InputError: the machine has less memory than this.
+    """
+    if size > _ALWAYS_FITS and size > (there := memory_size()):
+        raise InputError(
+            f"{name}: reading {format_bytes(size)} at once needs more than the "
+            f"{format_bytes(there)} of memory that this machine has"
+        )
 
 
 def full_index(index: tuple[Any, ...], shape: Sequence[int]) -> tuple[slice, ...]:

@@ -1,14 +1,24 @@
-"""Peak memory of a run, on the host and on the GPU."""
+"""The memory of this machine, and the peak of what a run uses, on the host and on the GPU."""
 
 from __future__ import annotations
 
 import math
+import os
 import re
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 _PROCESS = Path("/proc/self")
+_CGROUP = Path("/sys/fs/cgroup/memory.max")
+
+
+def memory_size() -> int:
+    """Memory that this process may use in all, in bytes; a container may have less than a host."""
+    sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    with suppress(OSError, ValueError):  # no such file, or it says "max"
+        sizes.append(int(_CGROUP.read_text()))
+    return min(sizes)
 
 
 def reset_peak_memory() -> None:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import zarr
 from funlib.geometry import Coordinate, Roi
 
-from dacapo.arrays import Array
+from dacapo.arrays import Array, open_array
 from dacapo.errors import InputError
 
 
@@ -70,3 +73,20 @@ def test_ids_up_to_2_63_survive() -> None:
     array = Array(big, Coordinate(1, 1), Coordinate(0, 0), axis_names=("y", "x"))
     assert np.array_equal(array.read(array.roi), big)
     assert array.read(Roi((0, -1), (1, 3)), out_of_bounds="zero").tolist() == [[0, 0, 2**63 - 1]]
+
+
+def test_more_than_the_memory_is_not_read(tmp_path: Path) -> None:
+    """tensorstore ends the whole process when it gets no memory."""
+    zarr.create_array(str(tmp_path / "a.zarr"), shape=(2**16,) * 3, chunks=(64,) * 3, dtype="u2")
+    huge = open_array(str(tmp_path / "a.zarr"), voxel_size=[1, 1, 1])
+    for read in (lambda: huge.read(huge.roi), huge.in_memory):
+        with pytest.raises(
+            InputError, match=r"reading 512.0 TiB at once needs more than"
+        ):
+            read()
+
+
+def test_regions_on_a_grid_that_does_not_begin_at_a_voxel() -> None:
+    array = Array(np.zeros((4, 4)), Coordinate(10, 10), Coordinate(-35, 7))
+    assert array.covering(Roi((-30, 8), (10, 9))) == Roi((-35, 7), (20, 10))
+    assert array.covering(Roi((-35, 17), (10, 20))) == Roi((-35, 17), (10, 20))

@@ -156,3 +156,41 @@ def test_a_source_that_fails_names_the_array_and_the_voxels() -> None:
     broken = replace(array(RAW, name="raw=a.h5:raw"), source=Broken())
     with pytest.raises(InputError, match=r"raw=a.h5:raw: voxels 0:4 0:6 0:8 .* disk on fire"):
         whole(broken)
+
+
+class TestOnGridOf:
+    RAW = Array(np.zeros((4, 5)), Coordinate(4000, 1000), Coordinate(-300, 70), "nm", ("y", "-x"))
+
+    def test_a_file_without_a_position_lies_where_raw_of_its_extent_lies(self) -> None:
+        labels = Array(
+            np.zeros((4, 5)), Coordinate(4000, 1000), Coordinate(0, 0), "nm", ("y", "x"),
+            is_placed=False,
+        )  # fmt: skip
+        moved = views.on_grid_of(labels, self.RAW)
+        assert (moved.roi, moved.axis_names) == (self.RAW.roi, ("y", "-x"))
+        part = replace(labels, source=np.zeros((4, 4)))
+        assert views.on_grid_of(part, self.RAW).roi == part.roi
+        placed = replace(labels, is_placed=True)
+        assert views.on_grid_of(placed, self.RAW).offset == (0, 0)
+
+    def test_the_last_digits_of_a_float32_are_no_shift(self) -> None:
+        size = 4 * 10**9
+        raw = Array(np.zeros((9, 9)), Coordinate(size, size), Coordinate(-29599409103, 0), "mm")
+        near = replace(raw, offset=Coordinate(-29599411011, 3 * size - 7))
+        assert views.on_grid_of(near, raw).offset == (-29599409103, 3 * size)
+        finer = replace(near, voxel_size=Coordinate(size + 3, size // 2))
+        assert views.on_grid_of(finer, raw).voxel_size == (size, size // 2)
+        shifted = replace(raw, offset=Coordinate(-29599409103 + size // 1000, 0))
+        assert views.on_grid_of(shifted, raw).offset == shifted.offset
+
+
+def test_upright_is_the_same_voxels_at_the_same_places() -> None:
+    data = np.arange(2 * 3 * 4).reshape(2, 3, 4)
+    array = Array(data, Coordinate(10, 1), Coordinate(5, -7), "nm", ("-y", "x"))
+    up = views.upright(array)
+    assert up.axis_names == ("y", "x")
+    assert up.roi == Roi((-35, -7), (30, 4))
+    assert np.array_equal(up.read(up.roi), data[:, ::-1])
+    part = Roi((-25, -6), (20, 2))
+    assert np.array_equal(up.read(part), data[:, ::-1][:, 1:3, 1:3])
+    assert views.upright(up) is up

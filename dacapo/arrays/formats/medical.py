@@ -64,6 +64,7 @@ def open_nrrd(path: Path, name: str) -> tuple[Source, Metadata]:
         zlib.error,
         EOFError,
         StopIteration,
+        MemoryError,
     ) as error:
         raise InputError(f"{name}: not a readable NRRD file: {error}") from error
     vectors = header.get("space directions")

@@ -204,7 +204,7 @@ def test_a_zip_that_grows_without_end_is_not_unpacked(tmp_path: Path) -> None:
     path = zipped(write_package(tmp_path / "a"))
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED, compresslevel=9) as package:
         package.writestr("weights2.pt", bytes(300 * 2**20))
-    with pytest.raises(InputError, match=r"would become \d+ when unpacked, which is no model"):
+    with pytest.raises(InputError, match=r"would become \d+ when unpacked, which is not a model"):
         read_package(path, "start.path")
 
 
