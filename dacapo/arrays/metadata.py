@@ -27,6 +27,7 @@ class Metadata:
             `-x` is an axis along which world positions decrease.
         centred: the offset is the centre of the first voxel, not its corner.
         class_names: of label ids.
+        is_placed: whether the file says where the array lies; if not, the offset is 0.
         problem: why the grid cannot be told from the file; empty if it can.
         cured_by: what the user has to give, all of it, to open the array nevertheless.
     """
@@ -37,6 +38,7 @@ class Metadata:
     axis_names: Sequence[str] | None = None
     centred: bool = False
     class_names: Mapping[int, str] = field(default_factory=dict)
+    is_placed: bool = True
     problem: str = ""
     cured_by: Sequence[str] = ("axes",)
 

@@ -258,7 +258,7 @@ def _on_grid(
     return Array(
         _arranged(source, axes.channel, axes.time, axes.spatial, time, name),
         voxel_size, corner, singular(units[0]), axes.names, name, found.class_names,
-        found.offset is not None or given.offset is not None,
+        found.is_placed or given.offset is not None,
     )  # fmt: skip
 
 

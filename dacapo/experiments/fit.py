@@ -11,6 +11,7 @@ from dacapo.errors import InputError
 from dacapo.experiments.architectures.architecture import Architecture
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.datasplits.datasplit import DataSplit
+from dacapo.experiments.datasplits.findings import check_labels
 from dacapo.experiments.model import Model
 from dacapo.experiments.tasks.predictors import Predictor
 from dacapo.experiments.trainers.trainer import SampleShape
@@ -39,6 +40,8 @@ def check_data(datasplit: DataSplit, model: Model, predictor: Predictor) -> Samp
         dataset.check_annotated(to_score=False)
     for dataset in datasplit.validate:
         dataset.check_annotated(to_score=True)
+    for dataset in (*datasplit.train, *datasplit.validate):
+        check_labels(dataset, are_objects=not predictor.classes)
     datasplit.check_apart(_reach(predictor, shape.output_voxel_size))
     return shape
 

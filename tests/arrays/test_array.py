@@ -80,9 +80,7 @@ def test_more_than_the_memory_is_not_read(tmp_path: Path) -> None:
     zarr.create_array(str(tmp_path / "a.zarr"), shape=(2**16,) * 3, chunks=(64,) * 3, dtype="u2")
     huge = open_array(str(tmp_path / "a.zarr"), voxel_size=[1, 1, 1])
     for read in (lambda: huge.read(huge.roi), huge.in_memory):
-        with pytest.raises(
-            InputError, match=r"reading 512.0 TiB at once needs more than"
-        ):
+        with pytest.raises(InputError, match=r"reading 512.0 TiB at once needs more than"):
             read()
 
 

@@ -332,6 +332,7 @@ def test_labels_too_small_for_a_target_are_refused() -> None:
 
 def test_skeletons_of_a_volume_are_scored(tmp_path: Path) -> None:
     labels = np.ones((40, 40, 40), np.uint8)
+    labels[:, 30:] = 2
     raw = np.random.default_rng(0).integers(0, 255, labels.shape, np.uint8)
     path = write_hdf5(
         tmp_path / "a.h5", {"raw": raw, "gt": labels}, voxel_size=[8, 8, 8], units="nm"

@@ -43,7 +43,8 @@ def open_nifti(path: Path, name: str) -> tuple[Source, Metadata]:
     names = ["x", "y", "z", "t", "c", "c2^", "c3^"][: len(voxels.shape)]
     num = min(len(voxels.shape), 3)
     metadata = Metadata(unit=None if unit is None else [unit], axis_names=names)
-    if not (image.header["qform_code"] or image.header["sform_code"]):  # sizes, but no place
+    metadata.is_placed = bool(image.header["qform_code"] or image.header["sform_code"])
+    if not metadata.is_placed:
         metadata.voxel_size = [float(size) for size in image.header.get_zooms()[:num]]
         return voxels, metadata
     _set_grid(metadata, affine[:3, :num].T, affine[:3, 3], range(num))

@@ -7,11 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from funlib.geometry import Roi
 
+from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets import Dataset
 
 _MAX_BLOCKS = 64
 _TINY = 10  # voxels
+_CHECKED_EDGE = 64
+_NUM_CHECKED = 8
+_MAX_ISOLATED = 0.5
 _SHIFTS = range(-4, 5)
 Volume = np.ndarray[Any, np.dtype[Any]]
 
@@ -64,6 +69,54 @@ def inspect_labels(dataset: Dataset, classes: Mapping[str, Sequence[int]]) -> Fi
     return findings
 
 
+def check_labels(dataset: Dataset, are_objects: bool) -> None:
+    """Refuse labels that cannot be what they are used for, by a few blocks.
+
+    Args:
+        are_objects: ids are those of objects, not of classes.
+
+    Raises:
+        InputError: an id is negative, the labels look like intensities, or all of an instance
+            segmentation is one object.
+    """
+    blocks = list(dataset.blocks(_CHECKED_EDGE))
+    sample = blocks[:: max(1, len(blocks) // _NUM_CHECKED)]
+    isolated = labelled = 0
+    ids: set[int] = set()
+    for block in sample:
+        labels, mask = dataset.read_gt(block), dataset.read_mask(block) != 0
+        objects = mask & (labels != 0)
+        labelled += int(objects.sum())
+        isolated += int((objects & _alone(labels)).sum())
+        ids |= set(np.unique(labels[mask]).tolist())
+    if ids and min(ids) < 0:
+        raise InputError(
+            f"dataset {dataset.name}: {dataset.gt.name} has the id {min(ids)}: ids of objects are "
+            f"positive; if it marks what is not annotated, set datasplit.ignore_label={min(ids)}"
+        )
+    if isolated > _MAX_ISOLATED * labelled:
+        raise InputError(
+            f"dataset {dataset.name}: {isolated / labelled:.0%} of the labelled voxels of "
+            f"{dataset.gt.name} have no neighbour of the same id, as in an image: are raw and gt "
+            f"swapped?"
+        )
+    if are_objects and len(ids) == 1 and 0 not in ids and _is_one_id(dataset, blocks):
+        raise InputError(
+            f"dataset {dataset.name}: every annotated voxel of {dataset.gt.name} has the id "
+            f"{ids.pop()}, so there are no objects to tell apart: is it a mask?"
+        )
+
+
+def _is_one_id(dataset: Dataset, blocks: Sequence[Roi]) -> bool:
+    found: set[int] = set()
+    for block in blocks:
+        labels, mask = dataset.read_gt(block), dataset.read_mask(block) != 0
+        found |= set(np.unique(labels[mask]).tolist())
+        if len(found) > 1:
+            return False
+    return True
+
+
 def _alone(labels: Volume) -> Volume:
     """Voxels without a face neighbour of the same label."""
     alone = np.ones(labels.shape, np.bool_)
@@ -82,6 +135,15 @@ def _label_warnings(dataset: Dataset, findings: Findings, are_classes: bool) -> 
     warnings = []
     if not objects:
         return ["no object is annotated"]
+    try:
+        check_labels(dataset, not are_classes)
+    except InputError as error:
+        return [str(error)]
+    if len(objects) == 1 and not are_classes:
+        warnings.append(
+            f"all labelled voxels have the id {min(objects)}: if it is a mask of several objects, "
+            f"give each an id of its own, such as by connected components"
+        )
     tiny = sum(n < _TINY for n in objects.values())
     if findings.is_whole and not are_classes and tiny > 0.02 * len(objects):
         warnings.append(

@@ -48,7 +48,10 @@ class RegionsDataSplitConfig(FilesDataSplitConfig):
         from dacapo.arrays.units import scale_of
 
         assert self.gt is not None, "checked at once"
+        assert self.raw is not None, "checked at once"
+        raw = opener.open(self.raw, "datasplit.raw", ArrayKind.intensities)
         gt = opener.open(self.gt, "datasplit.gt", ArrayKind.annotations)
+        gt = opener.on_grid_of(gt, raw)
         at = "zyx".index(self.axis) - 3
         if -at > gt.dims:
             raise InputError(f"datasplit.axis={self.axis}: {gt.name} has {gt.dims} axes")

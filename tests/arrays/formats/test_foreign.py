@@ -21,6 +21,7 @@ import zarr
 
 from dacapo.arrays import Array, open_array
 from dacapo.errors import InputError
+from dacapo.experiments.datasplits.regions import RegionsDataSplitConfig
 from tests.conftest import DATA as REAL
 
 FOREIGN = REAL / "foreign"
@@ -359,3 +360,34 @@ def test_a_damaged_file_ends_in_one_error(tmp_path: Path, kind: str, share: floa
     except InputError as error:
         message = str(error)
     assert "\n" not in message
+
+
+def test_a_file_without_a_position_says_so(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(DATA.T, None)
+    image.header.set_zooms((1, 2, 3))
+    nibabel.save(image, tmp_path / "a.nii")
+    array = open_array(f"{tmp_path}/a.nii", unit="um")
+    assert (array.is_placed, array.voxel_size, array.offset) == (
+        False, (3 * UM, 2 * UM, UM), (0, 0, 0)
+    )  # fmt: skip
+    assert open_array(f"{tmp_path}/a.nii", unit="um", offset=[0, 0, 0]).is_placed
+    assert open_array(hdf5(tmp_path, DATA, voxel_size=[1, 1, 1], units="nm")).is_placed
+
+
+def test_labels_without_a_position_beside_raw_with_one(tmp_path: Path) -> None:
+    affine = np.diag([-1.0, 2, 3, 1])
+    affine[:3, 3] = 5, 6, 7
+    raw = np.random.default_rng(0).integers(0, 255, (40, 40, 40)).astype(np.uint8)
+    cells = np.kron(np.arange(1, 65).reshape(4, 4, 4), np.ones((10, 10, 10), int)).astype(np.uint16)
+    image = nibabel.Nifti1Image(raw, affine)
+    labels = nibabel.Nifti1Image(cells, None)
+    labels.header.set_zooms((1, 2, 3))
+    for one, name in ((image, "raw"), (labels, "gt")):
+        one.header.set_xyzt_units("mm")
+        nibabel.save(one, tmp_path / f"{name}.nii")
+    split = RegionsDataSplitConfig(
+        raw=f"{tmp_path}/raw.nii", gt=f"{tmp_path}/gt.nii", train=0.5, validate=0.5, buffer=0.0
+    ).build()
+    whole_gt = split.train[0].gt
+    assert whole_gt.offset == split.train[0].raw.offset
+    assert whole_gt.axis_names == ("z", "y", "-x")

@@ -1,0 +1,73 @@
+"""Labels that cannot be what they are used for are refused before a run trains on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from funlib.geometry import Coordinate
+from scipy.ndimage import gaussian_filter
+
+from dacapo.arrays import Array
+from dacapo.errors import InputError
+from dacapo.experiments.datasplits.datasets import Dataset
+from dacapo.experiments.datasplits.findings import check_labels, inspect_labels
+from dacapo.ops.synthetic import tissue
+
+MADE = tissue((70, 48, 48), (8, 8, 8), 10.0, 0.05, (0, 0))
+SIZE, CORNER = Coordinate(8, 8, 8), Coordinate(0, 0, 0)
+
+
+def dataset(labels: Any, **more: Any) -> Dataset:
+    raw = Array(MADE.raw, SIZE, CORNER, name="raw")
+    return Dataset("a", raw, Array(np.asarray(labels), SIZE, CORNER, name="gt"), **more)
+
+
+def test_cells_are_labels() -> None:
+    for labels in (MADE.cells, MADE.cells.astype(np.int64), MADE.cells.astype(np.uint64) * 2**40):
+        check_labels(dataset(labels), are_objects=True)
+
+
+def test_negative_ids_need_a_meaning() -> None:
+    labels = MADE.cells.astype(np.int64)
+    labels[:20] = -1
+    with pytest.raises(InputError, match=r"has the id -1: .* set datasplit.ignore_label=-1"):
+        check_labels(dataset(labels), are_objects=True)
+    check_labels(dataset(labels, ignore_label=-1), are_objects=True)
+    with pytest.raises(InputError, match="has the id -1"):
+        check_labels(dataset(labels), are_objects=False)
+
+
+def test_raw_and_labels_that_were_swapped() -> None:
+    with pytest.raises(InputError, match="as in an image: are raw and gt swapped"):
+        check_labels(dataset(MADE.raw), are_objects=True)
+    noise = np.random.default_rng(0).normal(size=MADE.raw.shape)
+    smooth = (gaussian_filter(noise, 2) * 2000 + 5000).astype(np.uint16)
+    with pytest.raises(InputError, match="swapped"):
+        check_labels(dataset(smooth), are_objects=False)
+
+
+def test_one_id_everywhere_is_no_instance_segmentation() -> None:
+    ones = np.ones_like(MADE.cells)
+    for labels in (ones, ones.astype(bool), ones * 7):
+        with pytest.raises(InputError, match=r"every annotated voxel of gt has the id \d, so"):
+            check_labels(dataset(labels), are_objects=True)
+        check_labels(dataset(labels), are_objects=False)
+    ones[-1, -1, -1] = 2  # in a block that the sample may miss
+    check_labels(dataset(ones), are_objects=True)
+
+
+def test_one_id_beside_background_is_odd() -> None:
+    cell = (MADE.cells == MADE.cells[35, 24, 24]).astype(np.uint8)
+    check_labels(dataset(cell), are_objects=True)
+    found = inspect_labels(dataset(cell), {})
+    assert "all labelled voxels have the id 1: if it is a mask of several objects" in str(
+        found.warnings
+    )
+    assert inspect_labels(dataset(cell), {"cell": [1]}).warnings == []
+
+
+def test_inspect_says_what_train_refuses() -> None:
+    (warning,) = inspect_labels(dataset(MADE.cells.astype(np.int32) * -1), {}).warnings[:1]
+    assert "ids of objects are positive" in warning
