@@ -145,7 +145,7 @@ def _signature(folder: RunFolder) -> list[Any]:
     found: list[Any] = []
     with os.scandir(folder.path) as entries:
         for entry in entries:
-            if entry.name in ("config.yaml", "job.json") or log_number(Path(entry.name)):
+            if entry.name in ("config.yaml", "job.json") or log_number(entry.name):
                 stat = entry.stat()
                 found.append([entry.name, stat.st_size, stat.st_mtime_ns, stat.st_ino])
             elif entry.name == ERROR_FILE:

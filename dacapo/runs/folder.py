@@ -57,7 +57,7 @@ class RunFolder:
         except OSError:
             return True  # whoever reads it reports why it cannot be listed
         is_run = not {"config.yaml", "job.json", "checkpoints"}.isdisjoint(names)
-        return is_run or any(log_number(Path(name)) for name in names)
+        return is_run or any(map(log_number, names))
 
     @property
     def label(self) -> str:

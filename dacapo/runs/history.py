@@ -175,8 +175,8 @@ def read_history(folder: Path) -> History:
     replay = _Replay()
     for path in log_files(folder):
         replay.open(path)
-        for record in read_log(path):
-            with reading(path):
+        with reading(path):
+            for record in read_log(path):
                 replay.add(record)
     return replay.history()
 

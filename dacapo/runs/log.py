@@ -145,14 +145,19 @@ class LogWriter:
 
 def log_path(folder: Path, number: int) -> Path:
     """The log file of a folder's `number`-th writer."""
-    return folder / f"log-{number:04d}.bin"
+    return folder / _log_name(number)
 
 
-def log_number(path: Path) -> int:
-    """The inverse of `log_path`; 0 for any other file."""
-    found = _NAME.fullmatch(path.name)
+def log_number(path: Path | str) -> int:
+    """The inverse of `log_path`, also for a name alone; 0 for any other file."""
+    name = path if isinstance(path, str) else path.name
+    found = _NAME.fullmatch(name)
     number = int(found[1]) if found else 0
-    return number if path.name == log_path(path.parent, number).name else 0
+    return number if name == _log_name(number) else 0
+
+
+def _log_name(number: int) -> str:
+    return f"log-{number:04d}.bin"
 
 
 def log_files(folder: Path) -> list[Path]:
@@ -163,10 +168,10 @@ def log_files(folder: Path) -> list[Path]:
     """
     try:
         with reading(folder):
-            found = [folder / name for name in os.listdir(folder)]
+            names = filter(log_number, os.listdir(folder))
     except FileNotFoundError:
         return []
-    return sorted(filter(log_number, found), key=log_number)
+    return [folder / name for name in sorted(names, key=log_number)]
 
 
 def read_log(path: Path) -> Iterator[Record | Damage]:
