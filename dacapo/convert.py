@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
     from dacapo.arrays.array import Array
 
 
-_SAMPLE = 128
-"""Edge of the block from the middle of an image by which it is told from labels."""
-_MIN_EQUAL = 0.7
-"""Share of neighbours that are equal in labels; in images it is a tenth."""
+_EDGE, _NUM_BLOCKS = 64, 32
+"""Size and number of the blocks by which an image is told from labels."""
+_MIN_PAIRS = 1000
+_MAX_IN_LABELS, _MIN_IN_IMAGES = 0.25, 0.55
+"""Share of neighbouring voxels that differ: at most 0.05 in real labels, at least 0.6 in raw."""
 
 
 class Kind(Enum):
@@ -93,8 +95,8 @@ def convert(options: ConvertConfig) -> None:
         write_tiff(output, image)
     else:
         is_labels = _holds_labels(image) if options.kind is None else options.kind is Kind.labels
-        if is_labels:
-            console.print("written as labels: coarser levels take an id, not a mean of ids")
+        how = "labels, with ids" if is_labels else "an image, with means"
+        console.print(f"written as {how} in coarser levels")
         write_ome_zarr(
             output, image, labels=labels, is_labels=is_labels, version=options.version,
             levels=options.levels, chunk=options.chunk, shard=options.shard,
@@ -103,20 +105,31 @@ def convert(options: ConvertConfig) -> None:
 
 
 def _holds_labels(image: Array) -> bool:
-    """Whether voxels look like ids: integers that mostly equal their neighbours where not 0."""
-    import numpy as np
-    from funlib.geometry import Coordinate, Roi
+    """Whether voxels are ids: integers that mostly equal their neighbours.
 
-    if image.dtype.kind not in "iub":
+    Raises:
+        InputError: that cannot be told.
+    """
+    import numpy as np
+
+    from dacapo.arrays.views import neighbours, sample_blocks
+
+    if image.dtype.kind not in "iub" or prod(image.channel_shape) > 1:
         return False
-    shape = Coordinate(min(n, _SAMPLE) for n in image.shape)
-    begin = image.offset + (image.shape - shape) / 2 * image.voxel_size
-    sample = image.read(Roi(begin, shape * image.voxel_size))
-    left, right = sample[..., :-1], sample[..., 1:]
-    counted = (left != 0) & (right != 0)
-    if not counted.any():
-        return image.dtype.itemsize > 2
-    return bool(np.mean(left[counted] == right[counted]) > _MIN_EQUAL)
+    blocks = [image.read(block) for block in sample_blocks(image, _EDGE, _NUM_BLOCKS)]
+    values, counts = np.unique(np.concatenate([b.ravel() for b in blocks]), return_counts=True)
+    if image.dtype.kind == "b" or set(values.tolist()) <= {0, 1, 255}:
+        return True  # a mask
+    # Saturated and padded voxels are equal in images, too.
+    saturated = {0, np.iinfo(image.dtype).max, values[values != 0][counts[values != 0].argmax()]}
+    pairs = np.array([neighbours(b, ~np.isin(b, [*saturated])) for b in blocks]).sum(axis=0)
+    share = pairs[1] / max(1, pairs[0])
+    if pairs[0] < _MIN_PAIRS or _MAX_IN_LABELS < share < _MIN_IN_IMAGES:
+        raise InputError(
+            f"{image.name}: its voxels do not tell whether they are labels or an image: set "
+            f"kind=labels or kind=image"
+        )
+    return bool(share <= _MAX_IN_LABELS)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ class Array:
         name: the source of the voxels, for messages.
         class_names: of label ids, where the file gives them.
         is_placed: whether the offset is known; if not, it is 0.
+        stored: positions of the spatial axes in the file; empty for an array made here.
     """
 
     source: Source
@@ -56,6 +57,7 @@ class Array:
     name: str = "array"
     class_names: Mapping[int, str] = field(default_factory=dict)
     is_placed: bool = True
+    stored: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "axis_names", self.axis_names[-self.dims :])

@@ -117,6 +117,10 @@ def known_axes(names: Sequence[str]) -> bool:
     return all(str(name).strip().lower() in known for name in names)
 
 
+def _are_numbers(values: object) -> bool:
+    return isinstance(values, list | tuple) and all(isinstance(v, int | float) for v in values)
+
+
 def attributes_metadata(attributes: Mapping[str, Any]) -> Metadata:
     """The plain convention: `voxel_size` (or `resolution`), `offset`, `units`, `axis_names`.
 
@@ -127,8 +131,15 @@ def attributes_metadata(attributes: Mapping[str, Any]) -> Metadata:
     if size is None and attributes.get("element_size_um") is not None:
         size, unit = attributes["element_size_um"], "um"
     names = attributes.get("axis_names")
+    dimensions = attributes.get("_ARRAY_DIMENSIONS")  # of xarray
+    if names is None and isinstance(dimensions, list) and known_axes(dimensions):
+        names = dimensions
     offset = attributes.get("offset")
     classes = attributes.get("class_names")
+    for name, value in (("voxel size", size), ("offset", offset)):
+        if value is not None and not _are_numbers(value):
+            given = ("offset",) if value is offset else ("voxel_size", "unit")
+            return Metadata(problem=f"its {name} is {value!r:.99}", cured_by=given)
     return Metadata(
         voxel_size=None if size is None else [float(v) for v in size],
         offset=None if offset is None else [float(v) for v in offset],

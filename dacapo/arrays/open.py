@@ -22,6 +22,10 @@ HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5", ".nwb")
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".lsm")
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 NRRD_SUFFIXES = (".nrrd", ".nhdr")
+_SAME_SIZE = 2e-5
+"""Part of a voxel by which the size in a file may be rounded: 0.02 voxels in a thousand."""
+_SAME_PLACE = 1e-4
+"""Part of a voxel by which the position in a file may be rounded."""
 _NEUROGLANCER = ("precomputed://", "zarr://", "zarr2://", "zarr3://", "n5://")
 
 Opened = tuple[Source, Metadata]
@@ -246,7 +250,8 @@ def _on_grid(
         raise InputError(
             f"{name}: the units {units} mix pixels and lengths; set voxel_size and unit"
         )
-    voxel_size = to_world(size, units, size, f"{name}: voxel_size")
+    near = 1e-6 if given.voxel_size else _SAME_SIZE
+    voxel_size = to_world(size, units, size, f"{name}: voxel_size", near)
     offset = given.offset or found.offset or [0.0] * dims
     if len(offset) != dims:
         raise InputError(
@@ -254,11 +259,12 @@ def _on_grid(
         )
     if found.centred and given.offset is None:
         offset = [o - s / 2 for o, s in zip(offset, size, strict=True)]
-    corner = to_world(offset, units, size, f"{name}: offset")
+    near = 1e-6 if given.offset else _SAME_PLACE
+    corner = to_world(offset, units, size, f"{name}: offset", near)
     return Array(
         _arranged(source, axes.channel, axes.time, axes.spatial, time, name),
         voxel_size, corner, singular(units[0]), axes.names, name, found.class_names,
-        found.is_placed or given.offset is not None,
+        found.is_placed or given.offset is not None, axes.spatial,
     )  # fmt: skip
 
 

@@ -58,15 +58,20 @@ def is_pixel(unit: str) -> bool:
 
 
 def to_world(
-    values: Sequence[float], unit: str | Sequence[str], voxel_size: Sequence[float], what: str
+    values: Sequence[float],
+    unit: str | Sequence[str],
+    voxel_size: Sequence[float],
+    what: str,
+    near: float = 1e-6,
 ) -> Coordinate:
     """Convert numbers with a unit to world units.
 
     Args:
         values: one number per axis.
         unit: one for all axes, or one per axis.
-        voxel_size: in the same unit; a value may differ from an integer by 1e-6 of a voxel.
+        voxel_size: in the same unit.
         what: name of the value, for messages.
+        near: part of a voxel by which a value may differ from an integer.
 
     >>> to_world([283.72, 126.79], "nm", [283.72, 126.79], "voxel_size")
     (283720, 126790)
@@ -79,7 +84,7 @@ def to_world(
         if not isfinite(value):
             raise InputError(f"{what}: {list(values)} {axis_unit} is not finite")
         exact = value * scale_of(axis_unit, what)
-        if abs(exact - round(exact)) > 1e-6 * abs(size) * scale_of(axis_unit, what):
+        if abs(exact - round(exact)) > near * abs(size) * scale_of(axis_unit, what):
             step = "1/1000 pixel" if is_pixel(axis_unit) else "1 pm"
             raise InputError(f"{what}: {value} {axis_unit} is not a whole multiple of {step}")
         whole.append(round(exact))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from math import ceil, floor
+from math import ceil, floor, prod
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,32 @@ def upright(array: Array) -> Array:
     )
 
 
+def sample_blocks(array: Array, edge: int, count: int) -> Iterator[Roi]:
+    """Up to `count` blocks of `edge` voxels, spread evenly over an array of any size."""
+    numbers = [ceil(n / edge) for n in array.shape]
+    total = prod(numbers)
+    for index in range(0, total, max(1, ceil(total / count))):
+        begin, rest = [], index
+        for number in reversed(numbers):
+            begin.append(rest % number * edge)
+            rest //= number
+        start = Coordinate(reversed(begin))
+        shape = Coordinate(min(edge, n - b) for n, b in zip(array.shape, start, strict=True))
+        yield Roi(array.offset + start * array.voxel_size, shape * array.voxel_size)
+
+
+def neighbours(labels: Voxels, counted: Voxels) -> tuple[int, int]:
+    """The number of pairs of face neighbours that both count, and of those that differ."""
+    pairs = differing = 0
+    for axis in range(labels.ndim):
+        before = tuple(slice(0, -1) if a == axis else slice(None) for a in range(labels.ndim))
+        after = tuple(slice(1, None) if a == axis else slice(None) for a in range(labels.ndim))
+        both = counted[before] & counted[after]
+        pairs += int(both.sum())
+        differing += int((both & (labels[before] != labels[after])).sum())
+    return pairs, differing
+
+
 def on_grid_of(array: Array, other: Array) -> Array:
     """The array on the grid of another with which it is used.
 
@@ -97,6 +123,11 @@ def on_grid_of(array: Array, other: Array) -> Array:
     array = replace(array, voxel_size=size)
     if not array.is_placed and array.roi.shape == other.roi.shape:
         names = other.axis_names
+        if np.argsort(array.stored).tolist() != np.argsort(other.stored).tolist():
+            raise InputError(
+                f"{array.name} gives no position, and its axes are stored in another order than "
+                f"those of {other.name}: write its position into the file, or set axes and offset"
+            )
         return replace(array, offset=other.offset, axis_names=names, is_placed=other.is_placed)
     corner = []
     for a, b, step in zip(array.offset, other.offset, other.voxel_size, strict=True):

@@ -40,8 +40,8 @@ def check_data(datasplit: DataSplit, model: Model, predictor: Predictor) -> Samp
         dataset.check_annotated(to_score=False)
     for dataset in datasplit.validate:
         dataset.check_annotated(to_score=True)
-    for dataset in (*datasplit.train, *datasplit.validate):
-        check_labels(dataset, are_objects=not predictor.classes)
+    for part in (datasplit.train, datasplit.validate):
+        check_labels(part, are_objects=not predictor.classes)
     datasplit.check_apart(_reach(predictor, shape.output_voxel_size))
     return shape
 

@@ -151,7 +151,7 @@ class TestRefused:
             ({}, "gives no voxel size"),
             ({"voxel_size": [1, -1, 1]}, "must be positive"),
             ({"voxel_size": [1, 0, 1]}, "must be positive"),
-            ({"voxel_size": 8.0}, "its metadata cannot be read"),
+            ({"voxel_size": 8.0}, "its voxel size is 8.0; set voxel_size, unit"),
             ({"voxel_size": [1, 1, 1], "units": "furlong"}, "unknown unit 'furlong'"),
             ({"voxel_size": [1, 1, 1], "offset": [0, 0]}, "differ in axes"),
             ({"voxel_size": [1.0005, 1, 1], "units": "pm"}, "not a whole multiple"),

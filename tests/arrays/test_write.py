@@ -170,11 +170,35 @@ def test_ids_are_not_averaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, k
 def test_an_image_is_averaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, voxels in (("noise", RAW), ("dark", np.where(RAW > 250, RAW, 0).astype(np.uint8))):
+    padded = np.pad(RAW, 20, constant_values=255)
+    for name, voxels in (("noise", RAW), ("padded", padded)):
         tifffile.imwrite(tmp_path / f"{name}.tif", voxels)
         arguments = [f"image={tmp_path}/{name}.tif", f"output={tmp_path}/{name}.zarr"]
         assert convert(monkeypatch, *arguments, "voxel_size=[1,1,1]", "unit=nm") == 0
-    assert "as labels" not in capsys.readouterr().out
+    assert capsys.readouterr().out.count("written as an image, with means") == 2
+
+
+def test_labels_whose_middle_is_empty_are_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = np.zeros((160, 160, 160), np.uint16)
+    labels[:40, :40, :40], labels[-40:, -40:, -40:], labels[:30, -30:] = 7, 301, 100
+    mask = labels > 0
+    for name, voxels in (("labels", labels), ("mask", mask.astype(np.uint8) * 255)):
+        tifffile.imwrite(tmp_path / f"{name}.tif", voxels)
+        arguments = [f"image={tmp_path}/{name}.tif", f"output={tmp_path}/{name}.zarr"]
+        assert convert(monkeypatch, *arguments, "voxel_size=[1,1,1]", "unit=nm") == 0
+    assert capsys.readouterr().out.count("written as labels, with ids") == 2
+
+
+def test_what_cannot_be_told_has_to_be_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.full((20, 20, 20), 7, np.uint8))
+    arguments = [f"image={tmp_path}/a.tif", f"output={tmp_path}/a.zarr", "voxel_size=[1,1,1]"]
+    assert convert(monkeypatch, *arguments) == 1
+    assert "set kind=labels or kind=image" in capsys.readouterr().err
+    assert convert(monkeypatch, *arguments, "kind=image") == 0
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "uint32", "float32", "float64"])

@@ -11,7 +11,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -175,7 +175,7 @@ def _zarr3(node: Node, pick: Pick) -> tuple[Source, Metadata] | None:
             plain.axis_names = names
         levels = _levels_above(node, "zarr.json", lambda d: d.get("attributes") or {})
         source = _zarr_array(node, document, 3)
-        return source, _checked(levels, source, node) or plain
+        return source, _checked(levels, source) or plain
     return _level(node, ome_levels(attributes, node.name), pick, lambda n: _zarr3(n, pick))
 
 
@@ -184,7 +184,7 @@ def _zarr2(node: Node, pick: Pick) -> tuple[Source, Metadata] | None:
         attributes = node.document(".zattrs") or {}
         levels = _levels_above(node, ".zattrs", lambda d: d)
         source = _zarr_array(node, document, 2)
-        return source, _checked(levels, source, node) or attributes_metadata(attributes)
+        return source, _checked(levels, source) or attributes_metadata(attributes)
     attributes = node.document(".zattrs") or {}
     if not attributes and node.document(".zgroup") is None:
         return None
@@ -234,14 +234,15 @@ def _codecs(document: Mapping[str, Any]) -> Iterator[str]:
             yield str(codec)
 
 
-def _checked(metadata: Metadata | None, source: Source, node: Node) -> Metadata | None:
-    """Refuse metadata of an image that name other axes than the array has."""
+def _checked(metadata: Metadata | None, source: Source) -> Metadata | None:
+    """Note if the metadata of an image name other axes than the array has."""
     names = None if metadata is None else metadata.axis_names
-    if names is not None and len(names) != len(source.shape):
-        raise InputError(
-            f"{node.name}: its metadata name the {len(names)} axes {list(names)}, but the array "
-            f"has the shape {source.shape}"
+    if metadata is not None and names is not None and len(names) != len(source.shape):
+        problem = (
+            f"its metadata name the {len(names)} axes {list(names)}, but the array has the shape "
+            f"{source.shape}"
         )
+        return replace(metadata, axis_names=None, problem=problem)
     return metadata
 
 
@@ -288,7 +289,7 @@ def _level(
         raise InputError(
             f"{node.name}: its metadata names level {level.path!r}, which is not an array"
         )
-    metadata = _checked(level.metadata, found[0], node)
+    metadata = _checked(level.metadata, found[0])
     assert metadata is not None
     return found[0], metadata
 

@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from dacapo.arrays.metadata import Metadata, attributes_metadata, known_axes
+from dacapo.arrays.metadata import BAD_METADATA, Metadata, attributes_metadata, known_axes
 from dacapo.errors import InputError
 
 _SLOTS = 100_003  # a prime, about a hundred times the chunks that a cache holds
@@ -41,7 +41,11 @@ def open_hdf5(file: Path, dataset: str, name: str, cache_mib: int) -> tuple[h5py
 def _name_axes(metadata: Metadata, attributes: Mapping[str, Any], num: int) -> None:
     """Name the axes by `axistags` (ilastik, vigra) or by the labels of HDF5's dimension scales."""
     if isinstance(tags := attributes.get("axistags"), str):
-        names = [str(axis["key"]) for axis in json.loads(tags)["axes"]]
+        try:
+            names = [str(axis["key"]) for axis in json.loads(tags)["axes"]]
+        except BAD_METADATA:
+            metadata.problem = f"its axistags are {tags!r:.99}"
+            return
         if len(names) != num:
             metadata.problem = f"its axistags name {len(names)} axes, {names}, of {num}"
             return
@@ -106,6 +110,13 @@ def _plain(attributes: h5py.AttributeManager) -> dict[str, Any]:
     for key, value in attributes.items():
         plain = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
         if isinstance(plain, list):
-            plain = [v.decode() if isinstance(v, bytes) else v for v in plain]
-        out[key] = plain.decode() if isinstance(plain, bytes) else plain
+            plain = [_text(v) if isinstance(v, bytes) else v for v in plain]
+        out[key] = _text(plain) if isinstance(plain, bytes) else plain
     return out
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")

@@ -79,6 +79,7 @@ def open_nrrd(path: Path, name: str) -> tuple[Source, Metadata]:
     names = [next(letters, "?") if s else "t" if k == "time" else "c^"
              for s, k in zip(is_space, kinds, strict=True)]  # fmt: skip
     metadata = Metadata(axis_names=names, unit=_nrrd_units(header, is_space, name))
+    metadata.is_placed = "space origin" in header
     if vectors is not None:
         directions = np.array([v for v in vectors if v is not None])
         origin = np.asarray(header.get("space origin", np.zeros(directions.shape[1])))
@@ -88,7 +89,6 @@ def open_nrrd(path: Path, name: str) -> tuple[Source, Metadata]:
     elif "spacings" in header:
         sizes = [float(s) for s, space in zip(header["spacings"], is_space, strict=True) if space]
         metadata.voxel_size = None if any(map(isnan, sizes)) else sizes
-        metadata.centred = True
     return voxels, metadata
 
 
@@ -107,9 +107,12 @@ def _signs(space: str, num: int) -> np.ndarray[Any, Any]:
 def _nrrd_units(header: Mapping[str, Any], is_space: Sequence[bool], name: str) -> list[str] | None:
     """The unit of each spatial axis."""
     if (units := header.get("space units")) is not None:  # one per axis of the space
-        return [str(unit) for unit in units]
-    if (units := header.get("units")) is not None:  # one per axis of the array
-        return [str(unit) for unit, space in zip(units, is_space, strict=True) if space]
+        found = [str(unit) for unit in units]
+    else:  # one per axis of the array
+        units = header.get("units", [""] * len(is_space))
+        found = [str(unit) for unit, space in zip(units, is_space, strict=True) if space]
+    if any(found):
+        return found
     if header.get("space") is None:
         return None
     _log.warning("%s: names a space but no unit; taken to be mm, as medical programs do", name)
@@ -148,6 +151,10 @@ def _set_grid(
         return
     along = steps.argmax(axis=1)  # the axis of the world
     size = steps.max(axis=1)
+    if directions.shape[1] > 3:
+        metadata.problem = f"its space has {directions.shape[1]} axes"
+        metadata.cured_by = ("axes", "voxel_size", "offset", "unit")
+        return
     off_axis = np.sqrt((directions**2).sum(axis=1) - size**2 + 0.0)
     if len(set(along.tolist())) < len(along) or (off_axis > _MAX_TILT * size).any():
         metadata.problem = (
@@ -164,8 +171,9 @@ def _set_grid(
         metadata.unit = [metadata.unit[at] for at in along]
     metadata.axis_names = names
     metadata.voxel_size = [float(s) for s in size]
-    metadata.offset = [float(origin[at]) * s for at, s in zip(along, signs, strict=True)]
-    metadata.centred = True
+    if metadata.is_placed:
+        metadata.offset = [float(origin[at]) * s for at, s in zip(along, signs, strict=True)]
+        metadata.centred = True
 
 
 def _check_file(path: Path, name: str) -> None:

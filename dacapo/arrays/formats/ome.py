@@ -48,7 +48,7 @@ def ome_levels(attributes: Mapping[str, Any], who: str) -> list[Level] | None:
 
 def _levels(image: Mapping[str, Any]) -> list[Level]:
     version = str(image.get("version"))
-    if version in _OLD:
+    if version in _OLD or ("version" not in image and "axes" not in image):
         return _old_levels(image, version)
     axes = [a if isinstance(a, dict) else {"name": a} for a in image["axes"]]
     types = [str(a.get("type", _type_of(a["name"]))) for a in axes]

@@ -39,7 +39,7 @@ def open_tiff(
     try:
         file = tifffile.TiffFile(path)
         series = file.series[0]
-        _check_pages(file, series, name)
+        problem = _check_pages(file, series, name)
         _check_complete(series, path, name)
     except InputError:
         raise
@@ -63,7 +63,8 @@ def open_tiff(
         here = None
         if known is not None and len(known) == len(spatial):
             here = [s * f for s, f in zip(known, factors, strict=True)]
-        levels.append(Level(str(index), Metadata(voxel_size=here, unit=unit, axis_names=names)))
+        metadata = Metadata(voxel_size=here, unit=unit, axis_names=names, problem=problem)
+        levels.append(Level(str(index), metadata))
     chosen = pick(levels) if len(levels) > 1 else levels[0]
     return _voxels(series, int(chosen.path), path), chosen.metadata
 
@@ -81,8 +82,12 @@ def _voxels(series: Any, level: int, path: Path) -> Source:
     return source
 
 
-def _check_pages(file: tifffile.TiffFile, series: Any, name: str) -> None:
-    """Refuse a file that was cut short between its pages; tifffile reads those that are left."""
+def _check_pages(file: tifffile.TiffFile, series: Any, name: str) -> str:
+    """Refuse a file that was cut short between its pages; tifffile reads those that are left.
+
+    Returns:
+        What may be wrong with it, if its axes are not given.
+    """
     last, layout, handle = file.pages[-1], file.tiff, file.filehandle
     handle.seek(last.offset)
     (num_tags,) = struct.unpack(layout.tagnoformat, handle.read(layout.tagnosize))
@@ -97,9 +102,8 @@ def _check_pages(file: tifffile.TiffFile, series: Any, name: str) -> None:
     planes = prod(n for axis, n in sizes.items() if axis not in "YXS")
     wanted = int((file.imagej_metadata or {}).get("images", 1))
     if planes < wanted:
-        raise InputError(
-            f"{name}: the file is cut short: its header speaks of {wanted} images, it has {planes}"
-        )
+        return f"the file is cut short: its header speaks of {wanted} images, it has {planes}"
+    return ""
 
 
 def _check_complete(series: Any, path: Path, name: str) -> None:

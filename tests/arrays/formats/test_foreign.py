@@ -107,7 +107,7 @@ ROWS = {
         (-10 * MM, -5778771400, -16463756561), lambda p: nrrd.read(str(p))[0].T, {},
     ),
     "nrrd_microns.nrrd": Row(
-        (30, 40, 50), ("z", "y", "x"), (2 * UM, 400000, 400000), (-UM, -200000, -200000),
+        (30, 40, 50), ("z", "y", "x"), (2 * UM, 400000, 400000), (0, 0, 0),
         lambda p: nrrd.read(str(p))[0].T, {},
     ),
     "zarr3_numcodecs_zlib.zarr": Row(
