@@ -33,7 +33,7 @@ ANN, BOB, GROUP = 23001, 23002, 23000
 
 @contextmanager
 def user(number: int, umask: int) -> Iterator[None]:
-    """Act as a user of the group. Everything is imported by then, as Python may be root's."""
+    """Act as a user of the group. All is imported and composed by then, as files may be root's."""
     before = os.umask(umask)
     groups = os.getgroups()
     os.setgroups([GROUP])
@@ -67,41 +67,46 @@ def shared(tmp_path: Path) -> Path:
 def test_two_users_who_may_read_each_others_files(
     shared: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    ann, bob = small_run_config("name=ann"), small_run_config("name=bob")
+    longer = small_run_config("name=ann", "num_iterations=8", "trainer.schedule_iterations=6")
+    another = small_run_config("name=ann", "repetition=1")
     with user(ANN, 0o022):
-        train(small_run_config("name=ann"), shared)
+        train(ann, shared)
         assert compare(shared) == []
     with user(BOB, 0o022):
-        train(small_run_config("name=bob"), shared)
+        train(bob, shared)
         assert [p.state for p in read_progress(shared)] == ["done", "done"]
         assert compare(shared) == []  # replaces the one of the other
         with pytest.raises(InputError, match=r"cannot write .*log-0002.bin: Permission denied"):
-            train(small_run_config("name=ann", "num_iterations=8",
-                                   "trainer.schedule_iterations=6"), shared)  # fmt: skip
+            train(longer, shared)
         with pytest.raises(InputError, match=r"cannot write .*ann/1: Permission denied"):
-            train(small_run_config("name=ann", "repetition=1"), shared)
+            train(another, shared)
     with user(ANN, 0o022):
         assert compare(shared) == []
 
 
 @needs_root
 def test_two_users_who_may_write_each_others_files(shared: Path) -> None:
+    first = small_run_config("name=ours")
+    longer = small_run_config("name=ours", "num_iterations=8", "trainer.schedule_iterations=6")
+    another = small_run_config("name=ours", "repetition=1")
     with user(ANN, 0o002):
-        train(small_run_config("name=ours"), shared)
-    longer = ["name=ours", "num_iterations=8", "trainer.schedule_iterations=6"]
+        train(first, shared)
     with user(BOB, 0o002):
-        train(small_run_config(*longer), shared)
-        train(small_run_config("name=ours", "repetition=1"), shared)
+        train(longer, shared)
+        train(another, shared)
     with user(ANN, 0o002):
-        train(small_run_config("name=ours", "repetition=1"), shared)
+        train(another, shared)
         assert [p.iteration for p in read_progress(shared)] == [8, 6]
 
 
 @needs_root
 def test_two_users_who_may_not_read_each_others_files(shared: Path) -> None:
+    ann, bob = small_run_config("name=ann"), small_run_config("name=bob")
     with user(ANN, 0o077):
-        train(small_run_config("name=ann"), shared)
+        train(ann, shared)
     with user(BOB, 0o077):
-        train(small_run_config("name=bob"), shared)
+        train(bob, shared)
         shown = {p.run: p for p in read_progress(shared)}
         assert {k: p.state for k, p in shown.items()} == {"bob/0": "done", "ann/?": "unreadable"}
         assert "Permission denied" in shown["ann/?"].error

@@ -60,7 +60,7 @@ def ilastik(path: Path) -> Any:
 
 
 def n5(path: Path) -> Any:
-    spec = {"driver": "n5", "kvstore": {"driver": "file", "path": f"{path}/"}}
+    spec = {"driver": "n5", "kvstore": {"driver": "file", "path": f"{path.resolve()}/"}}
     return ts.open(spec, read=True).result().read().result().T
 
 
