@@ -29,7 +29,16 @@ from dacapo.processes.files import (
     sync_folder,
     temporary_name,
 )
-from dacapo.runs.log import Kind, LogWriter, Record, log_files, log_number, log_path, read_log
+from dacapo.runs.log import (
+    MAX_LOG_SIZE,
+    Kind,
+    LogWriter,
+    Record,
+    log_files,
+    log_number,
+    log_path,
+    read_log,
+)
 from dacapo.runs.owner import Owner
 
 BEAT = 10.0
@@ -125,7 +134,7 @@ def _refuse_if_alive(path: Path) -> None:
 
 def _size(path: Path) -> int:
     """The number of readable bytes; on a shared disk, the attributes of a file may be outdated."""
-    return len(read_regular(path, 2**32))
+    return len(read_regular(path, MAX_LOG_SIZE))
 
 
 def _create(path: Path, content: bytes) -> FileIO:

@@ -26,7 +26,8 @@ _FRAME = struct.Struct("<4sIIIqI")  # magic, checksum, kind, schema, iteration, 
 _CHECKED = struct.Struct("<IIqI")
 _MAGIC = b"DCPL"
 _NAME = re.compile(r"log-(\d{4,9})\.bin", re.ASCII)
-_MAX_SIZE = 2**32
+MAX_LOG_SIZE = 2**32
+"""Bytes of a log that is believed: a hundred million steps."""
 _MAX_TRIED = 1000
 """Number of false beginnings of a frame after which the rest of a damaged log is given up."""
 
@@ -184,7 +185,7 @@ def read_log(path: Path) -> Iterator[Record | Damage]:
         UnreadableError: it is not a readable regular file.
     """
     with reading(path):
-        data = memoryview(read_regular(path, _MAX_SIZE))
+        data = memoryview(read_regular(path, MAX_LOG_SIZE))
     at = 0
     while at < len(data):
         record = _record_at(data, at)
