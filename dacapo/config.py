@@ -178,6 +178,11 @@ def ranges(cls: Any) -> dict[str, tuple[Range, bool]]:
     }
 
 
+def registered(name: str) -> type | None:
+    """The config class of this name."""
+    return _classes.get(name)
+
+
 def user_modules() -> set[str]:
     """The modules outside of this package that have registered config classes."""
     modules = {cls.__module__ for cls in _classes.values()}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class InputError(ValueError):
@@ -27,3 +29,14 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A question to append to a message about an unknown word; empty if nothing is similar.
+
+    >>> did_you_mean("afinities", ["affinities", "distance"]), did_you_mean("x", ["distance"])
+    ('; did you mean affinities?', '')
+    """
+    names = {name.lower().replace("_", ""): name for name in known}
+    close = get_close_matches(word.lower().replace("_", ""), names, 1)
+    return f"; did you mean {names[close[0]]}?" if close else ""

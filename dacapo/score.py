@@ -82,7 +82,7 @@ def score(options: ScoreConfig) -> tuple[Scores, str]:
     if is_instance:
         evaluator = options.object_evaluator(run_length=options.skeletons is not None)
     else:
-        evaluator = options.class_evaluator(groups)
+        evaluator = options.class_evaluator(options.classes)
     names = "mask", "ignore_label", "skeletons", "overlap_only", "voxel_size", "unit"
     return score_files(
         options.segmentation,

@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from dacapo.cli import one_line_errors, print_help
+from dacapo.cli import compose_train, explained, one_line_errors, parse, print_help
 from dacapo.config import conf_dir
 from dacapo.errors import InputError, printable
 from dacapo.processes.ranks import current_ranks
@@ -33,11 +33,12 @@ def main() -> None:
         "HYDRA_FULL_ERROR", "1"
     )  # `one_line_errors` shortens tracebacks, not Hydra
     with one_line_errors():
-        if {"--help", "-h"} & set(sys.argv[1:]):
-            print_help(sys.argv[1:])
+        line = parse(sys.argv[1:])
+        if "--help" in line.flags:
+            print_help(compose_train(sys.argv[1:]), line.config_dirs)
             return
-        sys.argv[1:] = sorted(sys.argv[1:], key=lambda a: a not in ("-m", "--multirun"))
-        with sweep.compared_at_the_end():
+        sys.argv[1:] = line.arguments
+        with explained(line), sweep.compared_at_the_end():
             try:
                 hydra.main(version_base="1.3", config_path=conf_dir(), config_name="train")(job)()
             except OSError as error:

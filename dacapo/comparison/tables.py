@@ -33,7 +33,8 @@ def compare(runs_dir: Path, output: Path | None = None, test: bool = False) -> l
     states = {run.label: run.state() for run in runs}
     _print_tables(runs, {label: state.name for label, state in states.items()})
     failed = [state for state in states.items() if state[1].name in FAILURES]
-    for label, state in failed:
+    refused = [state for state in states.items() if state[1].name == "refused"]
+    for label, state in (*failed, *refused):
         log = f" (log: {state.log})" if state.log else ""
         console.print(printable(f"{state.name}: {label}: {state.error}{log}"))
     for bad in unreadable:
@@ -56,7 +57,8 @@ def compare(runs_dir: Path, output: Path | None = None, test: bool = False) -> l
         _print_test_scores(test_scores)
     write_dataset(dataset, path)
     at_work = [s for s in states.values() if s.name in ("running", "waiting")]
-    others = f", {len(at_work)} not yet trained" if at_work else ""
+    others = f", {len(refused)} refused" if refused else ""
+    others += f", {len(at_work)} not yet trained" if at_work else ""
     labels = [*(label for label, _ in failed), *(run.label for run in unreadable)]
     console.print(
         f"{counted(len(runs) + len(unreadable), 'run')}, {len(labels)} failed{others}; "

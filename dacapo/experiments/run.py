@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,8 +12,9 @@ from torch import Tensor
 
 from dacapo.errors import InputError
 from dacapo.experiments.criterion_history import CriterionHistory
-from dacapo.experiments.fit import check_data, check_task_axes
+from dacapo.experiments.fit import check_data
 from dacapo.experiments.model import Model
+from dacapo.experiments.preflight import preflight
 from dacapo.experiments.run_config import RunConfig
 from dacapo.experiments.train_state import Step, TrainState
 from dacapo.experiments.trainers.trainer import Batch
@@ -25,6 +25,7 @@ from dacapo.ops.draws import seed
 from dacapo.processes.ranks import SINGLE_PROCESS, Ranks
 
 if TYPE_CHECKING:
+    from dacapo.experiments.datasplits.datasplit import DataSplit
     from dacapo.experiments.starts.start import ReadRun
 
 
@@ -46,6 +47,9 @@ class Run:
     A run does not know where it is saved. Everything random in it is a pure function of the
     repetition and the iteration.
 
+    Args:
+        datasplit: the data, if `preflight` has opened them already.
+
     Attributes:
         name, repetition, num_iterations, validation_interval: as configured.
         task, architecture, trainer, datasplit, start: as built from the configs.
@@ -54,31 +58,31 @@ class Run:
         training_stats, validation_scores: the history so far.
     """
 
-    def __init__(self, run_config: RunConfig, ranks: Ranks = SINGLE_PROCESS) -> None:
+    def __init__(
+        self,
+        run_config: RunConfig,
+        ranks: Ranks = SINGLE_PROCESS,
+        datasplit: DataSplit | None = None,
+    ) -> None:
         self.config, self.ranks = run_config, ranks
         self.name = run_config.name
         self.repetition = run_config.repetition
         self.num_iterations = run_config.num_iterations
         self.validation_interval = run_config.validation_interval
 
-        with ThreadPoolExecutor(1) as reader:  # data and model are prepared side by side
-            datasplit = reader.submit(run_config.datasplit_config.build)
-            self.task = run_config.task_config.build()
-            self.trainer = run_config.trainer_config.build()
-            self._check_micro_batches()
-            start = run_config.start_config
-            self.start = None if start is None else start.build()
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed(self.repetition, "weights"))
-                self.architecture = run_config.architecture_config.build()
-                check_task_axes(self.task.predictor, self.architecture)
-                model = self.task.predictor.create_model(self.architecture)
-            if self.start is not None:
-                self.start.freeze_weights(model)
-            self.train_state = TrainState(
-                model, self.task.loss, self.trainer, self.repetition, ranks
-            )
-        self.datasplit = datasplit.result()
+        self.datasplit = preflight(run_config) if datasplit is None else datasplit
+        self.task = run_config.task_config.build()
+        self.trainer = run_config.trainer_config.build()
+        self._check_micro_batches()
+        start = run_config.start_config
+        self.start = None if start is None else start.build()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed(self.repetition, "weights"))
+            self.architecture = run_config.architecture_config.build()
+            model = self.task.predictor.create_model(self.architecture)
+        if self.start is not None:
+            self.start.freeze_weights(model)
+        self.train_state = TrainState(model, self.task.loss, self.trainer, self.repetition, ranks)
         self.sample_shape = check_data(self.datasplit, self.model, self.task.predictor)
 
         self._history = CriterionHistory()
@@ -88,7 +92,6 @@ class Run:
             self.datasplit.validate,
             self.task.evaluator.evaluation_scores,
         )
-        self._check_criteria()
 
     @property
     def model(self) -> Model:
@@ -186,12 +189,3 @@ class Run:
                 f"trainer.micro_batches={micro} cannot be shared by {world} processes: give a "
                 f"multiple of {world}, and trainer.batch_size a multiple of that"
             )
-
-    def _check_criteria(self) -> None:
-        known = self.validation_scores.criteria
-        for criterion in self.trainer.config.keep_best:
-            if criterion not in known:
-                raise InputError(
-                    f"trainer.keep_best: {criterion!r} is not a score of this task; there are "
-                    f"{', '.join(known)}"
-                )

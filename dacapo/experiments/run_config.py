@@ -84,6 +84,12 @@ class RunConfig(Config):
             self.trainer_config = replace(
                 self.trainer_config, schedule_iterations=self.num_iterations
             )
+        task_axes, dims = self.task_config.num_axes, self.architecture_config.num_axes
+        if None not in (task_axes, dims) and task_axes != dims:
+            raise InputError(
+                f"task.neighborhood has offsets of {task_axes} axes, but architecture.input_shape "
+                f"has {dims}"
+            )
         self.name = self.name or self._default_name({})
         if not re.fullmatch(r"\w[\w.+=,-]*", self.name):
             raise InputError(

@@ -199,3 +199,16 @@ def format_bytes(number: float) -> str:
         number /= 1024
         text = f"{number:.1f} {unit}"
     return text
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a path at which no folder could be made, without making one.
+
+    Raises:
+        InputError: the nearest folder that exists cannot be written, or is not a folder.
+    """
+    there = next(p for p in (path, *path.absolute().parents) if p.exists())
+    if not there.is_dir():
+        raise InputError(f"runs_dir: cannot write {path}: {there} is not a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"runs_dir: cannot write {path}: {there} is read-only for you")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from dacapo.errors import InputError
+from dacapo.errors import InputError, did_you_mean
 from dacapo.processes.files import (
     UnreadableError,
     check_yaml,
@@ -159,24 +159,45 @@ class RunFolder:
             raise CheckpointError(f"{path}: holds iteration {notes.get('iteration')}")
         return tensors, notes, past
 
+    def find_weights_of(self, source: Source) -> tuple[RunFolder, int]:
+        """Another run below the same `runs_dir`, and the iteration of its weights.
+
+        Raises:
+            InputError: there is no such run, or it has no such checkpoint.
+        """
+        runs_dir = self.path.parent.parent
+        other = RunFolder(runs_dir / source.run)
+        if not other.holds_run():
+            known = [folder.label for folder in find_run_folders(runs_dir)]
+            raise InputError(
+                f"start.run={source.run}: there is no such run below {runs_dir}"
+                f"{did_you_mean(source.run, known)}"
+            )
+        stored = other.checkpoints()
+        iteration = source.iteration
+        if iteration is None:
+            table = other.read_history().table()
+            best = None if table is None else table.among(stored).best(source.criterion)
+            if best is None:
+                raise InputError(
+                    f"start.run={source.run}: none of its checkpoints was validated; give "
+                    f"start.iteration, of {', '.join(map(str, stored)) or 'none'}"
+                )
+            iteration = best.iteration
+        if iteration not in stored:
+            raise InputError(
+                f"start.iteration={iteration}: {other.path} has no such checkpoint; it has "
+                f"{', '.join(map(str, stored)) or 'none'}"
+            )
+        return other, iteration
+
     def read_weights_of(self, source: Source) -> Weights:
         """The weights of another run below the same `runs_dir`: their moving average, if it has
         one."""
         from dacapo.nn.weights import Weights
         from dacapo.runs.checkpoint import CheckpointError
 
-        other = RunFolder(self.path.parent.parent / source.run)
-        stored = other.checkpoints()
-        iteration = source.iteration
-        if iteration is None:
-            table = other.read_history().table()
-            best = None if table is None else table.among(stored).best(source.criterion)
-            iteration = None if best is None else best.iteration
-        if iteration not in stored:
-            raise InputError(
-                f"start: {other.path} has no checkpoint of iteration {iteration}; it has "
-                f"{', '.join(map(str, stored)) or 'none'}"
-            )
+        other, iteration = self.find_weights_of(source)
         try:
             return Weights.of_checkpoint(*other.read_whole_checkpoint(iteration)[:2])
         except CheckpointError as error:

@@ -22,6 +22,7 @@ from dacapo.runs.writer import ERROR_FILE
 ENDS = {
     "done": "trained until num_iterations",
     "stopped": "pruned, because other runs were better",
+    "refused": "options or data do not fit, and nothing was trained",
     "failed": "an error occurred; see its traceback",
     "preempted": "saved at its time limit or for another job; the scheduler restarts it",
     "interrupted": "saved after Ctrl-C or a signal; rerun the same command to resume",

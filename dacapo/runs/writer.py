@@ -173,7 +173,10 @@ class RunWriter:
     def _note_failure(self, error: BaseException) -> None:
         text = "".join(traceback.format_exception(error))
         kind_of = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
-        self.finish("failed", error=f"{kind_of}{error}", traceback=text)
+        is_refused = isinstance(error, InputError) and self._header is None
+        self.finish(
+            "refused" if is_refused else "failed", error=f"{kind_of}{error}", traceback=text
+        )
         self.add_file(ERROR_FILE, text.encode())
 
     def _append(self, kind: Kind, iteration: int, payload: bytes) -> None:

@@ -19,14 +19,17 @@ from typing import TYPE_CHECKING, Any
 from dacapo.config import decode, encode, user_modules
 from dacapo.errors import InputError, printable
 from dacapo.experiments.architectures.wrapped import networks
+from dacapo.experiments.preflight import preflight
 from dacapo.experiments.run_config import RunConfig
-from dacapo.processes.ranks import process_group
+from dacapo.processes.files import check_writable
+from dacapo.processes.ranks import Ranks, process_group
 from dacapo.sweeps import sweep
 from dacapo.sweeps.plan import RunRequest, plan_run, run_folder
 
 if TYPE_CHECKING:
+    from dacapo.experiments.run import Run
     from dacapo.experiments.validation_scores import ValidationScores
-    from dacapo.runs import RunWriter
+    from dacapo.runs import RunFolder, RunWriter
 
 
 def train(
@@ -43,7 +46,6 @@ def train(
             twice with the same traceback and `request.retry` is not set.
     """
     from dacapo.runs import NoWriter
-    from dacapo.training.session import finished_scores, train_run
     from dacapo.training.terminal import console
 
     request = request or RunRequest()
@@ -52,8 +54,13 @@ def train(
         console.quiet = not ranks.is_first
         plan = ranks.broadcast(lambda: plan_run(folder, run_config, request))
         if plan.action == "done":
+            from dacapo.training.session import finished_scores
+
             return finished_scores(run_config, folder)
         plan.refuse(folder)
+        run = ranks.on_all_ranks(lambda: _build(run_config, folder, request, ranks))
+        from dacapo.training.session import train_run
+
         writers: list[RunWriter] = []
         ranks.broadcast(
             lambda: writers.append(
@@ -61,9 +68,30 @@ def train(
             )
         )
         writer = writers[0] if writers else NoWriter()
-        return train_run(
-            run_config, folder, writer, ranks, lambda run: request.reason_to_prune(run, folder)
-        )
+        return train_run(run, folder, writer, lambda: request.reason_to_prune(run, folder))
+
+
+def _build(run_config: RunConfig, folder: RunFolder, request: RunRequest, ranks: Ranks) -> Run:
+    """Open the data, then import torch and build the rest, before anything is written.
+
+    A mistake leaves no trace, except of a job that a launcher has started: that one is `refused`.
+    """
+    try:
+        check_writable(folder.path)
+        if run_config.start_config is not None and not folder.checkpoints():
+            run_config.start_config.check(folder.find_weights_of)
+        datasplit = preflight(run_config)
+        from dacapo.experiments.run import Run
+        from dacapo.inference.scoring import check_scorable
+
+        run = Run(run_config, ranks, datasplit)
+        check_scorable(run)
+        return run
+    except Exception as error:
+        if ranks.is_first and (sweep.is_launched() or not isinstance(error, InputError)):
+            with folder.writing(request.document(run_config)):
+                raise  # the folder notes the error
+        raise
 
 
 def train_job(run_config: RunConfig, runs_dir: Path, request: RunRequest) -> float:

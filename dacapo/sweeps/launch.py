@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dacapo.config import encode
 from dacapo.errors import InputError, printable
+from dacapo.experiments.preflight import preflight
 from dacapo.experiments.run_config import RunConfig
 from dacapo.launching.pool import Job, Pool
 from dacapo.runs import RunFolder, Submission, launcher_beat, read_state
@@ -173,11 +174,11 @@ def _check_needs(run_jobs: Sequence[_RunJob]) -> str:
     num_volumes: dict[str, int] = {}
     runs = []
     for run_job in run_jobs:
-        split = run_job.run_config.datasplit_config
-        key = json.dumps(encode(split), sort_keys=True)
+        parts = run_job.run_config.datasplit_config, run_job.run_config.task_config
+        key = json.dumps([encode(part) for part in parts], sort_keys=True)
         try:
             if key not in num_volumes:
-                num_volumes[key] = len(split.build().validate)
+                num_volumes[key] = len(preflight(run_job.run_config).validate)
         except InputError as error:
             raise InputError(f"no job was started: {run_job.job}: {error}") from error
         runs.append((run_job.run_config, num_volumes[key]))
@@ -248,7 +249,7 @@ def _outcome(run_job: _RunJob, how: str) -> str:
     state = read_state(run_job.folder)
     if state.name in ("done", "stopped", "running"):
         return ""  # in the last case, another process is training it
-    if state.name == "failed":
+    if state.name in ("failed", "refused"):
         return state.error
     if state.name == "interrupted":
         return f"interrupted: {how}"

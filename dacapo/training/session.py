@@ -9,9 +9,8 @@ from dacapo.experiments.run import Run
 from dacapo.experiments.run_config import RunConfig
 from dacapo.experiments.validation_scores import ValidationScores
 from dacapo.figures.pictures import draw_curves, draw_segmentation
-from dacapo.inference.scoring import check_scorable, segment
+from dacapo.inference.scoring import segment
 from dacapo.processes.memory import peak_device_memory_mib, peak_memory_mib, reset_peak_memory
-from dacapo.processes.ranks import Ranks
 from dacapo.runs import NoWriter, RunFolder, RunWriter
 from dacapo.runs.checkpoint import CheckpointError
 from dacapo.training.checkpoints import resume
@@ -21,25 +20,23 @@ from dacapo.training.terminal import console, data_line, show_scores
 
 
 def train_run(
-    run_config: RunConfig,
+    run: Run,
     folder: RunFolder,
     writer: RunWriter | NoWriter,
-    ranks: Ranks,
-    reason_to_prune: Callable[[Run], str],
+    reason_to_prune: Callable[[], str],
 ) -> ValidationScores:
     """Train a run to its end, and note how it ended.
 
     Raises:
-        InputError: the config does not fit the data, or a loss is not finite.
+        InputError: a loss is not finite.
     """
     reset_peak_memory()
-    run = ranks.on_all_ranks(lambda: _build(run_config, ranks))
     for line in run.datasplit.shared_context(run.sample_shape.context):
         console.print(line)
-    for line in startup_warnings(run) if ranks.is_first else ():
+    for line in startup_warnings(run) if run.ranks.is_first else ():
         console.print(line)
     resume(run, folder, writer)
-    pruned = training_loop(run, folder, writer, lambda: reason_to_prune(run))
+    pruned = training_loop(run, folder, writer, reason_to_prune)
     show_scores(run.validation_scores.table(), run.task.criterion)
     if line := data_line(run.training_stats):
         console.print(line)
@@ -74,12 +71,6 @@ class _Named:
 
     def __init__(self, name: str) -> None:
         self.name = name
-
-
-def _build(run_config: RunConfig, ranks: Ranks) -> Run:
-    run = Run(run_config, ranks)
-    check_scorable(run)
-    return run
 
 
 def _draw(run: Run, folder: RunFolder, writer: RunWriter) -> None:

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 class ArchitectureConfig(Config, ABC):
     """The backbone of the model."""
 
+    @property
+    def num_axes(self) -> int | None:
+        """The number of spatial axes; None if only the network tells."""
+        return None
+
     @abstractmethod
     def build(self) -> Architecture:
         """The network, newly initialised from torch's global generator."""
@@ -45,6 +50,10 @@ class ShapedConfig(ArchitectureConfig):
     @property
     def dims(self) -> int:
         return len(self.input_shape)
+
+    @property
+    def num_axes(self) -> int:
+        return self.dims
 
     @property
     def increase(self) -> list[int]:

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from dacapo.errors import InputError
 from dacapo.experiments.architectures.architecture import Architecture
-from dacapo.nn.geometry import UNetGeometry
 from dacapo.nn.unet import UNet
 
 if TYPE_CHECKING:
@@ -22,18 +21,7 @@ class UNetArchitecture(Architecture):
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config = config
-        self._geometry = UNetGeometry(
-            downsample=config.downsample_factors,
-            kernels_down=config.kernels_down,
-            kernels_up=config.kernels_up,
-            same_padding=config.padding.value == "same",
-            upsample_out=config.upsample_factors,
-        )
-        self._geometry.output_shape(config.input_shape)  # refuses a shape that does not fit
-        self._geometry.output_shape(
-            self.input_shape + self.eval_shape_increase,
-            key="architecture.input_shape + architecture.eval_shape_increase",
-        )
+        self._geometry = config.geometry
         self.unet = UNet(
             self._geometry,
             in_channels=config.fmaps_in,

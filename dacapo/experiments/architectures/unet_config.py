@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dacapo.config import config, ranged
 from dacapo.errors import InputError
 from dacapo.experiments.architectures.architecture_config import ShapedConfig
+from dacapo.nn.geometry import UNetGeometry
 
 if TYPE_CHECKING:
     from dacapo.experiments.architectures.unet_architecture import UNetArchitecture
@@ -85,6 +86,22 @@ class UNetConfig(ShapedConfig):
                 raise InputError(f"architecture.{key} needs {num} levels, has {len(kernels)}")
             for level in kernels:
                 self.check_axes(key, *level)
+        self.geometry.output_shape(self.input_shape)  # refuses a shape that does not fit
+        self.geometry.output_shape(
+            [i + e for i, e in zip(self.input_shape, self.increase, strict=True)],
+            key="architecture.input_shape + architecture.eval_shape_increase",
+        )
+
+    @property
+    def geometry(self) -> UNetGeometry:
+        """The shapes of the network."""
+        return UNetGeometry(
+            downsample=self.downsample_factors,
+            kernels_down=self.kernels_down,
+            kernels_up=self.kernels_up,
+            same_padding=self.padding is Padding.same,
+            upsample_out=self.upsample_factors,
+        )
 
     @property
     def norm_name(self) -> str | None:

@@ -26,6 +26,14 @@ class StartConfig(Config, ABC):
     """Weights that are not trained, as patterns of names: ["architecture.unet.down.*"]."""
 
     @abstractmethod
+    def check(self, find_run: Callable[[Source], object]) -> None:
+        """Refuse weights that do not exist, before anything is built.
+
+        Args:
+            find_run: raises an error if a run has no such weights.
+        """
+
+    @abstractmethod
     def build(self) -> Start: ...
 
 

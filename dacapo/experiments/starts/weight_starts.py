@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +39,9 @@ class RunStart(Start):
                 f"start.iteration={self.iteration} and start.criterion={self.criterion}: give one"
             )
 
+    def check(self, find_run: Callable[[Source], object]) -> None:
+        find_run(Source(self.run, self.iteration, self.criterion))
+
     def read(self, read_run: ReadRun) -> tuple[Weights, str]:
         return read_run(Source(self.run, self.iteration, self.criterion)), f"start.run={self.run}"
 
@@ -49,6 +53,10 @@ class CheckpointStart(Start):
 
     path: str
     """A checkpoint of a run, any .safetensors file, or a state dict saved by torch.save."""
+
+    def check(self, find_run: Callable[[Source], object]) -> None:
+        if not Path(self.path).is_file():
+            raise InputError(f"start.path={self.path}: there is no such file")
 
     def read(self, read_run: ReadRun) -> tuple[Weights, str]:
         from dacapo.nn.weights import read_weights
@@ -64,6 +72,10 @@ class BioimageioStart(Start):
 
     path: str
     """The package: a zip file, a folder, or its rdf.yaml."""
+
+    def check(self, find_run: Callable[[Source], object]) -> None:
+        if not Path(self.path).exists():
+            raise InputError(f"start.path={self.path}: there is no such file or folder")
 
     def read(self, read_run: ReadRun) -> tuple[Weights, str]:
         from dacapo.nn.bioimageio import read_package

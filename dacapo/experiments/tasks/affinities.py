@@ -46,14 +46,21 @@ class AffinitiesTaskConfig(ObjectTaskConfig):
             raise InputError(
                 "task.neighborhood is empty: give at least one offset in voxels, like [1, 0, 0]"
             )
-        dims = len(self.neighborhood[0])
+        dims = self.num_axes
         for offset in self.neighborhood:
             if len(offset) != dims or dims not in (2, 3) or not any(offset):
                 raise InputError(
                     f"task.neighborhood: {offset} is not an offset; give 2 or 3 numbers of voxels, "
                     f"as many for each offset, not all of them 0"
                 )
+        twice = [o for i, o in enumerate(self.neighborhood) if o in self.neighborhood[:i]]
+        if twice:
+            raise InputError(f"task.neighborhood: {twice[0]} is given twice")
         self.post_processor = self.post_processor or MutexWatershed()
+
+    @property
+    def num_axes(self) -> int:
+        return len(self.neighborhood[0])
 
     def build(self) -> Task:
         from dacapo.experiments.tasks.predictors import AffinitiesPredictor, DescriptorsPredictor
@@ -69,6 +76,6 @@ class AffinitiesTaskConfig(ObjectTaskConfig):
         return Task.from_heads(
             heads,
             self.post_processor.build(self.neighborhood),
-            self.object_evaluator(self.run_length),
+            self.evaluator(),
             self.criterion,
         )

@@ -64,6 +64,6 @@ class BoundaryTaskConfig(ObjectTaskConfig):
                 "boundary": Head(boundary, self.loss, self.boundary_weight),
             },
             self.post_processor.build(reader),
-            self.object_evaluator(self.run_length),
+            self.evaluator(),
             self.criterion,
         )

@@ -66,7 +66,7 @@ class _Distances(ClassesOrObjects):
         assert self.post_processor is not None
         check_makes(self.post_processor, groups, "watershed", "threshold")
         post_processor = self.post_processor.build(reader)
-        return Task.from_heads(heads, post_processor, self.evaluator(groups), self.criterion)
+        return Task.from_heads(heads, post_processor, self.evaluator(), self.criterion)
 
 
 @config("task")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import fastremap
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Labels = np.ndarray[Any, np.dtype[Any]]
 
@@ -25,9 +27,6 @@ class LabelGroups:
     def __init__(self, groups: Mapping[str, Sequence[int]] | None = None) -> None:
         self._groups = {name: sorted(ids) for name, ids in (groups or {}).items()}
         self._ids = sorted({i for ids in self._groups.values() for i in ids})
-        table = [[False] * len(self._groups)]
-        table += [[i in ids for ids in self._groups.values()] for i in self._ids]
-        self._members = torch.tensor(table)
 
     @property
     def are_objects(self) -> bool:
@@ -53,6 +52,15 @@ class LabelGroups:
         if self.are_objects:
             return (codes != 0)[:, None]
         return self._members.to(codes.device)[codes.long()].movedim(-1, 1)
+
+    @cached_property
+    def _members(self) -> Tensor:
+        """(1 + ids, K): whether an encoded label belongs to a class."""
+        import torch
+
+        table = [[False] * len(self._groups)]
+        table += [[i in ids for ids in self._groups.values()] for i in self._ids]
+        return torch.tensor(table)
 
     def class_masks(self, labels: Labels) -> list[Labels]:
         """A mask per named class of where labels belong to it."""

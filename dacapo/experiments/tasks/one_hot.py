@@ -21,6 +21,7 @@ from dacapo.experiments.tasks.task_config import (
 )
 
 if TYPE_CHECKING:
+    from dacapo.experiments.tasks.evaluators import Evaluator
     from dacapo.experiments.tasks.task import Task
 
 
@@ -54,6 +55,13 @@ class OneHotTaskConfig(TaskConfig, ClassScoring):
             )
         self.post_processor = self.post_processor or Argmax()
 
+    @property
+    def label_classes(self) -> dict[str, list[int]]:
+        return self.classes
+
+    def evaluator(self) -> Evaluator:
+        return self.class_evaluator(self.classes)
+
     def build(self) -> Task:
         from dacapo.experiments.tasks.label_groups import LabelGroups
         from dacapo.experiments.tasks.predictors import OneHotPredictor
@@ -68,6 +76,6 @@ class OneHotTaskConfig(TaskConfig, ClassScoring):
         return Task.from_heads(
             {"classes": Head(OneHotPredictor(groups, self.max_class_weight), self.loss)},
             self.post_processor.build(reader),
-            self.class_evaluator(groups),
+            self.evaluator(),
             self.criterion,
         )

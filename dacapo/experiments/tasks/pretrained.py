@@ -11,6 +11,7 @@ from dacapo.errors import InputError
 from dacapo.experiments.tasks.task_config import TaskConfig
 
 if TYPE_CHECKING:
+    from dacapo.experiments.tasks.evaluators import Evaluator
     from dacapo.experiments.tasks.task import Task
 
 
@@ -30,6 +31,17 @@ class PretrainedTaskConfig(TaskConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.criterion = self.criterion or self.sub_task.criterion
+
+    @property
+    def num_axes(self) -> int | None:
+        return self.sub_task.num_axes
+
+    @property
+    def label_classes(self) -> dict[str, list[int]]:
+        return self.sub_task.label_classes
+
+    def evaluator(self) -> Evaluator:
+        return self.sub_task.evaluator()
 
     def build(self) -> Task:
         if not Path(self.weights).is_file():

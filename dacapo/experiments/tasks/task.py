@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dacapo.errors import InputError
-from dacapo.experiments.tasks.evaluators.evaluator import Evaluator
+from dacapo.experiments.tasks.evaluators.evaluator import Evaluator, check_criterion
 from dacapo.experiments.tasks.losses import CombinedLoss, Loss
 from dacapo.experiments.tasks.post_processors.post_processor import PostProcessor
 from dacapo.experiments.tasks.predictors.combined_predictor import CombinedPredictor
@@ -37,10 +36,7 @@ class Task:
     criterion: str
 
     def __post_init__(self) -> None:
-        scores = self.evaluator.evaluation_scores
-        known = [c for c in scores.criteria if scores.selects(c)]
-        if self.criterion not in known:
-            raise InputError(f"task.criterion={self.criterion}: choose one of {', '.join(known)}")
+        check_criterion(self.evaluator, self.criterion)
 
     @classmethod
     def from_heads(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,20 @@ class TaskConfig(Config, ABC):
             value = getattr(self, option.name)
             if isinstance(value, WeightedLoss):
                 value.check(f"{self.config_key()}.{option.name}")
+
+    @property
+    def num_axes(self) -> int | None:
+        """The number of spatial axes that it needs; None: any."""
+        return None
+
+    @property
+    def label_classes(self) -> dict[str, list[int]]:
+        """Class -> label ids; empty if labels are ids of objects."""
+        return {}
+
+    @abstractmethod
+    def evaluator(self) -> Evaluator:
+        """What scores a segmentation, built without torch."""
 
     @abstractmethod
     def build(self) -> Task: ...
@@ -66,6 +81,9 @@ class ObjectTaskConfig(TaskConfig, ObjectScoring):
     """Also score the expected run length along the skeletons of a volume
     (datasplit...skeletons)."""
 
+    def evaluator(self) -> Evaluator:
+        return self.object_evaluator(self.run_length)
+
 
 @dataclass(kw_only=True)
 class ClassScoring(Config):
@@ -77,11 +95,12 @@ class ClassScoring(Config):
     clip_distance: float | None = ranged(None, low=0)
     """Upper bound of distances in clipped scores, in the same unit (default: ten such edges)."""
 
-    def class_evaluator(self, groups: LabelGroups) -> Evaluator:
+    def class_evaluator(self, classes: Mapping[str, Sequence[int]]) -> Evaluator:
         """The evaluator of segments that are classes."""
         from dacapo.experiments.tasks.evaluators import SemanticEvaluator
+        from dacapo.experiments.tasks.label_groups import LabelGroups
 
-        return SemanticEvaluator(groups, self.tolerance, self.clip_distance)
+        return SemanticEvaluator(LabelGroups(classes), self.tolerance, self.clip_distance)
 
 
 @dataclass(kw_only=True)
@@ -99,11 +118,14 @@ class ClassesOrObjects(ObjectTaskConfig, ClassScoring):
         check_classes(self.classes)
         return LabelGroups(self.classes)
 
-    def evaluator(self, groups: LabelGroups) -> Evaluator:
-        """The evaluator of objects or of classes."""
-        if groups.are_objects:
+    @property
+    def label_classes(self) -> dict[str, list[int]]:
+        return self.classes
+
+    def evaluator(self) -> Evaluator:
+        if not self.classes:
             return self.object_evaluator(self.run_length)
-        return self.class_evaluator(groups)
+        return self.class_evaluator(self.classes)
 
 
 def check_classes(classes: dict[str, list[int]], key: str = "task.classes") -> None:

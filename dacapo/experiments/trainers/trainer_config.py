@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from dacapo.config import Config, not_identity, ranged
+from dacapo.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from dacapo.experiments.trainers.trainer import Trainer
@@ -101,6 +103,15 @@ class TrainerConfig(Config, ABC):
         """Whether scores influence training; then validation_interval is part of the run's
         identity."""
         return False
+
+    def check_criteria(self, known: Sequence[str]) -> None:
+        """Refuse criteria that are not scores of the task."""
+        for criterion in self.keep_best:
+            if criterion not in known:
+                raise InputError(
+                    f"trainer.keep_best={criterion}: there is no such score"
+                    f"{did_you_mean(criterion, known)}\n  choose from {', '.join(known)}"
+                )
 
     @abstractmethod
     def build(self) -> Trainer: ...

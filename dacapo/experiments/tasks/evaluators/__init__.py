@@ -6,6 +6,7 @@ from dacapo.experiments.tasks.evaluators.evaluator import (
     Evaluator,
     GroundTruth,
     Scores,
+    check_criterion,
 )
 from dacapo.experiments.tasks.evaluators.instance_evaluator import InstanceEvaluator
 from dacapo.experiments.tasks.evaluators.semantic_evaluator import SemanticEvaluator
@@ -18,4 +19,5 @@ __all__ = [
     "InstanceEvaluator",
     "Scores",
     "SemanticEvaluator",
+    "check_criterion",
 ]

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dacapo.errors import InputError, did_you_mean
 from dacapo.ops.run_length import Skeletons
 
 Volume = np.ndarray[Any, np.dtype[Any]]
@@ -169,3 +170,14 @@ class Evaluator(ABC):
     def shown(self, gt: Volume, output: Volume) -> tuple[Volume, Volume]:
         """Ground truth and an output as labels (*spatial), for pictures."""
         return gt, output
+
+
+def check_criterion(evaluator: Evaluator, criterion: str) -> None:
+    """Refuse a criterion that the evaluator does not compute, or that selects nothing."""
+    scores = evaluator.evaluation_scores
+    known = [c for c in scores.criteria if scores.selects(c)]
+    if criterion not in known:
+        raise InputError(
+            f"task.criterion={criterion}: there is no such score{did_you_mean(criterion, known)}\n"
+            f"  choose from {', '.join(known)}"
+        )

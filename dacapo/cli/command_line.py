@@ -1,0 +1,246 @@
+"""The arguments of `dacapo.train`, which are Hydra's, checked before Hydra reads them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString, RangeSweep
+from hydra.errors import OverrideParseException
+
+from dacapo.config import conf_dir
+from dacapo.errors import InputError, did_you_mean
+
+_FLAGS = {
+    "-h": "--help", "-m": "--multirun", "-r": "--run", "-c": "--cfg", "-i": "--info",
+    "-cd": "--config-dir", "-cn": "--config-name", "-cp": "--config-path", "-p": "--package",
+    "-sc": "--shell-completion",
+}  # fmt: skip
+_WITH_VALUE = (
+    "--cfg", "--config-dir", "--config-name", "--config-path", "--package", "--experimental-rerun",
+)  # fmt: skip
+_CHOICES = {
+    "--cfg": ("job", "hydra", "all"),
+    "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
+}
+_SWITCHES = ("--help", "--hydra-help", "--version", "--multirun", "--run", "--resolve", "--info",
+             "--shell-completion")  # fmt: skip
+_PLAIN = re.compile(r"[\w/\-\\+.$%*@?|: ]*", re.ASCII)
+"""Values that Hydra's grammar accepts without quotes."""
+_GIVEN_BY_OTHERS = re.compile(r"[~+]*hydra[./]")
+
+
+@dataclass
+class CommandLine:
+    """Arguments of `dacapo.train`, taken apart.
+
+    Attributes:
+        flags: Hydra's flags with their values, such as ["--multirun", "--cfg", "job"].
+        overrides: `key=value` and `group=option`, quoted where Hydra needs it.
+        typed: the same as they were typed.
+        config_dirs: folders with yaml files: ours, and the one of --config-dir.
+    """
+
+    flags: list[str] = field(default_factory=list)
+    overrides: list[str] = field(default_factory=list)
+    typed: list[str] = field(default_factory=list)
+    config_dirs: list[Path] = field(default_factory=lambda: [Path(conf_dir())])
+
+    @property
+    def is_sweep(self) -> bool:
+        return "--multirun" in self.flags
+
+    @property
+    def arguments(self) -> list[str]:
+        """The arguments for Hydra, flags first: it does not find them behind others."""
+        return [*self.flags, *self.overrides]
+
+    def typed_for(self, key: str) -> str:
+        """The argument that sets a key or something in it, as it was typed; else the key."""
+        last_first = self.typed[::-1]
+        for typed in last_first:
+            if _key(typed) == key:
+                return typed
+        inside = (t for t in last_first if key.startswith(_key(t).replace("/", ".") + "."))
+        return next(inside, key)
+
+    def is_choice(self, override: str) -> bool:
+        """Whether an override chooses an option of a group."""
+        return bool(self.options(_key(override)))
+
+    def chooses(self, group: str) -> bool:
+        """Whether an option of the group was chosen."""
+        return any(_key(override) == group for override in self.overrides)
+
+    def options(self, group: str) -> list[str]:
+        """What can be chosen for a group; nothing if it is the key of a value."""
+        found = {p.stem for folder in self.config_dirs for p in (folder / group).glob("*.yaml")}
+        return sorted(found)
+
+
+def parse(arguments: Sequence[str]) -> CommandLine:
+    """Take the arguments apart and check what can be checked without composing a config.
+
+    Raises:
+        InputError: an argument is not a flag, `key=value` or `group=option`; a group has no such
+            option; a sweep is empty or lacks -m.
+    """
+    line = CommandLine()
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
+        name, equals, value = word.partition("=")
+        flag = _FLAGS.get(name, name)
+        if flag in _WITH_VALUE:
+            if not equals and not words:
+                raise InputError(f"{word}: give a value")
+            _add_flag(line, flag, value if equals else words.pop(0))
+        elif flag in _SWITCHES:
+            takes = flag == "--info" and words and words[0] in _CHOICES[flag]
+            line.flags += [flag, words.pop(0)] if takes else [flag]
+        else:
+            _check_word(word, words, () if equals else line.options(word))
+            line.typed.append(word)
+            line.overrides.append(quoted(word))
+    for override, typed in zip(line.overrides, line.typed, strict=True):
+        _check_override(override, typed, line)
+    return line
+
+
+def quoted(argument: str) -> str:
+    """`key=value` with quotes round what Hydra's grammar would not take for text.
+
+    >>> quoted("name=größe"), quoted("a={b: ü(1).h5:raw, c: [1, 2]}"), quoted("a=range(3)")
+    ("name='größe'", "a={b: 'ü(1).h5:raw', c: [1, 2]}", 'a=range(3)')
+    """
+    key, equals, value = argument.partition("=")
+    value = expanded(value)
+    argument = f"{key}{equals}{value}"
+    is_call = re.fullmatch(r"\w+\(.*\)", value, re.ASCII)
+    if not equals or is_call or "${" in value or re.search("['\"]", value):
+        return argument
+    if value[:1] not in ("[", "{"):
+        is_plain = "," in value or (_PLAIN.fullmatch(value) and value == value.strip())
+        return argument if is_plain else f"{key}={_quote(value)}"
+    # In a list or a dict: what lies between brackets, commas and the colon behind a key.
+    tokens = re.split(r"([\[\]{},]|(?<=\w):\s)", value)
+    return f"{key}=" + "".join(
+        token if _PLAIN.fullmatch(token) or len(token) == 1
+        else token.replace(token.strip(), _quote(token.strip()))
+        for token in tokens
+    )  # fmt: skip
+
+
+def expanded(value: str) -> str:
+    """A value in which ~/ is the home folder, which the shell leaves as it is behind an =."""
+    return re.sub(r"(?<![^\[{,\s])~/", f"{Path.home()}/", value)
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("'", "\\'") + "'"
+
+
+def _key(argument: str) -> str:
+    return argument.partition("=")[0].lstrip("+~")
+
+
+def _add_flag(line: CommandLine, flag: str, value: str) -> None:
+    if value not in _CHOICES.get(flag, (value,)):
+        choices = _CHOICES[flag]
+        raise InputError(f"{flag} {value}: choose from {', '.join(choices)}")
+    if flag == "--config-dir":
+        folder = Path(value)
+        if not folder.is_dir():
+            raise InputError(f"--config-dir {value}: no such folder")
+        line.config_dirs.append(folder)
+    line.flags += [flag, value]
+
+
+def check_words(arguments: Sequence[str]) -> None:
+    """Refuse arguments of a command that are not `key=value`."""
+    for number, word in enumerate(arguments):
+        _check_word(word, arguments[number + 1 :], ())
+
+
+def _check_word(word: str, following: Sequence[str], options: Collection[str]) -> None:
+    value = following[0] if following else ""
+    if "=" in word[1:] or (word[:1] == "~" and len(word) > 1):
+        if word.endswith("=") and value and "=" not in value and not value.startswith("-"):
+            raise InputError(f"{word} {value}: write {word}{value}, without a space")
+        return
+    if word.startswith("-"):
+        known = (*_SWITCHES, *_WITH_VALUE)
+        raise InputError(f"{word}: unknown option{did_you_mean(word, known)}")
+    if value == "=":
+        value = following[1] if len(following) > 1 else ""
+        raise InputError(f"{word} = {value}: write {word}={value}, without spaces")
+    if value in options:
+        raise InputError(f"{word} {value}: write {word}={value}")
+    raise InputError(f"{word!r} is not key=value; --help lists the keys")
+
+
+def _check_override(argument: str, typed: str, line: CommandLine) -> None:
+    try:
+        (override,) = OverridesParser.create().parse_overrides([argument])
+    except OverrideParseException as error:
+        raise InputError(f"{typed}: {_syntax(typed, error)}") from error
+    if override.is_sweep_override():
+        _check_sweep(override, typed, line)
+    if _GIVEN_BY_OTHERS.match(argument) or any("searchpath" in o for o in line.overrides):
+        return
+    group = override.key_or_group
+    options = line.options(group)
+    for option in _options(override) if options else ():
+        registered = ConfigStore.instance().repo
+        for part in group.split("/"):
+            registered = registered.get(part, {})
+        if option not in options and f"{option}.yaml" not in registered:
+            raise InputError(
+                f"{typed}: there is no {group}={option}{did_you_mean(option, options)}\n"
+                f"  choose from {', '.join(options)}"
+            )
+
+
+def _options(override: Override) -> Iterator[str]:
+    """The options that a group is given, whether it takes one, several or a sweep of them."""
+    value: Any = override._value
+    choices = value.list if isinstance(value, ChoiceSweep) else [value]
+    for choice in choices:
+        for option in choice if isinstance(choice, list) else [choice]:
+            if isinstance(option, QuotedString):
+                yield option.text
+            elif option is not None:
+                yield str(option)
+
+
+def _check_sweep(override: Override, typed: str, line: CommandLine) -> None:
+    key, _, value = typed.partition("=")
+    if not line.is_sweep:
+        if isinstance(override._value, ChoiceSweep) and not value.startswith("choice("):
+            raise InputError(
+                f"{typed}: to sweep over these values, add -m; for a list, write "
+                f"'{key}=[{value}]'; for one text, write '{key}=\"{value}\"'"
+            )
+        raise InputError(f"{typed}: to sweep, add -m")
+    if isinstance(override._value, RangeSweep) and not list(override.sweep_iterator()):
+        raise InputError(f"{typed}: an empty range, so there is nothing to run")
+
+
+def _syntax(typed: str, error: OverrideParseException) -> str:
+    """What is wrong with an argument that Hydra's grammar refuses."""
+    value = typed.partition("=")[2]
+    for opening, closing in ("[]", "{}", "()"):
+        if value.count(opening) != value.count(closing):
+            return f"{opening} and {closing} do not match; quote the whole argument in the shell"
+    if value.endswith(","):
+        return "a comma at the end"
+    reason = " ".join(str(error).splitlines()[:2]).replace("Error parsing override", "").strip()
+    if " while evaluating " in reason:
+        return reason.partition(" while evaluating ")[2]
+    key = typed.partition("=")[0]
+    return f"cannot be read; a text with special characters needs quotes: '{key}=\"{value}\"'"

@@ -1,0 +1,115 @@
+"""Compose the config of `dacapo.train`, and say which argument is to blame if that fails."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from dacapo.cli.command_line import CommandLine, parse
+from dacapo.cli.mistakes import explain
+from dacapo.config import conf_dir
+from dacapo.errors import InputError, did_you_mean
+
+
+def compose_train(arguments: Sequence[str]) -> DictConfig:
+    """The config that the arguments of `python -m dacapo.train` compose.
+
+    Raises:
+        InputError: an argument is wrong.
+    """
+    line = parse(arguments)
+    with explained(line):
+        return _compose(line, line.overrides)
+
+
+@contextmanager
+def explained(line: CommandLine) -> Iterator[None]:
+    """Turn errors of Hydra into those of the arguments that cause them."""
+    try:
+        yield
+    except MissingConfigException as error:
+        raise InputError(_missing_option(error, line)) from error
+    except (HydraException, OmegaConfBaseException) as error:
+        if found := re.search(r"In '(.+)/\w+'.*not a subclass of", str(error), re.DOTALL):
+            raise InputError(
+                f"{line.typed_for(found[1])}: does not fit the other options; choose from "
+                f"{', '.join(_fitting(line, found[1]))}"
+            ) from error
+        blamed = re.search(r"override '?([^'\s=]+)", str(error).splitlines()[0])
+        typed = line.typed_for(blamed[1].lstrip("+~")) if blamed else None
+        raise InputError(explain(error, typed, _groups_alone(line))) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(_damaged(line)) from error
+    except AssertionError as error:
+        if "Unexpected type for root" not in str(error):
+            raise
+        raise InputError(_below_nothing(line)) from error
+
+
+def _missing_option(error: MissingConfigException, line: CommandLine) -> str:
+    group, _, option = str(error.missing_cfg_file or "").rpartition("/")
+    options = [o for o in error.options or () if not o.endswith("Config")]
+    if not group:
+        return str(error).splitlines()[0]
+    known = "\n  choose from " + ", ".join(options) if options else ""
+    typed = line.typed_for(group)
+    place = f"{typed}: " if "=" in typed else ""
+    return f"{place}there is no {group}={option}{did_you_mean(option, options)}{known}"
+
+
+def _damaged(line: CommandLine) -> str:
+    """The message for the first yaml file that cannot be read."""
+    for path in (p for folder in line.config_dirs for p in sorted(folder.glob("**/*.yaml"))):
+        try:
+            OmegaConf.load(path)
+        except (yaml.YAMLError, OSError) as error:
+            return f"{path}: {' '.join(str(error).split())}"
+        except UnicodeDecodeError as error:
+            return f"{path} is not UTF-8 text: {error.reason} at byte {error.start}"
+    return "a yaml file cannot be read"
+
+
+def _compose(line: CommandLine, overrides: Sequence[str]) -> DictConfig:
+    paths = [f"file://{folder.resolve()}" for folder in line.config_dirs[1:]]
+    path = [f"hydra.searchpath=[{','.join(paths)}]"] if paths else []
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        return compose("train", overrides=[*path, *overrides])
+
+
+def _groups_alone(line: CommandLine) -> DictConfig | None:
+    """The config with the groups that were chosen but without other values, if it composes."""
+    try:
+        return _compose(line, [o for o in line.overrides if line.is_choice(o)])
+    except (HydraException, OmegaConfBaseException, AssertionError):
+        return None
+
+
+def _fitting(line: CommandLine, group: str) -> list[str]:
+    """The options of a group that compose with what else was chosen."""
+    others = [o for o in line.overrides if line.is_choice(o) and not o.startswith(f"{group}=")]
+    found = []
+    for option in line.options(group):
+        try:
+            _compose(line, [*others, f"{group}={option}"])
+        except (HydraException, OmegaConfBaseException):
+            continue
+        found.append(option)
+    return found
+
+
+def _below_nothing(line: CommandLine) -> str:
+    """The message for a key of a group of which nothing was chosen, such as start.run=a/0."""
+    for typed in line.typed:
+        key = typed.partition("=")[0].lstrip("+~")
+        group = key.partition(".")[0]
+        if "." in key and group in ("start", "halving") and not line.chooses(group):
+            options = ", ".join(f"{group}={o}" for o in line.options(group))
+            return f"{typed}: there is no {group}; add one of {options}"
+    return "a key has no value to be set in"

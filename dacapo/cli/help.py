@@ -1,0 +1,90 @@
+"""`--help`: every key of a config with its value and its description."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import textwrap
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from dacapo.config import ranges
+
+_USAGE = """\
+python -m dacapo.train [group=option ...] [key=value ...] [-m]
+
+  Trains a model, validates it, and keeps scores, weights and pictures in
+  runs_dir/name/repetition. Rerun the same command to resume.
+  With -m, comma-separated values and range(...) are swept.
+
+  python -m dacapo.train                                     the embedded default
+  python -m dacapo.train experiment=NAME                     a whole recipe
+  python -m dacapo.train -m trainer.learning_rate=1e-3,3e-4  a sweep, three repetitions each
+  python -m dacapo.train --cfg job                           the composed config
+  python -m dacapo.compare runs_dir=runs                     all runs side by side
+
+Groups, and what can be chosen
+"""
+
+
+def print_help(cfg: DictConfig, config_dirs: Sequence[Path]) -> None:
+    """Describe a composed config, and what can be chosen in these folders."""
+    groups: dict[str, set[str]] = {}
+    for folder in config_dirs:
+        for path in folder.glob("*/**/*.yaml"):
+            groups.setdefault(str(path.parent.relative_to(folder)), set()).add(path.stem)
+    lines = [_USAGE]
+    lines += [f"  {group}={', '.join(sorted(groups[group]))}" for group in sorted(groups)]
+    lines += ["\nKeys, with the values for these arguments", describe(cfg)]
+    print("\n".join(lines))
+
+
+@cache
+def field_docs(cls: type) -> dict[str, str]:
+    """The string below each field of a config class, base classes included."""
+    docs: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if not dataclasses.is_dataclass(base):
+            continue
+        body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
+        assert isinstance(body, ast.ClassDef)
+        for statement, following in zip(body.body, body.body[1:], strict=False):
+            match statement, following:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(text)):
+                    docs[name] = " ".join(str(text).split())
+    return docs
+
+
+def describe(node: DictConfig, prefix: str = "") -> str:
+    """Every key of a composed config with its value and description, one block per key."""
+    cls = OmegaConf.get_type(node)
+    docs = field_docs(cls) if dataclasses.is_dataclass(cls) else {}
+    limits = ranges(cls)
+    blocks = []
+    for key in node:
+        name = f"{prefix}{key!s}"
+        missing = OmegaConf.is_missing(node, key)
+        value = None if missing else node._get_node(key)
+        if isinstance(value, DictConfig) and not value._is_none() and len(value):
+            title = (OmegaConf.get_type(value).__doc__ or "").strip().splitlines()
+            is_class = dataclasses.is_dataclass(OmegaConf.get_type(value))
+            blocks.append(f"\n[{name}] {title[0] if title and is_class else ''}".rstrip())
+            blocks.append(describe(value, f"{name}."))
+            continue
+        shown = "??? (required)" if missing else _shown(node, str(key))
+        text = docs.get(str(key), "")
+        if str(key) in limits:
+            text = f"{text} ({limits[str(key)][0]})".strip()
+        text = textwrap.fill(text, 92, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        blocks.append(f"  {name}={shown}" + (f"\n{text}" if text else ""))
+    return "\n".join(blocks)
+
+
+def _shown(node: DictConfig, key: str) -> str:
+    raw = OmegaConf.to_container(node, resolve=False, enum_to_str=True)
+    assert isinstance(raw, dict)
+    return "null" if raw[key] is None else str(raw[key])

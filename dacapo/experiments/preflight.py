@@ -1,0 +1,105 @@
+"""What can be checked of a run without torch, whose import takes seconds, and without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from dacapo.errors import InputError
+from dacapo.experiments.architectures.architecture_config import ShapedConfig
+
+if TYPE_CHECKING:
+    from dacapo.experiments.datasplits.datasplit import DataSplit
+    from dacapo.experiments.run_config import RunConfig
+
+Classes = Mapping[str, Sequence[int]]
+
+
+def preflight(run_config: RunConfig) -> DataSplit:
+    """The data of a run, after all checks that need no network.
+
+    Raises:
+        InputError: a criterion does not exist, a file cannot be read, or the data do not fit the
+            options.
+    """
+    from dacapo.experiments.tasks.evaluators import check_criterion
+
+    task = run_config.task_config
+    evaluator = task.evaluator()
+    check_criterion(evaluator, task.criterion)
+    run_config.trainer_config.check_criteria(evaluator.evaluation_scores.criteria)
+    datasplit = run_config.datasplit_config.build()
+    architecture = run_config.architecture_config
+    if isinstance(architecture, ShapedConfig):
+        check_shapes(datasplit, architecture.input_shape, architecture.fmaps_in)
+    check_annotations(datasplit, task.label_classes)
+    return datasplit
+
+
+def check_annotations(datasplit: DataSplit, classes: Classes) -> None:
+    """Refuse labels that cannot be what the task takes them for.
+
+    Args:
+        classes: class -> label ids; empty if labels are ids of objects.
+    """
+    from dacapo.experiments.datasplits.findings import check_labels
+
+    for dataset in datasplit.train:
+        dataset.check_annotated(to_score=False)
+    for dataset in datasplit.validate:
+        dataset.check_annotated(to_score=True)
+    for part in (datasplit.train, datasplit.validate):
+        check_labels(part, are_objects=not classes)
+    _check_classes(datasplit, classes)
+    datasplit.check_apart(datasplit.train[0].gt.voxel_size * 0)
+
+
+def check_shapes(datasplit: DataSplit, input_shape: Sequence[int], num_channels: int) -> None:
+    """Refuse data that do not fit the input of a network."""
+    for dataset in datasplit.all:
+        raw = dataset.raw
+        if raw.dims != len(input_shape):
+            raise InputError(
+                f"architecture.input_shape has {len(input_shape)} axes, but {raw.name} has "
+                f"{raw.dims}"
+            )
+        if dataset.num_channels != num_channels:
+            raise InputError(
+                f"architecture.fmaps_in={num_channels}, but {raw.name} has "
+                f"{dataset.num_channels} channels"
+            )
+    for dataset in datasplit.train:
+        shape = dataset.raw.shape
+        if any(s < i for s, i in zip(shape, input_shape, strict=True)):
+            raise InputError(
+                f"{dataset.raw.name} has {list(shape)} voxels, fewer than the network's input, "
+                f"architecture.input_shape={list(input_shape)}"
+            )
+
+
+def _check_classes(datasplit: DataSplit, classes: Classes) -> None:
+    """Check that the classes of datasets exist, and that each class occurs in training data."""
+    import numpy as np
+
+    for dataset in datasplit.all:
+        unknown = sorted(set(dataset.classes or ()) - set(classes))
+        if unknown:
+            known = f"one of task.classes: {', '.join(classes)}" if classes else (
+                "a class of the task, which names none: labels are ids of objects"
+            )  # fmt: skip
+            raise InputError(
+                f"dataset {dataset.name}: classes names {unknown[0]}, which is not {known}"
+            )
+    missing = set(classes)
+    for dataset in datasplit.train:
+        annotated = {c for c in classes if dataset.classes is None or c in dataset.classes}
+        for block in dataset.blocks() if missing & annotated else ():
+            held = set(np.unique(dataset.read_gt(block)[dataset.read_mask(block) != 0]).tolist())
+            missing -= {c for c in annotated if held & set(classes[c])}
+            if not missing & annotated:
+                break
+    if missing:
+        raise InputError(
+            f"task.classes: no training volume has a voxel of {', '.join(sorted(missing))} that is "
+            f"annotated"
+        )
