@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dacapo.cli import run_command
 from dacapo.config import config
-from dacapo.errors import InputError
+from dacapo.errors import InputError, warn
 from dacapo.experiments.tasks.task_config import ClassScoring, ObjectScoring, check_classes
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ def score(options: ScoreConfig) -> tuple[Scores, str]:
         evaluator = options.object_evaluator(run_length=options.skeletons is not None)
     else:
         evaluator = options.class_evaluator(options.classes)
+    if not is_instance and not options.classes:
+        warn("without classes=, all ids but 0 count as one class")
     names = "mask", "ignore_label", "skeletons", "overlap_only", "voxel_size", "unit"
     return score_files(
         options.segmentation,

@@ -15,6 +15,7 @@ from dacapo.arrays.formats.ome import Level
 from dacapo.arrays.metadata import BAD_METADATA, Metadata, sort_axes
 from dacapo.arrays.units import PIXEL, from_world, is_pixel, scale_of, singular, to_world
 from dacapo.errors import InputError
+from dacapo.processes.files import missing_file
 
 _log = logging.getLogger(__name__)
 
@@ -141,6 +142,8 @@ class _Choice:
 def _open(
     uri: str, name: str, pick: Callable[[list[Level]], Level], options: ReadOptions
 ) -> Opened:
+    if not uri:
+        raise InputError(f"{name} is empty: give a file or a folder")
     for prefix in _NEUROGLANCER:
         uri = uri.removeprefix(prefix)
     lower = uri.lower()
@@ -169,7 +172,7 @@ def _open(
 
     is_remote = uri.startswith(tuple(f"{s}://" for s in SCHEMES))
     if not is_remote and not Path(uri).exists():
-        raise InputError(f"{name}: no such file or folder: {uri}")
+        raise InputError(f"{name}: {_missing(Path(uri))}")
     found = open_chunked(uri, name, pick, options.timeout, options.cache_mib)
     if found is not None:
         return found
@@ -186,6 +189,17 @@ def _open(
         f"{name}: unknown format; supported are HDF5 (file.h5:dataset), TIFF, NIfTI, NRRD, and the "
         f"folders of zarr, OME-Zarr, N5 and precomputed volumes and of 2D images"
     )
+
+
+def _missing(path: Path) -> str:
+    """Why a path does not exist; a file in the middle of it may be a container."""
+    for parent in path.parents:
+        if parent.is_file():
+            inner = path.relative_to(parent)
+            if parent.suffix.lower() in HDF5_SUFFIXES:
+                return f"write {parent}:{inner}, with a colon between the file and the dataset"
+            return f"{parent} is a file, not a folder"
+    return missing_file(path)
 
 
 def _renamed(source: Source, found: Metadata, axes: str, name: str) -> Opened:

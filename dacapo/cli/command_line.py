@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString, RangeSweep
 from hydra.errors import OverrideParseException
+from omegaconf import DictConfig, OmegaConf
 
 from dacapo.config import conf_dir
 from dacapo.errors import InputError, did_you_mean
@@ -204,6 +206,29 @@ def _check_override(argument: str, typed: str, line: CommandLine) -> None:
                 f"{typed}: there is no {group}={option}{did_you_mean(option, options)}\n"
                 f"  choose from {', '.join(options)}"
             )
+        for folder in line.config_dirs[1:]:
+            if (path := folder / group / f"{option}.yaml").is_file():
+                check_yaml(path)
+
+
+def check_yaml(path: Path) -> None:
+    """Refuse a yaml file that is not text, or not keys with values."""
+    try:
+        content = OmegaConf.load(path)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        at = f", line {mark.line + 1}" if mark is not None else ""
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        hint = "; indent with spaces, not with tabs" if r"\t" in problem else ""
+        raise InputError(f"{path}{at}: {problem}{hint}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is not UTF-8 text: {error.reason} at byte {error.start}"
+        ) from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    if not isinstance(content, DictConfig):
+        raise InputError(f"{path} holds a list: write keys with values, such as key: value")
 
 
 def _options(override: Override) -> Iterator[str]:

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from dacapo.cli.command_line import CommandLine, parse
+from dacapo.cli.command_line import CommandLine, check_yaml, parse
 from dacapo.cli.mistakes import explain
 from dacapo.config import conf_dir
 from dacapo.errors import InputError, did_you_mean
@@ -45,8 +45,9 @@ def explained(line: CommandLine) -> Iterator[None]:
         blamed = re.search(r"override '?([^'\s=]+)", str(error).splitlines()[0])
         typed = line.typed_for(blamed[1].lstrip("+~")) if blamed else None
         raise InputError(explain(error, typed, _groups_alone(line))) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(_damaged(line)) from error
+    except (yaml.YAMLError, UnicodeDecodeError):
+        _check_yamls(line)
+        raise
     except AssertionError as error:
         if "Unexpected type for root" not in str(error):
             raise
@@ -64,16 +65,10 @@ def _missing_option(error: MissingConfigException, line: CommandLine) -> str:
     return f"{place}there is no {group}={option}{did_you_mean(option, options)}{known}"
 
 
-def _damaged(line: CommandLine) -> str:
-    """The message for the first yaml file that cannot be read."""
+def _check_yamls(line: CommandLine) -> None:
+    """Refuse the first yaml file that cannot be read, which another one has named."""
     for path in (p for folder in line.config_dirs for p in sorted(folder.glob("**/*.yaml"))):
-        try:
-            OmegaConf.load(path)
-        except (yaml.YAMLError, OSError) as error:
-            return f"{path}: {' '.join(str(error).split())}"
-        except UnicodeDecodeError as error:
-            return f"{path} is not UTF-8 text: {error.reason} at byte {error.start}"
-    return "a yaml file cannot be read"
+        check_yaml(path)
 
 
 def _compose(line: CommandLine, overrides: Sequence[str]) -> DictConfig:

@@ -31,7 +31,8 @@ def score_test_volumes(folder: RunFolder) -> Scores:
         InputError: the run has no validation score or no checkpoint, or a volume cannot be scored.
     """
     from dacapo.experiments.run import Run
-    from dacapo.inference.scoring import ground_truth, segment
+    from dacapo.inference.ground_truth import ground_truth
+    from dacapo.inference.scoring import segment
 
     history = folder.read_history()
     run_config = decode(folder.read_document(history)["config"])

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 from funlib.geometry import Coordinate, Roi
 
-from dacapo.arrays.units import from_world
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.datasplits.datasplit import DataSplit
 from dacapo.experiments.model import Model
-from dacapo.experiments.preflight import check_shapes
+from dacapo.experiments.preflight import check_shapes, check_voxel_size
 from dacapo.experiments.tasks.predictors import Predictor
 from dacapo.experiments.trainers.trainer import SampleShape
 
@@ -33,13 +32,7 @@ def _sample_shape(datasplit: DataSplit, model: Model) -> SampleShape:
     first = datasplit.train[0]
     input_voxel_size = first.raw.voxel_size
     output_voxel_size = model.scale(input_voxel_size)
-    if first.gt.voxel_size != output_voxel_size:
-        unit = first.gt.unit
-        raise InputError(
-            f"the model predicts voxels of {from_world(output_voxel_size, unit)} {unit}, but "
-            f"{first.gt.name} has {from_world(first.gt.voxel_size, unit)}: change "
-            f"architecture.upsample_factors"
-        )
+    check_voxel_size(first, output_voxel_size)
     shape = SampleShape(model.input_shape, input_voxel_size, model.output_shape, output_voxel_size)
     if not shape.context.is_multiple_of(input_voxel_size):
         raise InputError(

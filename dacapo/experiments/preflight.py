@@ -9,6 +9,10 @@ from dacapo.errors import InputError
 from dacapo.experiments.architectures.architecture_config import ShapedConfig
 
 if TYPE_CHECKING:
+    from funlib.geometry import Coordinate
+
+    from dacapo.arrays import Array
+    from dacapo.experiments.datasplits.datasets import Dataset
     from dacapo.experiments.datasplits.datasplit import DataSplit
     from dacapo.experiments.run_config import RunConfig
 
@@ -32,6 +36,9 @@ def preflight(run_config: RunConfig) -> DataSplit:
     architecture = run_config.architecture_config
     if isinstance(architecture, ShapedConfig):
         check_shapes(datasplit, architecture.input_shape, architecture.fmaps_in)
+        first = datasplit.train[0]
+        if (size := architecture.output_voxel_size(first.raw.voxel_size)) is not None:
+            check_voxel_size(first, size)
     check_annotations(datasplit, task.label_classes)
     return datasplit
 
@@ -69,12 +76,47 @@ def check_shapes(datasplit: DataSplit, input_shape: Sequence[int], num_channels:
                 f"{dataset.num_channels} channels"
             )
     for dataset in datasplit.train:
-        shape = dataset.raw.shape
+        raw, shape = dataset.raw, dataset.raw.shape
         if any(s < i for s, i in zip(shape, input_shape, strict=True)):
             raise InputError(
-                f"{dataset.raw.name} has {list(shape)} voxels, fewer than the network's input, "
-                f"architecture.input_shape={list(input_shape)}"
+                f"{raw.name} has {list(shape)} voxels, fewer than the network's input, "
+                f"architecture.input_shape={list(input_shape)}{_channels_hint(raw, shape)}"
             )
+
+
+def check_voxel_size(dataset: Dataset, predicted: Coordinate) -> None:
+    """Refuse labels whose voxels differ from those that the network predicts.
+
+    Args:
+        predicted: the voxel size of the network's output for the raw of this dataset.
+    """
+    from dacapo.arrays.units import from_world
+
+    gt, unit = dataset.gt, dataset.gt.unit
+    if gt.voxel_size == predicted:
+        return
+    size, theirs = from_world(gt.voxel_size, unit), from_world(predicted, unit)
+    is_finer = all(a <= b for a, b in zip(gt.voxel_size, predicted, strict=True))
+    remedy = (
+        "predict finer voxels with architecture.upsample_factors, or set"
+        if is_finer
+        else "set the voxel size at which to train,"
+    )
+    raise InputError(
+        f"the model predicts voxels of {theirs} {unit}, but {gt.name} has {size}: {remedy} "
+        f"datasplit.resample={theirs if is_finer else size}"
+    )
+
+
+def _channels_hint(raw: Array, shape: Sequence[int]) -> str:
+    """What to do if an axis that is taken for space may hold colours."""
+    thin = [name for name, n in zip(raw.axis_names, shape, strict=True) if n in (2, 3, 4)]
+    if not thin:
+        return ""
+    return (
+        f"; if {thin[0]} holds channels, name it in datasplit.arrays with its axes, such as "
+        f"{{open: ..., axes: cyx}}"
+    )
 
 
 def _check_classes(datasplit: DataSplit, classes: Classes) -> None:

@@ -18,6 +18,8 @@ from dacapo.experiments.starts import StartConfig
 from dacapo.experiments.tasks import TaskConfig
 from dacapo.experiments.trainers import TrainerConfig
 
+_MAX_NAME = 200
+"""Bytes in the name of a folder; file systems take 255."""
 GROUPS = ("task", "architecture", "trainer", "datasplit", "start")
 
 
@@ -51,6 +53,11 @@ class TrainConfig(Config):
     """Folder that holds the runs."""
     retry: bool = False
     """Retry runs that have failed twice with the same traceback."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.runs_dir.strip():
+            raise InputError("runs_dir is empty: give a folder")
 
 
 @config(None)
@@ -91,6 +98,8 @@ class RunConfig(Config):
                 f"has {dims}"
             )
         self.name = self.name or self._default_name({})
+        if len(self.name.encode()) > _MAX_NAME:
+            raise InputError(f"name={self.name:.20}...: give at most {_MAX_NAME} characters")
         if not re.fullmatch(r"\w[\w.+=,-]*", self.name):
             raise InputError(
                 f"name={self.name}: a name becomes a folder, so give letters, digits and _ - . = +"

@@ -11,10 +11,11 @@ from funlib.geometry import Roi
 
 from dacapo.arrays import Array, open_array
 from dacapo.arrays.formats.swc import read_swc
+from dacapo.arrays.units import from_world, is_pixel
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets import Dataset, as_labels
 from dacapo.experiments.tasks.evaluators import Evaluator
-from dacapo.inference.scoring import ground_truth
+from dacapo.inference.ground_truth import ground_truth
 
 Labels = np.ndarray[Any, np.dtype[Any]]
 
@@ -78,10 +79,17 @@ def _common_region(segmentation: Array, gt: Array, mask: Array | None, overlap_o
     for other in (segmentation, mask):
         if other is None:
             continue
+        if is_pixel(other.unit) != is_pixel(gt.unit):
+            silent, known = (other, gt) if is_pixel(other.unit) else (gt, other)
+            raise InputError(
+                f"{silent.name} gives no voxel size, and {known.name} has "
+                f"{from_world(known.voxel_size, known.unit)} {known.unit}: set voxel_size and unit"
+            )
         if other.voxel_size != gt.voxel_size or other.dims != gt.dims:
             raise InputError(
-                f"{other.name} has voxels of {list(other.voxel_size)} and {gt.name} of "
-                f"{list(gt.voxel_size)} (in pm, or thousandths of a pixel): they must be equal"
+                f"{other.name} has voxels of {from_world(other.voxel_size, other.unit)} "
+                f"{other.unit} and {gt.name} of {from_world(gt.voxel_size, gt.unit)} {gt.unit}: "
+                f"they must be equal"
             )
         if other.roi.contains(gt.roi):
             continue

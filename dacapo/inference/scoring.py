@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from math import isnan
 from typing import Any
 
 import numpy as np
 
-from dacapo.arrays.units import in_nm
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.run import Run
-from dacapo.experiments.tasks.evaluators import GroundTruth
 from dacapo.experiments.tasks.post_processors import LookupSegmentation
 from dacapo.experiments.validation_iteration_scores import ValidationIterationScores
 from dacapo.inference.blocks import largest_block, predict
+from dacapo.inference.ground_truth import ground_truth
 
 
 def validate(run: Run) -> ValidationIterationScores:
@@ -59,23 +56,6 @@ def check_scorable(run: Run) -> None:
                 f"there, not even for a perfect segmentation, because the ground truth lacks "
                 f"what it needs; leave this volume out or choose another criterion"
             )
-
-
-def ground_truth(dataset: Dataset, classes: Sequence[str] = ()) -> GroundTruth:
-    """The ground truth of a dataset's labelled region.
-
-    Args:
-        classes: the task's classes; if the dataset annotates only some, each has its own mask.
-    """
-    roi = dataset.gt.roi
-    mask = dataset.read_mask(roi)
-    if classes and dataset.classes is not None:
-        mask = np.stack([mask * np.uint8(a) for a in dataset.annotates(classes)])
-    skeletons = dataset.skeletons
-    if skeletons is not None:
-        at = (skeletons.position - np.array(roi.begin)) / np.array(dataset.gt.voxel_size)
-        skeletons = replace(skeletons, position=at)
-    return GroundTruth(dataset.read_gt(roi), mask, in_nm(dataset.gt.voxel_size), skeletons)
 
 
 def segment(run: Run, dataset: Dataset, parameters: int) -> np.ndarray[Any, Any]:

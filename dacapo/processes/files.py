@@ -20,7 +20,7 @@ from typing import Any, TypeVar, get_type_hints
 
 import yaml
 
-from dacapo.errors import InputError
+from dacapo.errors import InputError, did_you_mean
 
 T = TypeVar("T")
 _MAX_NODES = 100_000
@@ -201,14 +201,32 @@ def format_bytes(number: float) -> str:
     return text
 
 
-def check_writable(path: Path) -> None:
-    """Refuse a path at which no folder could be made, without making one.
+def check_folder(path: Path, key: str) -> Path:
+    """Refuse a path below a file; returns the nearest folder that exists.
 
-    Raises:
-        InputError: the nearest folder that exists cannot be written, or is not a folder.
+    Args:
+        key: the config key that holds `path`, for messages.
     """
     there = next(p for p in (path, *path.absolute().parents) if p.exists())
     if not there.is_dir():
-        raise InputError(f"runs_dir: cannot write {path}: {there} is not a folder")
+        raise InputError(f"{key}={path}: {there} is not a folder")
+    return there
+
+
+def check_writable(path: Path, key: str) -> None:
+    """Refuse a path at which no folder could be made, without making one."""
+    there = check_folder(path, key)
     if not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f"runs_dir: cannot write {path}: {there} is read-only for you")
+        raise InputError(f"{key}={path}: you may not write to {there}")
+
+
+def missing_file(path: Path) -> str:
+    """Why a file cannot be opened: a link leads nowhere, or there is no such file or folder."""
+    if path.is_symlink():
+        return f"{path} is a link to {os.readlink(path)}, which does not exist"
+    folder = path.parent
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return f"no file {path}: there is no folder {folder}"
+    return f"no file {path}{did_you_mean(path.name, names)}"

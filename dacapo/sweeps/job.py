@@ -21,7 +21,7 @@ from dacapo.errors import InputError, printable
 from dacapo.experiments.architectures.wrapped import networks
 from dacapo.experiments.preflight import preflight
 from dacapo.experiments.run_config import RunConfig
-from dacapo.processes.files import check_writable
+from dacapo.processes.files import check_folder, check_writable
 from dacapo.processes.ranks import Ranks, process_group
 from dacapo.sweeps import sweep
 from dacapo.sweeps.plan import RunRequest, plan_run, run_folder
@@ -50,6 +50,7 @@ def train(
 
     request = request or RunRequest()
     folder = run_folder(run_config, runs_dir)
+    check_folder(runs_dir, "runs_dir")
     with process_group() as ranks, ExitStack() as stack:
         console.quiet = not ranks.is_first
         plan = ranks.broadcast(lambda: plan_run(folder, run_config, request))
@@ -77,7 +78,7 @@ def _build(run_config: RunConfig, folder: RunFolder, request: RunRequest, ranks:
     A mistake leaves no trace, except of a job that a launcher has started: that one is `refused`.
     """
     try:
-        check_writable(folder.path)
+        check_writable(folder.path.parent.parent, "runs_dir")
         if run_config.start_config is not None and not folder.checkpoints():
             run_config.start_config.check(folder.find_weights_of)
         datasplit = preflight(run_config)

@@ -12,7 +12,8 @@ import h5py
 import numpy as np
 
 from dacapo.arrays.metadata import BAD_METADATA, Metadata, attributes_metadata, known_axes
-from dacapo.errors import InputError
+from dacapo.errors import InputError, did_you_mean
+from dacapo.processes.files import missing_file
 
 _SLOTS = 100_003  # a prime, about a hundred times the chunks that a cache holds
 
@@ -23,8 +24,10 @@ def open_hdf5(file: Path, dataset: str, name: str, cache_mib: int) -> tuple[h5py
     try:
         found = handle.get(dataset)
         if not isinstance(found, h5py.Dataset):
+            known = list(_datasets(handle))
             raise InputError(
-                f"{name}: no dataset {dataset!r}; the file has {', '.join(_datasets(handle))}"
+                f"{name}: no dataset {dataset!r}{did_you_mean(dataset, known)}\n"
+                f"  the file has {', '.join(known)}"
             )
         if found.shape is None:
             raise InputError(f"{name}: the dataset is empty")
@@ -90,7 +93,7 @@ def _check_storage(dataset: h5py.Dataset, name: str, depth: int = 8) -> None:
 
 def _open(file: Path, name: str, **settings: int) -> h5py.File:
     if not file.is_file():
-        raise InputError(f"{name}: no file {file}")
+        raise InputError(f"{name}: {missing_file(file)}")
     try:
         return h5py.File(file, "r", **settings)
     except OSError as error:

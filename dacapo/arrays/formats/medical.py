@@ -19,6 +19,7 @@ import numpy as np
 
 from dacapo.arrays.metadata import Metadata
 from dacapo.errors import InputError
+from dacapo.processes.files import missing_file
 
 if TYPE_CHECKING:
     from dacapo.arrays.array import Source
@@ -178,7 +179,7 @@ def _set_grid(
 
 def _check_file(path: Path, name: str) -> None:
     if not path.is_file():
-        raise InputError(f"{name}: no file {path}")
+        raise InputError(f"{name}: {missing_file(path)}")
 
 
 def _library(module: str, name: str) -> Any:

@@ -16,6 +16,7 @@ import tifffile
 from dacapo.arrays.formats.ome import Level
 from dacapo.arrays.metadata import Metadata
 from dacapo.errors import InputError
+from dacapo.processes.files import missing_file
 
 if TYPE_CHECKING:
     from dacapo.arrays.array import Source
@@ -35,7 +36,7 @@ def open_tiff(
 ) -> tuple[Source, Metadata]:
     """The first image of a file, or a level of its pyramid; an unnamed stack axis is z."""
     if not path.is_file():
-        raise InputError(f"{name}: no file {path}")
+        raise InputError(f"{name}: {missing_file(path)}")
     try:
         file = tifffile.TiffFile(path)
         series = file.series[0]

@@ -10,6 +10,8 @@ from dacapo.config import Config, ranged
 from dacapo.errors import InputError
 
 if TYPE_CHECKING:
+    from funlib.geometry import Coordinate
+
     from dacapo.experiments.architectures.architecture import Architecture
 
 
@@ -54,6 +56,10 @@ class ShapedConfig(ArchitectureConfig):
     @property
     def num_axes(self) -> int:
         return self.dims
+
+    def output_voxel_size(self, input_voxel_size: Coordinate) -> Coordinate | None:
+        """The voxel size of the output; None if only the network tells."""
+        return None
 
     @property
     def increase(self) -> list[int]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from funlib.geometry import Coordinate
 from torch import Tensor
 
-from dacapo.errors import InputError
 from dacapo.experiments.architectures.architecture import Architecture
 from dacapo.nn.unet import UNet
 
@@ -64,15 +63,7 @@ class UNetArchitecture(Architecture):
         return self.config.norm_name in ("instance", "group")
 
     def scale(self, input_voxel_size: Coordinate) -> Coordinate:
-        size = input_voxel_size
-        for factor in self.config.upsample_factors:
-            if not size.is_multiple_of(Coordinate(factor)):
-                raise InputError(
-                    f"architecture.upsample_factors: a voxel of {tuple(size)} world units (pm or "
-                    f"1/1000 pixel) does not divide by {list(factor)}"
-                )
-            size = size / Coordinate(factor)
-        return size
+        return self.config.output_voxel_size(input_voxel_size)
 
     def compute_output_shape(self, input_shape: Coordinate) -> Coordinate:
         return Coordinate(self._geometry.output_shape(input_shape))

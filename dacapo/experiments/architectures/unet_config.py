@@ -12,6 +12,8 @@ from dacapo.experiments.architectures.architecture_config import ShapedConfig
 from dacapo.nn.geometry import UNetGeometry
 
 if TYPE_CHECKING:
+    from funlib.geometry import Coordinate
+
     from dacapo.experiments.architectures.unet_architecture import UNetArchitecture
 
 
@@ -102,6 +104,17 @@ class UNetConfig(ShapedConfig):
             same_padding=self.padding is Padding.same,
             upsample_out=self.upsample_factors,
         )
+
+    def output_voxel_size(self, input_voxel_size: Coordinate) -> Coordinate:
+        size = input_voxel_size
+        for factor in self.upsample_factors:
+            if any(s % f for s, f in zip(size, factor, strict=True)):
+                raise InputError(
+                    f"architecture.upsample_factors: a voxel of {tuple(size)} world units (pm or "
+                    f"1/1000 pixel) does not divide by {list(factor)}"
+                )
+            size = size / type(size)(factor)
+        return size
 
     @property
     def norm_name(self) -> str | None:

@@ -11,7 +11,7 @@ from funlib.geometry import Coordinate, Roi
 from dacapo.arrays import Array, ReadOptions, open_array, views
 from dacapo.arrays.resample import resample
 from dacapo.arrays.units import from_world, scale_of, to_world
-from dacapo.errors import InputError
+from dacapo.errors import InputError, did_you_mean
 from dacapo.experiments import arraytypes
 from dacapo.experiments.datasplits.volume_config import ArrayConfig, ArrayKind, RegionConfig
 
@@ -49,34 +49,64 @@ class ArrayOpener:
         key: str,
     ) -> None:
         self._arrays, self._grid, self._options, self._key = arrays, dict(grid), options, key
-        self._opened: dict[tuple[str, ArrayKind], Array] = {}
+        self._opened: dict[tuple[str, ArrayKind, tuple[float, ...] | None], Array] = {}
+        self._resampled: dict[tuple[Array, tuple[float, ...]], Array] = {}
         self._aligned: dict[tuple[Array, Array], Array] = {}
         for name, array in arrays.items():
             array.check(f"{key}.{name}")
 
-    def open(self, what: str, key: str, kind: ArrayKind, within: tuple[str, ...] = ()) -> Array:
+    def open(
+        self,
+        what: str,
+        key: str,
+        kind: ArrayKind,
+        within: tuple[str, ...] = (),
+        voxel_size: Sequence[float] | None = None,
+    ) -> Array:
         """An array by its name or by its path.
 
         Args:
             key: the config key that holds `what`, for messages.
             kind: the kind of array that its use implies.
             within: names of the arrays that are under construction.
+            voxel_size: overrides that of the file and that of the whole data split.
         """
-        found = self._opened.get((what, kind))
+        own = None if voxel_size is None else tuple(voxel_size)
+        found = self._opened.get((what, kind, own))
         if found is None:
             if what in within:
                 raise InputError(f"{key}={what}: {' -> '.join([*within, what])} is circular")
             if what in self._arrays:
+                if own is not None:
+                    raise InputError(f"{key}={what}: set the voxel_size of that array instead")
                 found = self._build(what, kind, (*within, what))
             else:
-                found = open_array(what, key=key, options=self._options, **self._grid)
-            self._opened[what, kind] = found
+                grid = self._grid if own is None else {**self._grid, "voxel_size": own}
+                found = self._open_file(what, key, grid)
+            self._opened[what, kind, own] = found
         return found
+
+    def _open_file(self, uri: str, key: str, grid: Mapping[str, Any]) -> Array:
+        try:
+            return open_array(uri, key=key, options=self._options, **grid)
+        except InputError as error:
+            if uri.isidentifier() and (close := did_you_mean(uri, self._arrays)):
+                raise InputError(f"{error}{close}") from error
+            raise
 
     def on_grid_of(self, array: Array, other: Array) -> Array:
         """See `views.on_grid_of`; the same arrays give the same result, as volumes of one file are
         told by it."""
         return self._aligned.setdefault((array, other), views.on_grid_of(array, other))
+
+    def resampled(
+        self, array: Array, voxel_size: Sequence[float], kind: ArrayKind, key: str
+    ) -> Array:
+        """An array at another voxel size; the same arguments give the same array."""
+        done = (array, tuple(voxel_size))
+        if done not in self._resampled:
+            self._resampled[done] = resampled(array, voxel_size, kind, key)
+        return self._resampled[done]
 
     def _build(self, name: str, kind: ArrayKind, within: tuple[str, ...]) -> Array:
         config, key = self._arrays[name], f"{self._key}.{name}"
@@ -88,9 +118,7 @@ class ArrayOpener:
         if config.region is not None:
             array = in_region(array, config.region, f"{key}.region")
         if config.resample is not None:
-            size = to_world(config.resample, unit, config.resample, f"{key}.resample")
-            _check_axes(size, array, f"{key}.resample")
-            array = resample(array, size, _TYPES[kind].interpolatable)
+            array = resampled(array, config.resample, kind, f"{key}.resample")
         if config.clip is not None:
             array = views.clip(array, config.clip[0], config.clip[1])
         if config.relabel:
@@ -130,6 +158,13 @@ class ArrayOpener:
         )  # fmt: skip
 
 
+def resampled(array: Array, voxel_size: Sequence[float], kind: ArrayKind, key: str) -> Array:
+    """An array at another voxel size, in its unit."""
+    size = to_world(voxel_size, array.unit, voxel_size, key)
+    _check_axes(size, array, key)
+    return resample(array, size, _TYPES[kind].interpolatable)
+
+
 def in_region(array: Array, region: RegionConfig, key: str) -> Array:
     """Crop an array to the given bounds."""
     scale = scale_of(array.unit, key)
@@ -145,14 +180,21 @@ def in_region(array: Array, region: RegionConfig, key: str) -> Array:
             )
         first, last, step = begin[at], end[at], array.voxel_size[at]
         begin[at], end[at] = to_world(bounds, array.unit, [step / scale] * 2, f"{key}.{axis}")
-        for value in (begin[at], end[at]):
+        for side in (begin, end):
+            value = side[at]
             if not first <= value <= last or (value - first) % step:
                 nearest = min(max(first + round((value - first) / step) * step, first), last)
+                if region.snap:
+                    side[at] = nearest
+                    continue
                 raise InputError(
                     f"{key}.{axis}={bounds}: a region must begin and end on voxel borders inside "
                     f"the volume, {first / scale} to {last / scale} {array.unit} in steps of "
-                    f"{step / scale}; nearest to {value / scale} is {nearest / scale}"
+                    f"{step / scale}; nearest to {value / scale} is {nearest / scale}, "
+                    f"which {key}.snap=true takes"
                 )
+    if any(b >= e for b, e in zip(begin, end, strict=True)):
+        raise InputError(f"{key}: nothing of {array.name} is inside, {array.extent()}")
     return array.crop(Roi(begin, [e - b for b, e in zip(begin, end, strict=True)]))
 
 

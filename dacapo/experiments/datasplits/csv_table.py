@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dacapo.config import config
-from dacapo.errors import InputError
+from dacapo.errors import InputError, did_you_mean
 from dacapo.experiments.datasplits.files import PARTS, FilesDataSplitConfig, Volumes
 from dacapo.experiments.datasplits.volume_config import ARRAY_KEYS, VolumeConfig
 
@@ -33,12 +32,10 @@ class CsvDataSplitConfig(FilesDataSplitConfig):
     """The CSV file."""
 
     def volumes(self, opener: ArrayOpener) -> Volumes:
+        from dacapo.arrays.formats.points import read_rows
+
         path = Path(self.path)
-        try:
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                rows = list(csv.DictReader(file))
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise InputError(f"datasplit.path={self.path}: {error}") from error
+        rows = read_rows(path, "datasplit.path")
         found: dict[str, dict[str, VolumeConfig]] = {part: {} for part in PARTS}
         for number, row in enumerate(rows, start=2):
             place = f"datasplit.path={self.path}, line {number}"
@@ -57,7 +54,8 @@ class CsvDataSplitConfig(FilesDataSplitConfig):
         unknown = [str(c) for c in row if c not in _COLUMNS]
         if unknown:
             raise InputError(
-                f"{place}: unknown column {unknown[0]!r}; known are {', '.join(_COLUMNS)}"
+                f"{place}: unknown column {unknown[0]!r}{did_you_mean(unknown[0], _COLUMNS)}\n"
+                f"  known are {', '.join(_COLUMNS)}, separated by commas"
             )
         given = {k: v.strip() for k, v in row.items() if v and v.strip()}
         part = given.get("split", "")

@@ -51,7 +51,8 @@ class DataSplit:
                     raise InputError(
                         f"{ours.name}: voxel size {from_world(ours.voxel_size, ours.unit)} "
                         f"{ours.unit} differs from {from_world(theirs.voxel_size, theirs.unit)} "
-                        f"{theirs.unit} of {theirs.name}; one model works at one voxel size"
+                        f"{theirs.unit} of {theirs.name}; one model works at one voxel size: set "
+                        f"resample for this volume, or datasplit.resample for all"
                     )
 
     @property

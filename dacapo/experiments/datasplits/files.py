@@ -55,6 +55,8 @@ class FilesDataSplitConfig(DataSplitConfig):
     metadata."""
     level: list[float] | None = None
     """Open the level of this voxel size in every pyramid (default: the finest)."""
+    resample: list[float] | None = None
+    """New voxel size of every volume, as a volume's own `resample`."""
     normalize: Normalize = Normalize.range
     """Which raw values are mapped to 0 and 1. range: 0 and 255 for 8 bits, else the minimum and
     maximum. percentile: those of `percentiles`. zscore: mean and mean + standard deviation."""
@@ -131,11 +133,17 @@ class FilesDataSplitConfig(DataSplitConfig):
             if path is None and what in ("raw", "gt"):
                 raise InputError(f"{key}.{what} is missing (and datasplit.{what} too)")
             if path is not None:
-                arrays[what] = opener.open(path, f"{key}.{what}", kind)
+                arrays[what] = opener.open(
+                    path, f"{key}.{what}", kind, voxel_size=volume.voxel_size
+                )
         if not arrays["raw"].is_placed:
             arrays["raw"] = opener.on_grid_of(arrays["raw"], arrays["gt"])
         for what in arrays.keys() - {"raw"}:
             arrays[what] = opener.on_grid_of(arrays[what], arrays["raw"])
+        own = volume.resample is not None
+        if size := volume.resample if own else self.resample:
+            at = f"{key}.resample" if own else "datasplit.resample"
+            arrays = {w: opener.resampled(a, size, kinds[w], at) for w, a in arrays.items()}
         if volume.region is not None:
             arrays["gt"] = in_region(arrays["gt"], volume.region, f"{key}.region")
         arrays = {what: memory.keep(array, may_read) for what, array in arrays.items()}

@@ -85,6 +85,13 @@ def check_labels(datasets: Sequence[Dataset], are_objects: bool) -> None:
         InputError: an id is negative, labels look like intensities, or all of an instance
             segmentation is one object.
     """
+    for dataset in datasets:
+        if are_objects and dataset.gt.dtype == np.bool_:
+            raise InputError(
+                f"{dataset.gt.name} is true or false, so it is a mask and all of its objects are "
+                f"one: give each object an id, or train classes, such as task=one_hot "
+                f"'task.classes={{object: [1]}}'"
+            )
     found = [_check_ids(dataset) for dataset in datasets]
     ids = set().union(*found)
     if are_objects and len(ids) == 1 and 0 not in ids and all(map(_is_one_id, datasets)):

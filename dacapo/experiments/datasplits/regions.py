@@ -54,7 +54,10 @@ class RegionsDataSplitConfig(FilesDataSplitConfig):
         gt = opener.on_grid_of(gt, raw)
         at = "zyx".index(self.axis) - 3
         if -at > gt.dims:
-            raise InputError(f"datasplit.axis={self.axis}: {gt.name} has {gt.dims} axes")
+            raise InputError(
+                f"datasplit.axis={self.axis}: {gt.name} has {gt.dims} axes; set datasplit.axis=y, "
+                f"and for 2D also task=affinities_2d architecture=unet_2d"
+            )
         size, num = gt.voxel_size[at], gt.shape[at]
         scale = scale_of(gt.unit, "datasplit.unit")
         gap = 32 if self.buffer is None else -int(-self.buffer * scale // size)
@@ -69,8 +72,9 @@ class RegionsDataSplitConfig(FilesDataSplitConfig):
         volumes: dict[str, dict[str, VolumeConfig]] = {}
         begin = 0
         for part, length in zip(parts, lengths, strict=True):
+            region = RegionConfig(snap=True)
             bounds = [(gt.offset[at] + n * size) / scale for n in (begin, begin + length)]
-            region = RegionConfig(**{self.axis: bounds})
+            setattr(region, self.axis, bounds)
             volumes[part] = {part: VolumeConfig(region=region)}
             begin += length + gap
         return volumes

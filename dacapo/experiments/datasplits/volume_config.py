@@ -40,6 +40,8 @@ class RegionConfig(Config):
     """Along the second axis from the end."""
     x: list[float] | None = None
     """Along the last axis."""
+    snap: bool = False
+    """Move the bounds to the nearest voxel borders inside the volume."""
 
 
 _ORIGINS = ("open", "concat", "sum", "union", "merge", "constant")
@@ -135,6 +137,11 @@ class VolumeConfig(Config):
     """Factor of the loss at each voxel of the labels (default: 1)."""
     region: RegionConfig | None = None
     """The labels to use (default: all); raw is read beyond it as context."""
+    voxel_size: list[float] | None = None
+    """Overrides the voxel size of the volume's files, per axis (z, y, x)."""
+    resample: list[float] | None = None
+    """New voxel size of the volume, in its unit: raw and weight are interpolated, labels and mask
+    are not."""
     classes: list[str] | None = None
     """The classes of the task that are annotated in this volume (default: all)."""
     skeletons: str | None = None

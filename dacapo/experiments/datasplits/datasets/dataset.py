@@ -16,6 +16,7 @@ from dacapo.errors import InputError
 from dacapo.ops.run_length import Skeletons
 
 Level = float | Sequence[float]
+_MAX_RATIO = 100
 
 
 @dataclass(frozen=True)
@@ -61,16 +62,17 @@ class Dataset:
                 raise InputError(f"{array.name} has {array.dims} axes, {raw.name} has {raw.dims}")
             if int(np.prod(array.channel_shape)) != 1:
                 raise InputError(f"{array.name}: one channel expected, shape {array.source.shape}")
+            if is_pixel(array.unit) != is_pixel(raw.unit):
+                raise InputError(
+                    f"{array.name} is measured in {array.unit}, {raw.name} in {raw.unit}: give "
+                    f"voxel_size and unit for both"
+                )
+            _check_magnitude(raw, array)
             if not _divides(raw.voxel_size, array.voxel_size):
                 raise InputError(
                     f"{array.name}: voxel size {from_world(array.voxel_size, array.unit)} and "
                     f"{from_world(raw.voxel_size, raw.unit)} {raw.unit} of raw: along each axis "
                     f"one must divide the other"
-                )
-            if is_pixel(array.unit) != is_pixel(raw.unit):
-                raise InputError(
-                    f"{array.name} is measured in {array.unit}, {raw.name} in {raw.unit}: give "
-                    f"voxel_size and unit for both"
                 )
             _check_directions(raw, array)
             _check_aligned(raw, array)
@@ -202,6 +204,17 @@ def blocks(array: Array, edge: int = 128) -> Iterator[Roi]:
 
 def _spatial(data: np.ndarray[Any, Any], dims: int) -> np.ndarray[Any, Any]:
     return data.reshape(data.shape[data.ndim - dims :])
+
+
+def _check_magnitude(raw: Array, array: Array) -> None:
+    """Refuse voxels whose sizes differ so much that a unit must be wrong."""
+    ratios = [a / r for a, r in zip(array.voxel_size, raw.voxel_size, strict=True)]
+    if min(ratios) > _MAX_RATIO or max(ratios) < 1 / _MAX_RATIO:
+        raise InputError(
+            f"{array.name} has voxels of {from_world(array.voxel_size, array.unit)} {array.unit}, "
+            f"{raw.name} of {from_world(raw.voxel_size, raw.unit)} {raw.unit}: the unit of one of "
+            f"them must be wrong; set voxel_size and unit"
+        )
 
 
 def _divides(one: Coordinate, other: Coordinate) -> bool:
