@@ -6,16 +6,22 @@ It takes the arguments of `dacapo.train`, and output=inspect.html.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
-import dacapo.experiments.run_config  # noqa: F401  (offers all configs to Hydra)
 from dacapo.cli import compose_train, one_line_errors, split_arguments
 from dacapo.config import Config, check_ranges, config
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits import DataSplitConfig
+from dacapo.experiments.preflight import check_fit
+from dacapo.experiments.run_config import RunConfig
+
+if TYPE_CHECKING:
+    from dacapo.experiments.datasplits import DataSplit
 
 
 @config(None)
@@ -52,7 +58,9 @@ def inspect(cfg: DictConfig, output: Path) -> None:
     from dacapo.processes.files import write_atomically
     from dacapo.training.terminal import console, counted, print_table
 
-    report = DataReport(datasplit.build(), {str(k): list(v) for k, v in classes.items()})
+    data = datasplit.build()
+    report = DataReport(data, {str(k): list(v) for k, v in classes.items()})
+    report.warnings += _refusal(cfg, data, report.warnings)
     print_table("Data", report.columns, report.rows)
     for warning in report.warnings:
         console.print(f"warning: {warning}")
@@ -60,6 +68,22 @@ def inspect(cfg: DictConfig, output: Path) -> None:
     volumes = counted(len(report.rows), "volume")
     warnings = counted(len(report.warnings), "warning")
     console.print(f"{volumes}, {warnings}; pictures: {output}")
+
+
+def _refusal(cfg: DictConfig, datasplit: DataSplit, known: Sequence[str]) -> list[str]:
+    """Why training with the same arguments would refuse the data, unless that is known already."""
+    try:
+        run_config = RunConfig.from_hydra(cfg)
+        check_fit(run_config, datasplit)
+        from dacapo.experiments.run import Run
+        from dacapo.inference.scoring import check_scorable
+
+        check_scorable(Run(run_config, datasplit=datasplit))
+    except InputError as error:
+        if any(str(error) in warning for warning in known):
+            return []
+        return [f"dacapo.train with these arguments would refuse the data: {error}"]
+    return []
 
 
 if __name__ == "__main__":

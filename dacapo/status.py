@@ -76,6 +76,8 @@ _COLUMNS = ["run", "state", "iteration", "loss", "best", "it/s", "left", "who"]
 
 
 def _row(run: Progress) -> list[str]:
+    from dacapo.training.terminal import duration
+
     best = "" if math.isnan(run.best) else f"{run.criterion} {run.best:.3f}"
     return [
         run.run,
@@ -84,25 +86,13 @@ def _row(run: Progress) -> list[str]:
         _number(run.loss, ".4f"),
         best,
         _number(run.iterations_per_second, ".2f"),
-        _time(run.seconds_left),
+        "" if math.isnan(run.seconds_left) else duration(run.seconds_left),
         run.who if run.state in ("running", "waiting") else "",
     ]
 
 
 def _number(value: float, form: str) -> str:
     return "" if math.isnan(value) else format(value, form)
-
-
-def _time(seconds: float) -> str:
-    """Hours and minutes.
-
-    >>> _time(3700.0), _time(float("nan"))
-    ('1:01:40', '')
-    """
-    if math.isnan(seconds):
-        return ""
-    whole = round(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
 if __name__ == "__main__":

@@ -38,7 +38,8 @@ def print_help(cfg: DictConfig, config_dirs: Sequence[Path]) -> None:
         for path in folder.glob("*/**/*.yaml"):
             groups.setdefault(str(path.parent.relative_to(folder)), set()).add(path.stem)
     lines = [_USAGE]
-    lines += [f"  {group}={', '.join(sorted(groups[group]))}" for group in sorted(groups)]
+    for group in sorted(groups):
+        lines.append(_filled(f"{group}={', '.join(sorted(groups[group]))}", 2, 6))
     lines += ["\nKeys, with the values for these arguments", describe(cfg)]
     print("\n".join(lines))
 
@@ -59,8 +60,13 @@ def field_docs(cls: type) -> dict[str, str]:
     return docs
 
 
-def describe(node: DictConfig, prefix: str = "") -> str:
-    """Every key of a composed config with its value and description, one block per key."""
+def describe(node: DictConfig, prefix: str = "", shown: set[type] | None = None) -> str:
+    """Every key of a composed config with its value and description, one block per key.
+
+    Args:
+        shown: classes whose keys have been listed; an entry of a dict is described once.
+    """
+    shown = set() if shown is None else shown
     cls = OmegaConf.get_type(node)
     docs = field_docs(cls) if dataclasses.is_dataclass(cls) else {}
     limits = ranges(cls)
@@ -73,15 +79,28 @@ def describe(node: DictConfig, prefix: str = "") -> str:
             title = (OmegaConf.get_type(value).__doc__ or "").strip().splitlines()
             is_class = dataclasses.is_dataclass(OmegaConf.get_type(value))
             blocks.append(f"\n[{name}] {title[0] if title and is_class else ''}".rstrip())
-            blocks.append(describe(value, f"{name}."))
+            blocks.append(describe(value, f"{name}.", shown))
             continue
-        shown = "??? (required)" if missing else _shown(node, str(key))
+        text_of_value = "??? (required)" if missing else _shown(node, str(key))
         text = docs.get(str(key), "")
         if str(key) in limits:
             text = f"{text} ({limits[str(key)][0]})".strip()
-        text = textwrap.fill(text, 92, initial_indent=" " * 6, subsequent_indent=" " * 6)
-        blocks.append(f"  {name}={shown}" + (f"\n{text}" if text else ""))
+        text = _filled(text, 6)
+        blocks.append(f"  {name}={text_of_value}" + (f"\n{text}" if text else ""))
+        entry = value._metadata.element_type if isinstance(value, DictConfig) else None
+        is_class = isinstance(entry, type) and dataclasses.is_dataclass(entry)
+        if is_class and not inspect.isabstract(entry) and entry not in shown:
+            shown.add(entry)
+            blocks.append(f"\n[{name}.NAME] {(entry.__doc__ or '').splitlines()[0]}")
+            blocks.append(describe(OmegaConf.structured(entry), f"{name}.NAME.", shown))
     return "\n".join(blocks)
+
+
+def _filled(text: str, indent: int, hanging: int | None = None) -> str:
+    return textwrap.fill(
+        text, 80, initial_indent=" " * indent, break_on_hyphens=False, break_long_words=False,
+        subsequent_indent=" " * (indent if hanging is None else hanging),
+    )  # fmt: skip
 
 
 def _shown(node: DictConfig, key: str) -> str:

@@ -33,17 +33,22 @@ def preflight(run_config: RunConfig) -> DataSplit:
     check_criterion(evaluator, task.criterion)
     run_config.trainer_config.check_criteria(evaluator.evaluation_scores.criteria)
     datasplit = run_config.datasplit_config.build()
+    check_fit(run_config, datasplit)
+    return datasplit
+
+
+def check_fit(run_config: RunConfig, datasplit: DataSplit) -> None:
+    """Refuse data that do not fit the options of a run, as far as that needs no network."""
     architecture = run_config.architecture_config
     if isinstance(architecture, ShapedConfig):
         check_shapes(datasplit, architecture.input_shape, architecture.fmaps_in)
         first = datasplit.train[0]
         if (size := architecture.output_voxel_size(first.raw.voxel_size)) is not None:
             check_voxel_size(first, size)
-    check_annotations(datasplit, task.label_classes)
-    return datasplit
+    _check_annotations(datasplit, run_config.task_config.label_classes)
 
 
-def check_annotations(datasplit: DataSplit, classes: Classes) -> None:
+def _check_annotations(datasplit: DataSplit, classes: Classes) -> None:
     """Refuse labels that cannot be what the task takes them for.
 
     Args:

@@ -175,7 +175,20 @@ class ScoreTable:
         index, parameters = (int(i) for i in np.unravel_index(flat, means.shape))
         value, label = float(means[index, parameters]), self.header.parameters[parameters]["label"]
         text = f"{criterion or self.header.selected_by} {value:.3f} with {label}"
+        if self._found_nothing(index, parameters):
+            text += ", which found nothing"
         return Best(self.iterations[index], index, parameters, value, label, text)
+
+    def _found_nothing(self, index: int, parameters: int) -> bool:
+        """Whether a segmentation is background everywhere, as far as its scores tell."""
+        names = [c["name"] for c in self.header.criteria]
+        for name in ("num_segments", "precision"):
+            if name in names:
+                values = self.values[index, :, parameters, names.index(name)]
+                return bool(
+                    (values == 0).all() if name == "num_segments" else np.isnan(values).all()
+                )
+        return False
 
     def criterion_history(self, criterion: str | None = None) -> CriterionHistory:
         """The best mean at each validation; NaN if there is none."""

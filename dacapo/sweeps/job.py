@@ -46,7 +46,7 @@ def train(
             twice with the same traceback and `request.retry` is not set.
     """
     from dacapo.runs import NoWriter
-    from dacapo.training.terminal import console
+    from dacapo.training.terminal import console, reported
 
     request = request or RunRequest()
     folder = run_folder(run_config, runs_dir)
@@ -59,15 +59,17 @@ def train(
 
             return finished_scores(run_config, folder)
         plan.refuse(folder)
-        run = ranks.on_all_ranks(lambda: _build(run_config, folder, request, ranks))
+        with reported("opening the data and building the network"):
+            run = ranks.on_all_ranks(lambda: _build(run_config, folder, request, ranks))
         from dacapo.training.session import train_run
 
         writers: list[RunWriter] = []
-        ranks.broadcast(
-            lambda: writers.append(
-                stack.enter_context(folder.writing(request.document(run_config)))
+        with reported(f"waiting for other processes to leave {folder.path}"):
+            ranks.broadcast(
+                lambda: writers.append(
+                    stack.enter_context(folder.writing(request.document(run_config)))
+                )
             )
-        )
         writer = writers[0] if writers else NoWriter()
         return train_run(run, folder, writer, lambda: request.reason_to_prune(run, folder))
 

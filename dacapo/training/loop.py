@@ -100,7 +100,8 @@ def _validate(
 ) -> None:
     """Score the current weights; the first process validates, and all receive the scores."""
     begin = time.perf_counter()
-    scores = run.ranks.broadcast(lambda: validate(run))
+    with progress.doing("validating"):
+        scores = run.ranks.broadcast(lambda: validate(run))
     run.validation_scores.add_iteration_scores(scores)
     writer.add_scores(scores)
     loggers.log_scores(run.validation_scores)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -30,37 +31,92 @@ console = Console(highlight=False, soft_wrap=True, markup=False)
 if not console.is_terminal:
     console.width = 240  # lines in a log file are not wrapped
 
+MINUTE = 60.0
 _FIRST_STEPS = 10
 _MAX_ROWS = 500
 _MAX_WAITING = 0.05
 
 
-class TrainingProgress:
-    """A bar with loss, rate and time left; without a terminal, only `say` prints."""
+@contextmanager
+def reported(what: Callable[[], str] | str, every: float = MINUTE) -> Iterator[None]:
+    """Print what is being done once a minute, with the time it has taken; not where bars show it.
 
-    def __init__(self, progress: Progress, bar: TaskID | None) -> None:
+    Args:
+        what: the text, or what gives it.
+        every: seconds between lines.
+    """
+    ended, begin = threading.Event(), time.perf_counter()
+
+    def report() -> None:
+        while not ended.wait(every):
+            console.print(f"{what if isinstance(what, str) else what()}, for {elapsed(begin)}")
+
+    if _has_bars() or console.quiet:
+        yield
+        return
+    thread = threading.Thread(target=report, name="report", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+class TrainingProgress:
+    """A bar with loss, rate and time left; without a terminal, a line once a minute."""
+
+    def __init__(self, progress: Progress, bar: TaskID | None, begin: int, end: int) -> None:
         self._progress, self._bar = progress, bar
+        self._done, self._end = begin, end
         self._loss: float | None = None
         self._rate: float | None = None
+        self._activity = ""
 
     def step(self, stats: TrainingIterationStats) -> None:
         """Show a finished step."""
         seconds = stats.time
         self._loss = stats.loss if self._loss is None else 0.95 * self._loss + 0.05 * stats.loss
         self._rate = seconds if self._rate is None else 0.9 * self._rate + 0.1 * seconds
-        if self._bar is not None:
-            text = f"loss {self._loss:.4f}  {1 / max(self._rate, 1e-9):.2f} it/s"
-            self._progress.update(self._bar, completed=stats.iteration + 1, text=text)
+        self._done = stats.iteration + 1
+        self._update()
+
+    @contextmanager
+    def doing(self, activity: str) -> Iterator[None]:
+        """Show something other than training, such as validating."""
+        self._activity = f"{activity} "
+        self._update()
+        yield
+        self._activity = ""
+        self._update()
+
+    def line(self) -> str:
+        """The progress in words."""
+        text = f"{self._activity}iteration {self._done}/{self._end}"
+        if self._loss is None or self._rate is None:
+            return text
+        left = duration(self._rate * (self._end - self._done))
+        return f"{text}: {self._speed()}, {left} left"
 
     def say(self, line: str) -> None:
         """Print a permanent line."""
         self._progress.console.print(line)
 
+    def _speed(self) -> str:
+        if self._loss is None or self._rate is None:
+            return self._activity
+        return f"loss {self._loss:.4f}, {1 / max(self._rate, 1e-9):.2f} it/s"
+
+    def _update(self) -> None:
+        if self._bar is not None:
+            text = f"{self._activity}{self._speed()}" if self._activity else self._speed()
+            self._progress.update(self._bar, completed=self._done, text=text)
+
 
 @contextmanager
 def training_progress(name: str, begin: int, end: int) -> Iterator[TrainingProgress]:
     """A bar from `begin` to `end` iterations; only in a terminal, and not under CI."""
-    visible = console.is_terminal and not os.environ.get("CI")
+    visible = _has_bars()
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -72,7 +128,13 @@ def training_progress(name: str, begin: int, end: int) -> Iterator[TrainingProgr
     )
     with Progress(*columns, console=console, disable=not visible, speed_estimate_period=60) as bars:
         bar = bars.add_task(name, total=end, completed=begin, text="") if visible else None
-        yield TrainingProgress(bars, bar)
+        shown = TrainingProgress(bars, bar, begin, end)
+        with reported(shown.line):
+            yield shown
+
+
+def _has_bars() -> bool:
+    return console.is_terminal and not os.environ.get("CI")
 
 
 def score_line(stats: TrainingStats, scores: ValidationScores, criterion: str) -> str:
@@ -141,8 +203,18 @@ def elapsed(since: float) -> str:
     >>> elapsed(time.perf_counter() - 187)
     '3:07'
     """
-    seconds = int(time.perf_counter() - since)
-    return f"{seconds // 60}:{seconds % 60:02d}"
+    return duration(time.perf_counter() - since)
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds.
+
+    >>> duration(187), duration(3787)
+    ('3:07', '1:03:07')
+    """
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]], caption: str = "") -> None:
@@ -153,12 +225,26 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], caption: 
     if len(rows) > _MAX_ROWS:
         _print_long_table(title, columns, rows, caption)
         return
+    widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
+    if sum(widths) + 3 * len(widths) + 1 > console.width:
+        columns = [_with_breaks(column) for column in columns]
+        rows = [[_with_breaks(cell) for cell in row] for row in rows]
     out = Table(title=title, caption=caption or None, title_justify="left", caption_justify="left")
     for number, column in enumerate(columns):
         out.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
     for row in rows:
         out.add_row(*row)
     console.print(out)
+
+
+def _with_breaks(text: str) -> str:
+    r"""A name or a list of parameters in lines, so that no word is cut in a narrow terminal.
+
+    >>> _with_breaks("adapted_rand_error"), _with_breaks("bias=0.3,min_size=64")
+    ('adapted_\\nrand_\\nerror', 'bias=0.3,\\nmin_size=64')
+    """
+    separator = "," if "," in text else "/" if "/" in text else "_"
+    return text.replace(separator, f"{separator}\n")
 
 
 def _print_long_table(title: str, columns: list[str], rows: list[list[str]], caption: str) -> None:
