@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from inspect import isabstract
 from math import inf, isfinite
 from numbers import Real
 from pathlib import Path
@@ -181,6 +182,16 @@ def ranges(cls: Any) -> dict[str, tuple[Range, bool]]:
 def registered(name: str) -> type | None:
     """The config class of this name."""
     return _classes.get(name)
+
+
+def entry_fields(group: str) -> set[str]:
+    """The fields of a group's classes that map names to configs, such as train of datasplit."""
+    entries = {
+        f"dict[str, {name}]" for name, cls in _classes.items()
+        if not _groups[cls] and not isabstract(cls)
+    }  # fmt: skip
+    classes: list[Any] = [cls for cls, of_group in _groups.items() if of_group == group]
+    return {f.name for cls in classes for f in dataclasses.fields(cls) if str(f.type) in entries}
 
 
 def user_modules() -> set[str]:

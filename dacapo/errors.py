@@ -31,12 +31,18 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6, prefix: str = "") -> str:
     """A question to append to a message about an unknown word; empty if nothing is similar.
+
+    Args:
+        cutoff: how similar, from 0 to 1.
+        prefix: what comes before each of the known words.
 
     >>> did_you_mean("afinities", ["affinities", "distance"]), did_you_mean("x", ["distance"])
     ('; did you mean affinities?', '')
     """
+    wanted = word.lower().replace("_", "")
     names = {name.lower().replace("_", ""): name for name in known}
-    close = get_close_matches(word.lower().replace("_", ""), names, 1)
-    return f"; did you mean {names[close[0]]}?" if close else ""
+    close = [name for name in names if len(wanted) > 3 and name.startswith(wanted)]
+    close = close or get_close_matches(wanted, names, 1, cutoff)
+    return f"; did you mean {prefix}{names[close[0]]}?" if close else ""

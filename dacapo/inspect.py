@@ -19,6 +19,7 @@ from dacapo.errors import InputError
 from dacapo.experiments.datasplits import DataSplitConfig
 from dacapo.experiments.preflight import check_fit
 from dacapo.experiments.run_config import RunConfig
+from dacapo.processes.files import check_writable
 
 if TYPE_CHECKING:
     from dacapo.experiments.datasplits import DataSplit
@@ -47,6 +48,7 @@ def main() -> None:
 
 def inspect(cfg: DictConfig, output: Path) -> None:
     """Print a table and the warnings, and write a page with pictures."""
+    check_writable(output.parent, "output")
     missing = sorted(k for k in OmegaConf.missing_keys(cfg) if k.startswith("datasplit."))
     if missing:
         raise InputError(f"{', '.join(missing)}: required, give a value")

@@ -12,6 +12,7 @@ from pathlib import Path
 from dacapo.cli import compose_train, one_line_errors, split_arguments
 from dacapo.config import Config, config, ranged
 from dacapo.experiments.run_config import RunConfig
+from dacapo.processes.files import check_writable
 
 
 @config(None)
@@ -36,6 +37,7 @@ def main() -> None:
 
 def preview(run_config: RunConfig, num: int, output: Path) -> None:
     """Write a page of the first samples of a run."""
+    check_writable(output.parent, "output")
     from dacapo.experiments.run import Run
     from dacapo.figures.batch_page import batch_page
     from dacapo.processes.files import write_atomically

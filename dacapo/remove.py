@@ -82,14 +82,14 @@ def remove(options: RemoveConfig) -> None:
 
 def _folders(options: RemoveConfig) -> list[RunFolder]:
     """The folders of the runs, each once."""
-    from dacapo.runs import RunFolder, find_run_folders
+    from dacapo.runs import RunFolder, find_run_folders, missing_run
 
     runs_dir, found = Path(options.runs_dir), []
     for name in options.run:
         below = [f for f in find_run_folders(runs_dir) if name in (f.path.parent.name, f.label)]
         folder = RunFolder(Path(name).absolute())
         if not below and not folder.holds_run():
-            raise InputError(f"run={name}: there is no such run below {runs_dir}")
+            raise InputError(missing_run(name, runs_dir))
         found += below or [folder]
     if not found:
         raise InputError(f"run={options.run}: give the runs to remove, like run=NAME/0")

@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from dacapo.cli import compose_train, explained, one_line_errors, parse, print_help
+from dacapo.cli import check_first_job, compose_train, explained, one_line_errors, parse, print_help
 from dacapo.config import conf_dir
 from dacapo.errors import InputError, printable
 from dacapo.processes.ranks import current_ranks
@@ -35,8 +35,10 @@ def main() -> None:
     with one_line_errors():
         line = parse(sys.argv[1:])
         if "--help" in line.flags:
-            print_help(compose_train(sys.argv[1:]), line.config_dirs)
+            print_help(compose_train(sys.argv[1:]), line)
             return
+        if line.is_sweep:
+            check_first_job(line)
         sys.argv[1:] = line.arguments
         with explained(line), sweep.compared_at_the_end():
             try:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dacapo.cli import run_command
 from dacapo.config import Config, config, ranged
+from dacapo.errors import InputError
 
 
 @config(None)
@@ -35,10 +36,12 @@ def main() -> None:
 def view(options: ViewConfig) -> None:
     """Serve a snapshot until Ctrl-C."""
     from dacapo.figures.neuroglancer import show, snapshot_layers
-    from dacapo.runs import RunFolder
+    from dacapo.runs import RunFolder, missing_run
 
     path = Path(options.run)
     folder = RunFolder(path if path.is_dir() else Path(options.runs_dir) / options.run)
+    if not folder.holds_run():
+        raise InputError(missing_run(options.run, Path(options.runs_dir)))
     layers = snapshot_layers(folder, options.iteration)
     with show(layers, options.address, options.port) as url:
         print(f"{url}\nCtrl-C ends it", flush=True)

@@ -10,31 +10,13 @@ import pytest
 from tests.command_line import imports_nothing_heavy, run
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["trainer.batchsize=2"], "Key 'batchsize' not in 'DefaultTrainerConfig'"),
-        (["trainer.batch_size=many"], "could not be converted to Integer"),
-        (["task=nope"], "Could not find 'task/nope'"),
-        (["task.neighborhood=[]"], "task.neighborhood is empty: give at least one offset"),
-        (["task.neighborhood=???"], "task.neighborhood: required"),
-        (["start=run"], "start.run: required, give a value"),
-        (["trainer.optimizer=lion"], "expected one of [adamw, radam, sgd]"),
-        (["experiment=flyem"], "datasplit.train.train.raw is missing (and datasplit.raw too)"),
-        (["datasplit=volumes"], "datasplit.train is empty: name at least one volume"),
-        (["num_iterations"], "Error parsing override 'num_iterations'"),
-        (["hydra/launcher=slurm"], "launchers start the jobs of a sweep, so add -m"),
-    ],
-)
-def test_a_mistake_is_one_message_without_torch(
-    tmp_path: Path, arguments: list[str], message: str
-) -> None:
-    status, out, err = imports_nothing_heavy(tmp_path, *arguments)
+@pytest.mark.parametrize("argument", ["trainer.batchsize=2", "task=nope", "num_iterations=0"])
+def test_a_mistake_imports_nothing_heavy(tmp_path: Path, argument: str) -> None:
+    status, out, err = imports_nothing_heavy(tmp_path, argument)
     assert status == 1
-    assert message in err
-    assert err.startswith("error: ")
+    assert err.startswith(f"error: {argument}")
     assert "Traceback" not in out + err
-    assert not (tmp_path / "runs" / "affinities").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

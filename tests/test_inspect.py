@@ -94,7 +94,3 @@ def test_the_command(
     assert "none 0.0%" in out
     assert "warning: class none has no annotated voxel" in out
     assert page.read_text().count("<img") == 12
-    monkeypatch.setattr(sys, "argv", ["inspect", "datasplit=folder"])
-    with pytest.raises(SystemExit):
-        main()
-    assert "error: datasplit.path: required, give a value" in capsys.readouterr().err

@@ -32,6 +32,7 @@ LAYERS = [
     ["dacapo.experiments.tasks", "dacapo.experiments.trainers", "dacapo.experiments.starts"],
     [
         "dacapo.experiments.fit",
+        "dacapo.experiments.preflight",
         "dacapo.experiments.run",
         "dacapo.experiments.run_config",
         "dacapo.experiments.train_state",

@@ -7,7 +7,7 @@ from pathlib import Path
 import imagecodecs
 import pytest
 
-from dacapo.preview import main, preview
+from dacapo.preview import preview
 from tests.conftest import TASKS, small_task_config
 
 
@@ -30,10 +30,3 @@ def test_a_page_of_batches(task: str, tmp_path: Path) -> None:
     shapes = {imagecodecs.png_decode(base64.b64decode(p)).shape[:2] for p in pictures}
     assert shapes == {(28, 28), (12, 12)}
     assert ("the first 12 of 16 channels" in text) == (task == "affinities_lsds")
-
-
-def test_mistakes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("sys.argv", ["preview", "num=0"])
-    with pytest.raises(SystemExit):
-        main()
-    assert "num=0 must be at least 1" in capsys.readouterr().err

@@ -118,45 +118,6 @@ def test_files_without_a_voxel_size_are_counted_in_pixels(
     assert "pixel" in str(ours["region"])
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["gt={p}:gt", "kind=instance"], "missing mandatory value: segmentation"),
-        (["segmentation={p}:nope", "gt={p}:gt", "kind=instance"], "segmentation=.*nope"),
-        (["segmentation={p}:half", "gt={p}:gt", "kind=instance"], "overlap_only=true scores"),
-        (["segmentation={p}:seg", "gt={p}:gt", "kind=cells"], "Invalid value 'cells'"),
-        (["segmentation={p}:seg", "gt={p}:gt", "kind=semantic", "classes={{a: [0]}}"], "classes.a"),
-        (["segmentation={p}:seg", "gt={p}:gt", "kind=instance", "nope=1"], "Key 'nope'"),
-        (["segmentation={p}:float", "gt={p}:gt", "kind=instance"], "must be integers, not float64"),
-        (["segmentation={p}:coarse", "gt={p}:gt", "kind=instance"], "they must be equal"),
-        (["segmentation={p}:seg", "gt={p}:zero", "mask={p}:zero", "kind=semantic"],
-         "no voxel is annotated"),
-    ],
-)  # fmt: skip
-def test_mistakes(
-    files: tuple[str, np.ndarray, np.ndarray, np.ndarray],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: list[str],
-    message: str,
-) -> None:
-    import re
-
-    import h5py
-
-    path = files[0]
-    with h5py.File(path, "a") as file:
-        shape = file["gt"].shape
-        for name, data in (("float", np.ones(shape)), ("coarse", np.ones(shape, int)),
-                           ("zero", np.zeros(shape, np.uint8))):  # fmt: skip
-            made = file.create_dataset(name, data=data)
-            made.attrs.update(GRID if name != "coarse" else {**GRID, "voxel_size": [40, 9.2, 9.2]})
-    with pytest.raises(SystemExit) as stop:
-        run(monkeypatch, *(a.format(p=path) for a in arguments))
-    assert stop.value.code == 1
-    assert re.search(message, capsys.readouterr().err)
-
-
 def test_true_and_false_another_byte_order_and_a_large_mask(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hydra.core.global_hydra import GlobalHydra
 
 from dacapo.runs import RunFolder
-from dacapo.train import main
-from tests.command_line import ROOT, environment, history, run
+from tests.command_line import ROOT, command, environment, history, run
 from tests.conftest import SMALL, SMALL_AFFINITIES, write_hdf5
 
 
@@ -80,100 +76,45 @@ def test_a_method_of_ones_own_from_outside(tmp_path: Path) -> None:
     assert "strength: 2.0" in (folder / "0" / "config.yaml").read_text()
 
 
-class TestData:
-    """Each mistake with the data is one clear error before training."""
+LABELS = np.arange(1, 41).reshape(40, 1, 1).repeat(40, 1).repeat(40, 2) // 8 + 1
 
-    LABELS = np.arange(1, 41).reshape(40, 1, 1).repeat(40, 1).repeat(40, 2) // 8 + 1
 
-    def write(self, path: Path, **changed: object) -> str:
-        raw = np.random.default_rng(0).integers(0, 255, (40, 40, 40)).astype(np.uint8)
-        arrays = {"raw": raw, "labels": self.LABELS.astype(np.uint32), **changed}
-        arrays = {k: v for k, v in arrays.items() if v is not None}
-        return write_hdf5(path, arrays, voxel_size=[8, 8, 8], units="nm")
+def on_volumes(folder: Path, gt: np.ndarray = LABELS) -> list[str]:
+    """Arguments for two parts of a volume in a file."""
+    raw = np.random.default_rng(0).integers(0, 255, gt.shape).astype(np.uint8)
+    arrays = {"raw": raw, "labels": gt.astype(np.uint32)}
+    file = write_hdf5(folder / "a.h5", arrays, voxel_size=[8, 8, 8], units="nm")
+    return [
+        *SMALL_AFFINITIES[3:], "datasplit=volumes", f"datasplit.raw={file}:raw",
+        f"datasplit.gt={file}:labels", "datasplit.train.a.region.z=[0,160]",
+        "datasplit.validate.b.region={z: [200, 320]}", "name=a", "num_iterations=2",
+    ]  # fmt: skip
 
-    def asked(self, file: str, *more: str) -> list[str]:
-        data = [
-            "datasplit=volumes", f"datasplit.raw={file}:raw", f"datasplit.gt={file}:labels",
-            "datasplit.train={a: {region: {z: [0, 160]}}}",
-            "datasplit.validate={b: {region: {z: [200, 320]}}}",
-        ]  # fmt: skip
-        return [*SMALL_AFFINITIES[3:], *data, "name=a", "num_iterations=2", *more]
 
-    @pytest.fixture
-    def refused(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> Callable[..., str]:
-        """What is said of a mistake; without the seconds that a process of its own takes."""
+def test_volumes(tmp_path: Path) -> None:
+    status, _, err = run(tmp_path, *on_volumes(tmp_path))
+    assert status == 0, err
+    assert history(tmp_path / "runs").is_done
 
-        def refuse(file: str, *more: str) -> str:
-            monkeypatch.chdir(tmp_path)
-            monkeypatch.setattr(sys, "argv", ["train", *self.asked(file, *more)])
-            with pytest.raises(SystemExit) as ended:
-                main()
-            assert ended.value.code == 1
-            return capsys.readouterr().err
 
-        yield refuse
-        GlobalHydra.instance().clear()
-
-    def test_volumes_work(self, tmp_path: Path) -> None:
-        status, _, err = run(tmp_path, *self.asked(self.write(tmp_path / "a.h5")))
-        assert status == 0, err
-        assert history(tmp_path / "runs").is_done
-
-    @pytest.mark.parametrize(
-        ("changed", "more", "message"),
-        [
-            ({"labels": None}, [], "train.a.gt=.*: no dataset 'labels'; the file has raw"),
-            ({}, ["datasplit.raw=none.h5:raw"], "datasplit.train.a.raw=none.h5:raw: no file"),
-            ({"labels": LABELS / 2}, [], "labels must be integers, not float64"),
-            ({"raw": np.full((40, 40, 40), np.nan, np.float32)}, [], "are NaN or infinite"),
-            ({"mask": np.zeros((40, 40, 40), np.uint8)}, ["datasplit.mask={file}:mask"],
-             "dataset a: no voxel is annotated"),
-            ({}, ["datasplit.unit=furlong"], "unknown unit 'furlong'"),
-            ({}, ["datasplit.train.a.region.z=[0,163]"], "begin and end on voxel borders"),
-            ({}, ["datasplit.train.a.region.z=[0,900]"], "inside the volume, 0.0 to 320.0 nm"),
-            ({}, ["architecture.input_shape=[44,44,44]"], "fewer than the network's input"),
-            ({}, ["architecture.input_shape=[29,28,28]"], "the nearest that fits is"),
-            ({}, ["datasplit.voxel_size=[8,8]"],
-             r"a voxel size of 2 axes, \[8.0, 8.0\], does not fit the axes"),
-            ({}, ["runs_dir=a.h5"], "runs_dir: cannot write a.h5.*: (Not a|File)"),
-            ({"labels": np.zeros((40, 40, 40), np.uint8)}, [], "dataset a: no voxel is annotated"),
-            ({}, ["datasplit.validate.b.region.z=[96,264]"], "datasplit.validate.b share labels"),
-            ({}, ["datasplit.voxel_size=[nan,8,8]"], "is not finite"),
-        ],
-    )  # fmt: skip
-    def test_mistakes(
-        self, tmp_path: Path, refused: Callable[..., str],
-        changed: dict[str, object], more: list[str], message: str,
-    ) -> None:  # fmt: skip
-        file = self.write(tmp_path / "a.h5", **changed)
-        err = refused(file, *[m.replace("{file}", file) for m in more])
-        assert re.search(message, err), err
-        assert len(err.strip().splitlines()) == 1, err
-        assert err.startswith("error: ")
-
-    @pytest.mark.parametrize(
-        ("attributes", "message"),
-        [
-            ({"voxel_size": [8, 8, 12]}, "along each axis one must divide the other"),
-            ({"offset": [4000, 0, 0]}, "do not overlap"),
-            ({"offset": [4, 0, 0]}, "shifted against .* by 0.5 voxels of raw along z"),
-            ({"offset": [160, 0, 0]}, "reaches beyond"),
-        ],
-    )
-    def test_raw_and_labels_that_do_not_fit(
-        self, tmp_path: Path, refused: Callable[..., str],
-        attributes: dict[str, list[int]], message: str,
-    ) -> None:  # fmt: skip
-        raw = self.write(tmp_path / "a.h5")
-        meta = {"voxel_size": [8, 8, 8], "offset": [0, 0, 0], "units": "nm", **attributes}
-        gt = write_hdf5(tmp_path / "b.h5", {"labels": self.LABELS.astype(np.uint32)}, **meta)
-        err = refused(
-            raw, f"datasplit.gt={gt}:labels",
-            "datasplit.train.a.region=null", "datasplit.validate.b.region=null",
-        )  # fmt: skip
-        assert re.search(message, err), err
+def test_what_a_worker_refuses_is_no_failure(tmp_path: Path) -> None:
+    arguments = on_volumes(tmp_path, LABELS * 0)
+    status, _, err = run(tmp_path, *arguments)
+    assert status == 1
+    assert "no voxel is annotated" in err
+    assert not (tmp_path / "runs").exists()
+    worker = {**environment(), "SUBMITIT_EXECUTOR": "local"}
+    for _ in range(3):  # it is not taken for a run that fails again and again
+        done = subprocess.run(
+            command(*arguments), cwd=tmp_path, env=worker, capture_output=True, check=False
+        )
+        assert done.returncode == 1
+    assert history(tmp_path / "runs").outcome["status"] == "refused"
+    program = [sys.executable, "-m", "dacapo.compare"]
+    status, out, err = run(tmp_path, program=program)
+    assert status == 0, err
+    assert "refused: a/0: dataset a: no voxel is annotated" in out
+    assert "1 run, 0 failed, 1 refused" in out
 
 
 @pytest.mark.slow

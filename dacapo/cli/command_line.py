@@ -15,7 +15,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString
 from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
-from dacapo.config import conf_dir
+from dacapo.config import conf_dir, entry_fields
 from dacapo.errors import InputError, did_you_mean
 
 _FLAGS = {
@@ -32,6 +32,7 @@ _CHOICES = {
 }
 _SWITCHES = ("--help", "--hydra-help", "--version", "--multirun", "--run", "--resolve", "--info",
              "--shell-completion")  # fmt: skip
+_REQUIRED = ("task", "architecture", "trainer", "datasplit")
 _PLAIN = re.compile(r"[\w/\-\\+.$%*@?|: ]*", re.ASCII)
 """Values that Hydra's grammar accepts without quotes."""
 _GIVEN_BY_OTHERS = re.compile(r"[~+]*hydra[./]")
@@ -62,14 +63,34 @@ class CommandLine:
         """The arguments for Hydra, flags first: it does not find them behind others."""
         return [*self.flags, *self.overrides]
 
-    def typed_for(self, key: str) -> str:
-        """The argument that sets a key or something in it, as it was typed; else the key."""
-        last_first = self.typed[::-1]
-        for typed in last_first:
-            if _key(typed) == key:
-                return typed
-        inside = (t for t in last_first if key.startswith(_key(t).replace("/", ".") + "."))
-        return next(inside, key)
+    def typed_for(self, key: str) -> str | None:
+        """The argument that sets a key, something in it or something around it, as typed."""
+        key = key.partition("[")[0]
+        last_first = [(_key(typed), typed) for typed in reversed(self.typed)]
+        inside = [typed for own, typed in last_first if f"{own}.".startswith(f"{key}.")]
+        around = [(own, typed) for own, typed in last_first if key.startswith(f"{own}.")]
+        if inside:
+            return inside[0]
+        return max(around, key=lambda pair: len(pair[0]))[1] if around else None
+
+    def typed_choice(self, group: str) -> str | None:
+        """The argument that chooses an option of a group, as typed."""
+        return next((typed for typed in reversed(self.typed) if _key(typed) == group), None)
+
+    def groups(self) -> set[str]:
+        """All groups that have options."""
+        paths = {(p.parent, f) for f in self.config_dirs for p in f.glob("*/**/*.yaml")}
+        return {str(path.relative_to(folder)) for path, folder in paths}
+
+    def first_overrides(self) -> list[str]:
+        """The overrides of the first job of a sweep."""
+        first = []
+        for override in OverridesParser.create().parse_overrides(self.overrides):
+            if not override.is_sweep_override():
+                first.append(str(override.input_line))
+            elif override.is_discrete_sweep():
+                first.append(f"{override.key_or_group}={next(override.sweep_string_iterator())}")
+        return first
 
     def is_choice(self, override: str) -> bool:
         """Whether an override chooses an option of a group."""
@@ -108,7 +129,7 @@ def parse(arguments: Sequence[str]) -> CommandLine:
         else:
             _check_word(word, words, () if equals else line.options(word))
             line.typed.append(word)
-            line.overrides.append(quoted(word))
+            line.overrides.append(_as_entry(quoted(word)))
     for override, typed in zip(line.overrides, line.typed, strict=True):
         _check_override(override, typed, line)
     return line
@@ -124,18 +145,36 @@ def quoted(argument: str) -> str:
     value = expanded(value)
     argument = f"{key}{equals}{value}"
     is_call = re.fullmatch(r"\w+\(.*\)", value, re.ASCII)
-    if not equals or is_call or "${" in value or re.search("['\"]", value):
+    if not equals or is_call or "${" in value:
         return argument
     if value[:1] not in ("[", "{"):
+        if re.search("['\"]", value):
+            return argument
         is_plain = "," in value or (_PLAIN.fullmatch(value) and value == value.strip())
         return argument if is_plain else f"{key}={_quote(value)}"
     # In a list or a dict: what lies between brackets, commas and the colon behind a key.
-    tokens = re.split(r"([\[\]{},]|(?<=\w):\s)", value)
+    tokens = re.split(r"""("[^"]*"|'[^']*'|[\[\]{},]|(?<=\w):\s)""", value)
     return f"{key}=" + "".join(
-        token if _PLAIN.fullmatch(token) or len(token) == 1
+        token if _PLAIN.fullmatch(token) or len(token) == 1 or token[0] in "\"'"
         else token.replace(token.strip(), _quote(token.strip()))
         for token in tokens
     )  # fmt: skip
+
+
+def _as_entry(override: str) -> str:
+    """`datasplit.train.a.raw=x` as `datasplit.train={a: {raw: x}}`, so that a is made if need be.
+
+    >>> _as_entry("datasplit.train.a.raw=x"), _as_entry("trainer.batch_size=2")
+    ('datasplit.train={a: {raw: x}}', 'trainer.batch_size=2')
+    """
+    key, _, value = override.partition("=")
+    group, *path = key.lstrip("+").split(".")
+    is_sweep = ("," in value and value[:1] not in "[{'\"") or re.match(r"\w+\(", value)
+    if len(path) < 2 or path[0] not in entry_fields(group) or is_sweep or "~" in key:
+        return override
+    for name in reversed(path[1:]):
+        value = f"{{{name}: {value}}}"
+    return f"{group}.{path[0]}={value}"
 
 
 def expanded(value: str) -> str:
@@ -166,6 +205,9 @@ def _add_flag(line: CommandLine, flag: str, value: str) -> None:
 def check_words(arguments: Sequence[str]) -> None:
     """Refuse arguments of a command that are not `key=value`."""
     for number, word in enumerate(arguments):
+        if word.startswith("-"):
+            key = word.strip("-").partition("=")[0].replace("-", "_")
+            raise InputError(f"{word!r} is not key=value: write {key}=...; --help lists the keys")
         _check_word(word, arguments[number + 1 :], ())
 
 
@@ -196,7 +238,11 @@ def _check_override(argument: str, typed: str, line: CommandLine) -> None:
     if _GIVEN_BY_OTHERS.match(argument) or any("searchpath" in o for o in line.overrides):
         return
     group = override.key_or_group
+    if override.is_delete() and group in _REQUIRED:
+        raise InputError(f"{typed}: {group} cannot be left out, only replaced")
     options = line.options(group)
+    if "/" in group and not options:
+        raise InputError(f"{typed}: there is no group {group}{did_you_mean(group, line.groups())}")
     for option in _options(override) if options else ():
         registered = ConfigStore.instance().repo
         for part in group.split("/"):

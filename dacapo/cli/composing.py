@@ -29,6 +29,12 @@ def compose_train(arguments: Sequence[str]) -> DictConfig:
         return _compose(line, line.overrides)
 
 
+def check_first_job(line: CommandLine) -> None:
+    """Compose the first job of a sweep, before Hydra makes folders for all of them."""
+    with explained(line):
+        _compose(line, line.first_overrides())
+
+
 @contextmanager
 def explained(line: CommandLine) -> Iterator[None]:
     """Turn errors of Hydra into those of the arguments that cause them."""
@@ -38,12 +44,13 @@ def explained(line: CommandLine) -> Iterator[None]:
         raise InputError(_missing_option(error, line)) from error
     except (HydraException, OmegaConfBaseException) as error:
         if found := re.search(r"In '(.+)/\w+'.*not a subclass of", str(error), re.DOTALL):
+            group = found[1]
             raise InputError(
-                f"{line.typed_for(found[1])}: does not fit the other options; choose from "
-                f"{', '.join(_fitting(line, found[1]))}"
+                f"{line.typed_choice(group) or group}: does not fit the other options; choose from "
+                f"{', '.join(_fitting(line, group))}"
             ) from error
         blamed = re.search(r"override '?([^'\s=]+)", str(error).splitlines()[0])
-        typed = line.typed_for(blamed[1].lstrip("+~")) if blamed else None
+        typed = line.typed_for(_full_key(error, blamed[1].lstrip("+~"))) if blamed else None
         raise InputError(explain(error, typed, _groups_alone(line))) from error
     except (yaml.YAMLError, UnicodeDecodeError):
         _check_yamls(line)
@@ -54,14 +61,20 @@ def explained(line: CommandLine) -> Iterator[None]:
         raise InputError(_below_nothing(line)) from error
 
 
+def _full_key(error: BaseException, blamed: str) -> str:
+    """The key that is wrong, which may be in the value of the override that is blamed."""
+    full_key = str(getattr(error.__cause__, "full_key", "") or "")
+    return full_key if full_key.startswith(blamed) else blamed
+
+
 def _missing_option(error: MissingConfigException, line: CommandLine) -> str:
     group, _, option = str(error.missing_cfg_file or "").rpartition("/")
     options = [o for o in error.options or () if not o.endswith("Config")]
     if not group:
         return str(error).splitlines()[0]
     known = "\n  choose from " + ", ".join(options) if options else ""
-    typed = line.typed_for(group)
-    place = f"{typed}: " if "=" in typed else ""
+    typed = line.typed_choice(group)
+    place = f"{typed}: " if typed else ""
     return f"{place}there is no {group}={option}{did_you_mean(option, options)}{known}"
 
 

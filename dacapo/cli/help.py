@@ -6,12 +6,12 @@ import ast
 import dataclasses
 import inspect
 import textwrap
-from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from dacapo.cli.command_line import CommandLine
 from dacapo.config import ranges
 
 _USAGE = """\
@@ -21,25 +21,21 @@ python -m dacapo.train [group=option ...] [key=value ...] [-m]
   runs_dir/name/repetition. Rerun the same command to resume.
   With -m, comma-separated values and range(...) are swept.
 
-  python -m dacapo.train                                     the embedded default
-  python -m dacapo.train experiment=NAME                     a whole recipe
-  python -m dacapo.train -m trainer.learning_rate=1e-3,3e-4  a sweep, three repetitions each
-  python -m dacapo.train --cfg job                           the composed config
-  python -m dacapo.compare runs_dir=runs                     all runs side by side
+  python -m dacapo.train                          the embedded default
+  python -m dacapo.train experiment=NAME          a whole recipe
+  python -m dacapo.train -m task=NAME,NAME        a sweep, three repetitions each
+  python -m dacapo.train --cfg job                the composed config
+  python -m dacapo.compare runs_dir=runs          all runs side by side
 
 Groups, and what can be chosen
 """
 
 
-def print_help(cfg: DictConfig, config_dirs: Sequence[Path]) -> None:
-    """Describe a composed config, and what can be chosen in these folders."""
-    groups: dict[str, set[str]] = {}
-    for folder in config_dirs:
-        for path in folder.glob("*/**/*.yaml"):
-            groups.setdefault(str(path.parent.relative_to(folder)), set()).add(path.stem)
+def print_help(cfg: DictConfig, line: CommandLine) -> None:
+    """Describe a composed config, and what else can be chosen."""
     lines = [_USAGE]
-    for group in sorted(groups):
-        lines.append(_filled(f"{group}={', '.join(sorted(groups[group]))}", 2, 6))
+    for group in sorted(line.groups()):
+        lines.append(_filled(f"{group}={', '.join(line.options(group))}", 2, 6))
     lines += ["\nKeys, with the values for these arguments", describe(cfg)]
     print("\n".join(lines))
 
@@ -60,7 +56,7 @@ def field_docs(cls: type) -> dict[str, str]:
     return docs
 
 
-def describe(node: DictConfig, prefix: str = "", shown: set[type] | None = None) -> str:
+def describe(node: DictConfig, prefix: str = "", shown: set[Any] | None = None) -> str:
     """Every key of a composed config with its value and description, one block per key.
 
     Args:
@@ -78,7 +74,8 @@ def describe(node: DictConfig, prefix: str = "", shown: set[type] | None = None)
         if isinstance(value, DictConfig) and not value._is_none() and len(value):
             title = (OmegaConf.get_type(value).__doc__ or "").strip().splitlines()
             is_class = dataclasses.is_dataclass(OmegaConf.get_type(value))
-            blocks.append(f"\n[{name}] {title[0] if title and is_class else ''}".rstrip())
+            text = f"[{name}] {title[0] if title and is_class else ''}".rstrip()
+            blocks.append("\n" + _filled(text, 0, 2))
             blocks.append(describe(value, f"{name}.", shown))
             continue
         text_of_value = "??? (required)" if missing else _shown(node, str(key))
@@ -87,11 +84,11 @@ def describe(node: DictConfig, prefix: str = "", shown: set[type] | None = None)
             text = f"{text} ({limits[str(key)][0]})".strip()
         text = _filled(text, 6)
         blocks.append(f"  {name}={text_of_value}" + (f"\n{text}" if text else ""))
-        entry = value._metadata.element_type if isinstance(value, DictConfig) else None
-        is_class = isinstance(entry, type) and dataclasses.is_dataclass(entry)
-        if is_class and not inspect.isabstract(entry) and entry not in shown:
+        entry: Any = value._metadata.element_type if isinstance(value, DictConfig) else None
+        if dataclasses.is_dataclass(entry) and not inspect.isabstract(entry) and entry not in shown:
             shown.add(entry)
-            blocks.append(f"\n[{name}.NAME] {(entry.__doc__ or '').splitlines()[0]}")
+            text = f"[{name}.NAME] {(entry.__doc__ or '').splitlines()[0]}"
+            blocks.append("\n" + _filled(text, 0, 2))
             blocks.append(describe(OmegaConf.structured(entry), f"{name}.NAME.", shown))
     return "\n".join(blocks)
 

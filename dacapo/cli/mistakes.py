@@ -42,8 +42,9 @@ def explain(error: BaseException, typed: str | None, root: DictConfig | None) ->
     if cause is None:
         return _shortened(error)
     key = str(cause.full_key or cause.key or "")
-    if typed is not None and not typed.lstrip("+~").startswith(key.partition("[")[0]):
-        key = typed.partition("=")[0].lstrip("+~")
+    typed_key = "" if typed is None else typed.partition("=")[0].lstrip("+~")
+    if not (typed_key.startswith(key.partition("[")[0]) or key.startswith(typed_key)):
+        key = typed_key  # OmegaConf names only the last part of some keys
     place = _file(error)
     if typed is None and place:
         typed = f"{place}: {key}"
@@ -82,8 +83,8 @@ def _unknown(key: str, siblings: list[str], root: DictConfig | None) -> str:
     text = f"there is no key {key}"
     if last in _ELSEWHERE and not parent:
         return f"{text}; did you mean {_ELSEWHERE[last]}?"
-    if close := did_you_mean(last, siblings):
-        return text + (close.replace("you mean ", f"you mean {parent}.") if parent else close)
+    if close := did_you_mean(last, siblings, prefix=f"{parent}." if parent else ""):
+        return text + close
     same = [k for k in (() if root is None else _keys(root)) if k.rpartition(".")[2] == last]
     if same:
         return f"{text}; did you mean {' or '.join(same[:3])}?"
@@ -111,7 +112,7 @@ def _wrong_value(
         return "give true or false"
     if "Dict[" in text:
         return "give names with their values, such as {a: ...}"
-    if "is not a ListConfig, list or tuple" in text:
+    if "is not a ListConfig, list or tuple" in text or "type hint 'typing.List" in text:
         return "give a list in brackets, such as [1, 2, 3]; a list of lists as [[1, 2], [3, 4]]"
     if "does not support deletion" in text:
         return "this key cannot be removed, only set"

@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from dacapo.config import Config, check_ranges, config, identity, identity_hash, ranged
-from dacapo.errors import InputError
+from dacapo.errors import InputError, did_you_mean
 from dacapo.experiments.architectures import ArchitectureConfig
 from dacapo.experiments.datasplits import DataSplitConfig
 from dacapo.experiments.halving_config import HalvingConfig
@@ -167,7 +167,10 @@ def _refuse_unknown(node: object, prefix: str) -> None:
     known = {f.name for f in fields(node)}
     for key, value in vars(node).items():
         if key not in known:
-            raise InputError(f"{prefix}{key}: unknown key; choose from {', '.join(sorted(known))}")
+            raise InputError(
+                f"there is no key {prefix}{key}{did_you_mean(key, known, prefix=prefix)}\n"
+                f"  choose from {', '.join(sorted(known))}"
+            )
         _refuse_unknown(value, f"{prefix}{key}.")
 
 

@@ -229,4 +229,4 @@ def missing_file(path: Path) -> str:
         names = os.listdir(folder)
     except OSError:
         return f"no file {path}: there is no folder {folder}"
-    return f"no file {path}{did_you_mean(path.name, names)}"
+    return f"no file {path}{did_you_mean(path.name, names, 0.8)}"

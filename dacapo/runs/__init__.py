@@ -1,7 +1,7 @@
 """The files of a run's folder; only this package writes them."""
 
 from dacapo.processes.files import UnreadableError
-from dacapo.runs.folder import RunFolder, find_run_folders
+from dacapo.runs.folder import RunFolder, find_run_folders, missing_run
 from dacapo.runs.history import History, Past, mean_losses
 from dacapo.runs.lease import BusyError
 from dacapo.runs.state import (
@@ -35,6 +35,7 @@ __all__ = [
     "find_run_folders",
     "launcher_beat",
     "mean_losses",
+    "missing_run",
     "read_state",
     "state_of",
 ]

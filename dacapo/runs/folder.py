@@ -168,11 +168,7 @@ class RunFolder:
         runs_dir = self.path.parent.parent
         other = RunFolder(runs_dir / source.run)
         if not other.holds_run():
-            known = [folder.label for folder in find_run_folders(runs_dir)]
-            raise InputError(
-                f"start.run={source.run}: there is no such run below {runs_dir}"
-                f"{did_you_mean(source.run, known)}"
-            )
+            raise InputError(f"start.{missing_run(source.run, runs_dir)}")
         stored = other.checkpoints()
         iteration = source.iteration
         if iteration is None:
@@ -291,6 +287,13 @@ def find_run_folders(runs_dir: Path) -> list[RunFolder]:
         except UnreadableError:
             found.append(RunFolder(parent / "?"))  # whoever reads it reports why
     return sorted(found, key=lambda f: (f.path.parent.name, f.path.name.zfill(9)))
+
+
+def missing_run(name: str, runs_dir: Path) -> str:
+    """The message for a run that does not exist."""
+    known = [folder.label for folder in find_run_folders(runs_dir)]
+    known += sorted({label.partition("/")[0] for label in known})
+    return f"run={name}: there is no such run below {runs_dir}{did_you_mean(name, known)}"
 
 
 def _subfolders(folder: Path) -> list[Path]:

@@ -112,6 +112,18 @@ def has_ended(path: Path) -> bool:
     return any(isinstance(r, Record) and r.kind == Kind.outcome for r in read_log(path))
 
 
+def refuse_if_alive_here(folder: Path) -> None:
+    """Refuse a folder that another process of this machine works on, without claiming it.
+
+    Raises:
+        BusyError: names the process.
+    """
+    for path in log_files(folder)[-1:]:
+        owner = owner_of(path)
+        if owner is not None and owner.is_alive() and not has_ended(path):
+            raise BusyError(f"{folder} is being trained by {owner}")
+
+
 def _refuse_if_alive(path: Path) -> None:
     """Return once the writer of a log is dead for certain, or raise `BusyError`.
 

@@ -46,6 +46,7 @@ def train(
             twice with the same traceback and `request.retry` is not set.
     """
     from dacapo.runs import NoWriter
+    from dacapo.runs.lease import refuse_if_alive_here
     from dacapo.training.terminal import console, reported
 
     request = request or RunRequest()
@@ -59,6 +60,7 @@ def train(
 
             return finished_scores(run_config, folder)
         plan.refuse(folder)
+        refuse_if_alive_here(folder.path)  # a claim would say so after the network is built
         with reported("opening the data and building the network"):
             run = ranks.on_all_ranks(lambda: _build(run_config, folder, request, ranks))
         from dacapo.training.session import train_run

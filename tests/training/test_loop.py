@@ -231,7 +231,7 @@ def test_a_start_begins_with_the_weights_of_another_run(whole: Path, tmp_path: P
     assert folder(runs_dir, "b").read_history().is_done
     with pytest.raises(InputError, match=r"no weight fits this run"):
         train(small_run_config(*start[1:], "name=c", "architecture.num_fmaps=5"), runs_dir)
-    with pytest.raises(InputError, match=r"start: .*nobody/0 has no checkpoint"):
+    with pytest.raises(InputError, match=r"start.run=nobody/0: there is no such run"):
         train(small_run_config("name=d", "start=run", "start.run=nobody/0"), runs_dir)
 
 
@@ -308,7 +308,7 @@ def test_which_checkpoints_are_kept(tmp_path: Path) -> None:
     best = {scores.best(c) for c in ("voi", "voi_merge")}
     wanted = {4, 8, 12} | {b.iteration for b in best if b is not None}
     assert set(folder(tmp_path).checkpoints()) == wanted
-    with pytest.raises(InputError, match=r"trainer.keep_best: 'dice' is not a score of this task"):
+    with pytest.raises(InputError, match=r"trainer.keep_best=dice: there is no such score"):
         Run(small_run_config("trainer.keep_best=[dice]"))
 
 

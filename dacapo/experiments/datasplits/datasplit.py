@@ -75,7 +75,7 @@ class DataSplit:
             if not set(pair) <= known:
                 raise InputError(
                     f"datasplit.may_overlap={'+'.join(pair)}: choose from the volumes "
-                    f"{', '.join(known)}"
+                    f"{', '.join(sorted(known))}"
                 )
         for (part, ours), (other, theirs) in self._pairs():
             near = ours.gt.roi.grow(reach, reach).intersects(theirs.gt.roi)

@@ -160,7 +160,7 @@ class TestInstances:
         assert without.reason("expected_run_length") == "no skeletons"
 
     def test_counts_select_nothing(self) -> None:
-        with pytest.raises(InputError, match=r"task.criterion=num_segments: choose one of voi"):
+        with pytest.raises(InputError, match=r"criterion=num_segments: there is no such score"):
             AffinitiesTaskConfig(neighborhood=[[1, 0]], criterion="num_segments").build()
 
     def test_thresholds_below_a_half_are_refused(self) -> None:
