@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from funlib.geometry import Coordinate
 from torch import Tensor
 
 from dacapo.arrays.units import from_world
 from dacapo.errors import InputError
 from dacapo.experiments.run import Run
 from dacapo.experiments.trainers.default_trainer import DefaultTrainer
+from dacapo.figures.colours import (
+    contrast,
+    distinct_colours,
+    grey_image,
+    mark_unknown,
+    matching_numbers,
+    overlay,
+)
 from dacapo.figures.html import HtmlFigure, Section, html_page
-from dacapo.figures.pictures import grey_image, overlay
 from dacapo.ops.resize import nearest
 
 _MAX_CHANNELS = 12
-_UNKNOWN_COLOUR = (0.15, 0.2, 0.45)
 _INTRO = (
     "Samples as the network sees them, after all augmentations; middle sections. Colours are "
     "labels, drawn over raw. Blue voxels are ignored: their weight is 0."
@@ -45,36 +53,60 @@ def batch_page(run: Run, num: int) -> str:
             Section(
                 f"iteration {iteration}, sample {number}: {crop.dataset.name}",
                 [f"from {from_world(crop.roi.begin, gt.unit)} {gt.unit}", *_left_out(len(target))],
-                _figures(run, raw, known, target, weight),
+                _groups(run, raw, known, target, weight),
             )
         )
-    return html_page(f"Batches of {run.name}/{run.repetition}", sections, intro=_INTRO, height=13)
+    return html_page(f"Batches of {run.name}/{run.repetition}", sections, intro=_INTRO, width=13)
 
 
-def _figures(run: Run, raw: Tensor, gt: Tensor, target: Tensor, weight: Tensor) -> list[HtmlFigure]:
-    """Pictures of one sample: raw in the network's input, everything else in its output."""
-    shape = tuple(target.shape[1:])
-    figures = [
-        HtmlFigure(grey_image(_middle(channel)), f"raw, channel {number}, the whole input")
-        for number, channel in enumerate(raw.numpy())
-    ]
+def _groups(
+    run: Run, raw: Tensor, gt: Tensor, target: Tensor, weight: Tensor
+) -> list[list[HtmlFigure]]:
+    """Pictures of one sample: raw in the network's input, everything else in its output.
+
+    Raw and labels form a group, and so do each channel of the target and its weight.
+    """
+    shape, sizes = tuple(target.shape[1:]), run.sample_shape
+    unit = run.datasplit.train[0].gt.unit
+    fine: dict[str, Any] = {"unit": unit, "pixel_size": _plane(sizes.output_voxel_size, unit)}
+    coarse: dict[str, Any] = {"unit": unit, "pixel_size": _plane(sizes.input_voxel_size, unit)}
+    first = []
+    for number, channel in enumerate(raw.numpy()):
+        values = _middle(channel)
+        caption = f"raw, channel {number}, {_where(raw.shape[1:])}: the whole input"
+        limits = contrast(values)
+        first.append(HtmlFigure(grey_image(values, limits), caption, limits=limits, **coarse))
     labels = _middle(_centre(gt.numpy(), shape))
-    size = zip(shape, run.sample_shape.output_voxel_size, strict=True)
-    seen = [n * v // i for (n, v), i in zip(size, run.sample_shape.input_voxel_size, strict=True)]
+    size = zip(shape, sizes.output_voxel_size, strict=True)
+    seen = [n * v // i for (n, v), i in zip(size, sizes.input_voxel_size, strict=True)]
     inner = nearest(_middle(_centre(raw[0].numpy(), tuple(seen))), labels.shape)
-    small = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
-    figures.append(HtmlFigure(overlay(grey_image(inner), small, labels), "labels"))
+    codes = matching_numbers(labels, labels * 0)[0]
+    over = overlay(grey_image(inner), codes, distinct_colours([codes]))
+    first.append(HtmlFigure(over, f"labels, {_where(shape)}: the output", **fine))
+    groups = [first]
     names = run.task.predictor.channel_names
     for name, values, weights in list(zip(names, target, weight, strict=True))[:_MAX_CHANNELS]:
         values, weights = _middle(values.numpy()), _middle(weights.numpy())
-        low = min(0.0, float(values.min()))
-        shown = grey_image((values - low) / max(1e-6, 1 - low))
-        figures.append(HtmlFigure(_mark_unknown(shown, weights), name))
-        heaviest = max(float(weights.max()), 1e-6)
-        shown = grey_image(weights / heaviest)
-        caption = f"its weight, from 0 to {heaviest:.3g}"
-        figures.append(HtmlFigure(_mark_unknown(shown, weights), caption))
-    return figures
+        limits = min(0.0, float(values.min())), 1.0
+        heaviest = 0.0, max(float(weights.max()), 1e-6)
+        groups.append(
+            [
+                HtmlFigure(mark_unknown(grey_image(values, limits), weights), name,
+                           limits=limits, **fine),
+                HtmlFigure(mark_unknown(grey_image(weights, heaviest), weights),
+                           f"weight of {name}", limits=heaviest, **fine),
+            ]
+        )  # fmt: skip
+    return groups
+
+
+def _plane(voxel_size: Coordinate, unit: str) -> tuple[float, float]:
+    y, x = from_world(voxel_size, unit)[-2:]
+    return y, x
+
+
+def _where(shape: Sequence[int]) -> str:
+    return f"section {shape[0] // 2} of {shape[0]}" if len(shape) == 3 else "the whole image"
 
 
 def _left_out(num: int) -> list[str]:
@@ -89,8 +121,3 @@ def _middle(volume: Any) -> Image:
 def _centre(volume: Any, shape: tuple[int, ...]) -> Any:
     sides = [(n - s) // 2 for n, s in zip(volume.shape, shape, strict=True)]
     return volume[tuple(slice(b, b + s) for b, s in zip(sides, shape, strict=True))]
-
-
-def _mark_unknown(image: Image, weights: Image) -> Image:
-    colour = 0.3 * image + 0.7 * np.array(_UNKNOWN_COLOUR)
-    return np.where((weights == 0)[..., None], colour, image)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
 
 import numpy as np
 from funlib.geometry import Coordinate, Roi
@@ -12,11 +14,20 @@ from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.datasplits.datasplit import DataSplit
 from dacapo.experiments.datasplits.findings import Findings, inspect_labels
+from dacapo.figures.colours import (
+    contrast,
+    distinct_colours,
+    grey_image,
+    mark_unknown,
+    matching_numbers,
+    overlay,
+)
 from dacapo.figures.html import HtmlFigure, Section, html_page
-from dacapo.figures.pictures import grey_image, overlay
+from dacapo.figures.pictures import richest
 from dacapo.ops.resize import nearest
 
 _MAX_EDGE = 512
+_MAX_READ = 256**3
 Classes = Mapping[str, Sequence[int]]
 
 
@@ -55,7 +66,7 @@ class DataReport:
             Section(
                 name,
                 [dataset.raw.name, f"{dataset.gt.name}, {dataset.gt.extent()}"],
-                _figures(dataset),
+                _groups(dataset),
             )
             for name, dataset in self._datasets.items()
         ]
@@ -87,23 +98,56 @@ def _shape(sizes: Sequence[float]) -> str:
     return "x".join(f"{s:g}" for s in sizes)
 
 
-def _figures(dataset: Dataset) -> list[HtmlFigure]:
-    """Three sections: raw, and next to it the labels over raw."""
-    gt, images = dataset.gt, []
-    for share in (0.25, 0.5, 0.75) if gt.dims == 3 else (0.5,):
-        begin = Coordinate(
-            int(share * n) if a == 0 and gt.dims == 3 else max(0, (n - _MAX_EDGE) // 2)
-            for a, n in enumerate(gt.shape)
-        )
-        shape = Coordinate(
-            1 if a == 0 and gt.dims == 3 else min(n, _MAX_EDGE) for a, n in enumerate(gt.shape)
-        )
-        roi = Roi(gt.offset + begin * gt.voxel_size, shape * gt.voxel_size)
-        labels = dataset.read_gt(roi).reshape(shape[-2:])
-        labels = labels * dataset.read_mask(roi).reshape(shape[-2:]).astype(labels.dtype)
-        raw = dataset.read_raw(dataset.raw.covering(roi))[0]
-        raw = raw.reshape(raw.shape[-2:]) if raw.shape[0] == 1 or raw.ndim == 2 else raw[0]
-        grey = grey_image(nearest(raw, labels.shape))
-        small = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
-        images += [HtmlFigure(grey), HtmlFigure(overlay(grey, small, labels))]
-    return images
+def _groups(dataset: Dataset) -> list[list[HtmlFigure]]:
+    """Pairs of raw and labels over raw; in 3D in several sections, one of them with most labels."""
+    return [_pair(dataset, at) for at in _positions(dataset)]
+
+
+def _positions(dataset: Dataset) -> list[int]:
+    """The sections to show."""
+    gt = dataset.gt
+    if gt.dims == 2:
+        return [0]
+    num = gt.shape[0]
+    quarters = [int(share * num) for share in (0.25, 0.5, 0.75)]
+    if prod(gt.shape) > _MAX_READ:
+        return quarters
+    most = richest(dataset.read_gt(gt.roi) * (dataset.read_mask(gt.roi) != 0), 0)
+    return sorted({*quarters[::2], most})
+
+
+def _pair(dataset: Dataset, at: int) -> list[HtmlFigure]:
+    """Raw and labels in the middle of one section."""
+    gt = dataset.gt
+    begin = [max(0, (n - _MAX_EDGE) // 2) for n in gt.shape]
+    shape = [min(n, _MAX_EDGE) for n in gt.shape]
+    where = "the whole image"
+    if gt.dims == 3:
+        begin[0], shape[0] = at, 1
+        position = from_world(gt.offset + gt.voxel_size * at, gt.unit)[0]
+        where = f"{gt.axis_names[0].lstrip('-')} = {at} of {gt.shape[0]} ({position:g} {gt.unit})"
+    if any(n > _MAX_EDGE for n in gt.shape[-2:]):
+        where += f", its middle {_MAX_EDGE} voxels"
+    roi = Roi(gt.offset + Coordinate(begin) * gt.voxel_size, Coordinate(shape) * gt.voxel_size)
+    plane = tuple(shape[-2:])
+    labels, known = dataset.read_gt(roi).reshape(plane), dataset.read_mask(roi).reshape(plane)
+    raw = dataset.read_raw(dataset.raw.covering(roi))[0]
+    raw = nearest(raw[0] if raw.ndim == 3 else raw, plane)
+    limits = contrast(raw)
+    grey = grey_image(raw, limits)
+    codes = matching_numbers(labels * (known != 0).astype(labels.dtype), labels * 0)[0]
+    over = mark_unknown(overlay(grey, codes, distinct_colours([codes])), known)
+    y, x = from_world(gt.voxel_size, gt.unit)[-2:]
+    size: dict[str, Any] = {"pixel_size": (y, x), "unit": gt.unit}
+    return [
+        HtmlFigure(grey, f"raw, {where}", limits=_as_stored(dataset, limits), **size),
+        HtmlFigure(
+            over, f"labels, {where}{'' if known.all() else '; blue: not annotated'}", **size
+        ),
+    ]
+
+
+def _as_stored(dataset: Dataset, limits: tuple[float, float]) -> tuple[float, float]:
+    """Normalised intensities of the first channel as they are in the file."""
+    low, high = (float(np.ravel(level)[0]) for level in dataset.intensity_range)
+    return low + limits[0] * (high - low), low + limits[1] * (high - low)

@@ -1,139 +1,190 @@
-"""Pictures of a run, as PNG."""
+"""The picture of a segmentation, as PNG."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import floor, log10
 from typing import Any
 
 import numpy as np
+from funlib.geometry import Coordinate
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dacapo.arrays.units import scale_of
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.tasks.evaluators import Evaluator
-from dacapo.experiments.training_stats import TrainingStats
-from dacapo.experiments.validation_scores import ValidationScores
+from dacapo.figures.colours import (
+    distinct_colours,
+    grey_image,
+    mark_errors,
+    mark_unknown,
+    matching_numbers,
+    overlay,
+)
 from dacapo.ops.resize import nearest
 
 Labels = np.ndarray[Any, np.dtype[Any]]
-
-_SMOOTHED_STEPS = 25
+_LEGEND = (
+    "blue: not annotated; grey: background; red line: a border that is missed (merged or lost "
+    "objects); yellow line: one that is not there (split or false objects)"
+)
 
 
 def draw_segmentation(
-    dataset: Dataset, evaluator: Evaluator, segmentation: Labels, title: str
+    dataset: Dataset,
+    evaluator: Evaluator,
+    prediction: Labels,
+    channels: Sequence[str],
+    segmentation: Labels,
+    title: str,
 ) -> bytes:
-    """Raw, ground truth and segmentation side by side, in middle slices.
-
-    The segment that best matches a ground-truth object has the object's colour, so a correct
-    segmentation looks like the ground truth, and splits and false objects stand out.
+    """Raw, prediction, ground truth and segmentation side by side, in sections with many objects.
 
     Args:
         evaluator: defines how ground truth and segmentation are shown as labels.
-        segmentation: segmentation of the dataset's labelled region.
+        prediction: (C, *spatial), of the dataset's labelled region.
+        channels: names of the prediction's channels.
+        segmentation: of the dataset's labelled region.
     """
     roi = dataset.gt.roi
-    raw, gt = dataset.read_raw(roi)[0], dataset.read_gt(roi)
-    gt, segmentation = evaluator.shown(gt, segmentation)
-    gt = np.where(dataset.read_mask(roi) != 0, gt, np.zeros((), gt.dtype))
+    raw, known = dataset.read_raw(roi)[0], dataset.read_mask(roi)
+    gt, segmentation = evaluator.shown(dataset.read_gt(roi), segmentation)
+    gt = np.where(known != 0, gt, np.zeros((), gt.dtype))
     raw = nearest(raw, gt.shape)
-    ground_truth, segments = _matching_colours(gt, segmentation)
-    slices = _middle_slices(gt.shape, dataset.gt.axis_names)
-    aspect = {name: _aspect(dataset, index) for name, index in slices.items()}
-    heights = [raw[index].shape[0] * aspect[n] / raw[index].shape[1] for n, index in slices.items()]
-    figure = Figure(figsize=(12, 0.6 + sum(4 * h + 0.3 for h in heights)), layout="constrained")
-    axes = figure.subplots(len(slices), 3, squeeze=False, height_ratios=heights)
-    for row, (name, index) in zip(axes, slices.items(), strict=True):
-        grey = grey_image(raw[index])
+    objects, segments = matching_numbers(gt, segmentation)
+    sections = _sections(objects, dataset)
+    palette = distinct_colours([v[s.index] for s in sections for v in (objects, segments)])
+    heights = [s.height / s.width for s in sections]
+    figure = Figure(figsize=(14, 1.1 + sum(3.3 * h + 0.5 for h in heights)), layout="constrained")
+    axes = figure.subplots(len(sections), 4, squeeze=False, height_ratios=heights)
+    for row, section in zip(axes, sections, strict=True):
+        at = section.index
+        grey = grey_image(raw[at])
+        predicted, what = _prediction_image(prediction, channels, at)
+        found = mark_unknown(overlay(grey, segments[at], palette), known[at])
         panels = {
-            f"raw, {name}": grey,
-            "ground truth (grey: background or not annotated)": overlay(
-                grey, ground_truth[index], gt[index]
-            ),
-            "segmentation": overlay(grey, segments[index], segmentation[index]),
+            f"raw, {section.name}": grey,
+            f"prediction\n{what}": predicted,
+            "ground truth": mark_unknown(overlay(grey, objects[at], palette), known[at]),
+            "segmentation": mark_errors(found, objects[at], segments[at], known[at]),
         }
-        for axis, (panel, image) in zip(row, panels.items(), strict=True):
-            axis.imshow(image, interpolation="nearest", aspect=aspect[name])
-            axis.set_title(panel, fontsize=10)
-            axis.set_axis_off()
-    figure.suptitle(title, fontsize=11)
-    return _png(figure)
+        for axis, (name, image) in zip(row, panels.items(), strict=True):
+            axis.imshow(image, interpolation="nearest", aspect=section.aspect)
+            axis.set_title(name, fontsize=9)
+            axis.set(xticks=[], yticks=[], xlabel=section.axes[1], ylabel=section.axes[0])
+        _scale_bar(row[0], section, dataset.gt.unit)
+    nothing = "" if segmentation.any() else " (nothing was found)"
+    figure.suptitle(f"{title}{nothing}", fontsize=11)
+    figure.supxlabel(_LEGEND, fontsize=8)
+    return to_png(figure)
 
 
-def draw_curves(stats: TrainingStats, scores: ValidationScores, criterion: str) -> bytes:
-    """The loss, and the selecting criterion with each validation's best parameters."""
-    figure = Figure(figsize=(10, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    loss = stats.to_xarray()
-    left.plot(loss["iterations"], loss, color="0.8", linewidth=0.5)
-    if loss.size >= _SMOOTHED_STEPS:
-        smooth = np.convolve(loss, np.ones(_SMOOTHED_STEPS) / _SMOOTHED_STEPS, mode="valid")
-        left.plot(loss["iterations"][_SMOOTHED_STEPS - 1 :], smooth, color="C0")
-    left.set(xlabel="iteration", ylabel="loss", yscale="log" if (loss > 0).all() else "linear")
-    values = scores.to_xarray().sel(criteria=criterion)
-    best = scores.get_best(values, "parameters")[1]
-    for name in values["datasets"].values:
-        right.plot(best["iterations"], best.sel(datasets=name), marker="o", label=name)
-    right.set(xlabel="iteration", ylabel=f"{criterion}, best parameters")
-    right.margins(y=0.1)
-    right.set_ylim(bottom=0)
-    right.legend(fontsize=8)
-    return _png(figure)
+@dataclass(frozen=True)
+class _Section:
+    """A section through a volume.
+
+    Attributes:
+        name: where it is.
+        index: of its voxels.
+        axes: names of its vertical and its horizontal axis.
+        voxel_size: along both, in world units.
+        shape: in voxels.
+    """
+
+    name: str
+    index: tuple[slice | int, ...]
+    axes: tuple[str, str]
+    voxel_size: tuple[int, int]
+    shape: tuple[int, int]
+
+    @property
+    def height(self) -> int:
+        return self.shape[0] * self.voxel_size[0]
+
+    @property
+    def width(self) -> int:
+        return self.shape[1] * self.voxel_size[1]
+
+    @property
+    def aspect(self) -> float:
+        return self.voxel_size[0] / self.voxel_size[1]
 
 
-def _middle_slices(
-    shape: tuple[int, ...], names: tuple[str, ...]
-) -> dict[str, tuple[slice | int, ...]]:
-    """The image itself in 2D; in 3D, one slice across the first axis and one along it."""
-    if len(shape) == 2:
-        return {"whole image": (slice(None), slice(None))}
-    z, y, _ = (n // 2 for n in shape)
-    return {
-        f"{names[0]} = voxel {z}": (z, slice(None), slice(None)),
-        f"{names[1]} = voxel {y}": (slice(None), y, slice(None)),
-    }
+def _sections(objects: Labels, dataset: Dataset) -> list[_Section]:
+    """The image itself in 2D; in 3D, a section across the first axis and one along it."""
+    names = [name.lstrip("-") for name in dataset.gt.axis_names]
+    size: Coordinate = dataset.gt.voxel_size
+    found = []
+    for across in (0, 1) if objects.ndim == 3 else (None,):
+        kept = [a for a in range(objects.ndim) if a != across]
+        index: list[slice | int] = [slice(None)] * objects.ndim
+        name = "whole image"
+        if across is not None:
+            at = richest(objects, across)
+            index[across] = at
+            name = f"{names[across]} = {at} of {objects.shape[across]}"
+        y, x = kept
+        found.append(
+            _Section(
+                name, tuple(index), (names[y], names[x]), (size[y], size[x]),
+                (objects.shape[y], objects.shape[x]),
+            )
+        )  # fmt: skip
+    return found
 
 
-def _aspect(dataset: Dataset, index: tuple[slice | int, ...]) -> float:
-    kept = [s for s, i in zip(dataset.gt.voxel_size, index, strict=True) if isinstance(i, slice)]
-    return float(kept[0] / kept[1])
+def richest(labels: Labels, axis: int) -> int:
+    """The section with the most labels; of several, the one that is nearest to the middle."""
+    sections = np.moveaxis(labels, axis, 0)
+    counts = [len(np.unique(section)) for section in sections]
+    middle = (len(counts) - 1) / 2
+    return max(range(len(counts)), key=lambda i: (counts[i], -abs(i - middle)))
 
 
-def _matching_colours(gt: Labels, segmentation: Labels) -> tuple[Labels, Labels]:
-    """The number of the colour of each voxel, in ground truth and in the segmentation."""
-    ids, ground_truth = np.unique(gt, return_inverse=True)
-    found, segments = np.unique(segmentation, return_inverse=True)
-    ground_truth, segments = ground_truth.reshape(gt.shape), segments.reshape(gt.shape)
-    counted = (gt != 0) & (segmentation != 0)
-    cells, sizes = np.unique(
-        ground_truth[counted].astype(np.int64) * len(found) + segments[counted], return_counts=True
-    )
-    colour = len(ids) + np.arange(len(found))
-    taken: set[int] = set()
-    for cell in cells[np.argsort(-sizes)]:
-        object_, segment = divmod(int(cell), len(found))
-        if object_ not in taken and colour[segment] >= len(ids):
-            taken.add(object_)
-            colour[segment] = object_
-    return ground_truth, colour[segments]
+def _prediction_image(
+    prediction: Labels, channels: Sequence[str], at: tuple[slice | int, ...]
+) -> tuple[Labels, str]:
+    """The first three channels as red, green and blue; fewer than three as grey."""
+    if len(prediction) < 3:
+        return grey_image(prediction[0][at]), channels[0]
+    shown = np.stack([grey_image(channel[at])[..., 0] for channel in prediction[:3]], axis=-1)
+    return shown, f"red, green, blue: {'; '.join(channels[:3])}"
 
 
-def grey_image(values: Labels) -> Labels:
-    """Values (Y, X) in [0, 1] as an image (Y, X, 3)."""
-    return np.repeat(np.clip(values, 0, 1)[..., None], 3, axis=-1)
+def nice_length(width: float) -> float:
+    """A round number near a fifth of a width.
+
+    >>> nice_length(384.0), nice_length(1000.0)
+    (50.0, 200.0)
+    """
+    target = width / 5
+    power = 10.0 ** floor(log10(target))
+    return float(max(n for n in (1, 2, 5) if n * power <= target) * power)
 
 
-def overlay(grey: Labels, colour: Labels, labels: Labels) -> Labels:
-    """Colours over grey, with dark borders between labels; label 0 stays grey."""
-    palette = np.random.default_rng(3).uniform(0.15, 1.0, (int(colour.max()) + 1, 3))
-    image = 0.45 * grey + 0.55 * palette[colour]
-    border = np.zeros(labels.shape, bool)
-    border[1:] |= labels[1:] != labels[:-1]
-    border[:, 1:] |= labels[:, 1:] != labels[:, :-1]
-    image[border] *= 0.35
-    return np.where((labels == 0)[..., None], grey, image)
+def _scale_bar(axis: Axes, section: _Section, unit: str) -> None:
+    """A white bar in the lower left corner, with its length."""
+    scale = scale_of(unit, "unit")
+    length = nice_length(section.width / scale)
+    rows, columns = section.shape
+    begin, y = 0.04 * columns, 0.95 * rows
+    pixels = length * scale / section.voxel_size[1]
+    style: dict[str, Any] = {"color": "white", "path_effects": _outline()}
+    axis.plot([begin, begin + pixels], [y, y], linewidth=3, solid_capstyle="butt", **style)
+    axis.text(begin, y - 0.02 * rows, f"{length:g} {unit}", fontsize=9, va="bottom", **style)
 
 
-def _png(figure: Figure) -> bytes:
+def _outline() -> list[Any]:
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=4, foreground="black")]
+
+
+def to_png(figure: Figure) -> bytes:
+    """A figure as a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()

@@ -8,8 +8,9 @@ from typing import Any
 from dacapo.experiments.run import Run
 from dacapo.experiments.run_config import RunConfig
 from dacapo.experiments.validation_scores import ValidationScores
-from dacapo.figures.pictures import draw_curves, draw_segmentation
-from dacapo.inference.scoring import segment
+from dacapo.figures.curves import draw_curves
+from dacapo.figures.pictures import draw_segmentation
+from dacapo.inference.blocks import predict
 from dacapo.processes.memory import peak_device_memory_mib, peak_memory_mib, reset_peak_memory
 from dacapo.runs import NoWriter, RunFolder, RunWriter
 from dacapo.runs.checkpoint import CheckpointError
@@ -75,7 +76,8 @@ class _Named:
 
 def _draw(run: Run, folder: RunFolder, writer: RunWriter) -> None:
     """Draw the history, and the best segmentation of the first validation dataset."""
-    curves = draw_curves(run.training_stats, run.validation_scores, run.task.criterion)
+    name = f"{run.name}/{run.repetition}"
+    curves = draw_curves(run.training_stats, run.validation_scores, run.task.criterion, name)
     console.print(f"curves:  {writer.add_file('curves.png', curves)}")
     best = run.validation_scores.best(run.task.criterion)
     if best is None:
@@ -87,11 +89,15 @@ def _draw(run: Run, folder: RunFolder, writer: RunWriter) -> None:
         console.print(f"no picture: {error}")
         return
     dataset = run.datasplit.validate[0]
+    prediction = predict(run, dataset)
+    setting = run.task.post_processor.enumerate_parameters()[best.parameters]
     picture = draw_segmentation(
         dataset,
         run.task.evaluator,
-        segment(run, dataset, best.parameters),
-        f"{run.name}/{run.repetition}, iteration {best.iteration}: {best.text}",
+        prediction,
+        run.task.predictor.channel_names,
+        run.task.post_processor.process(prediction, setting),
+        f"{name}, iteration {best.iteration}: {best.text}",
     )
     console.print(f"picture: {writer.add_file('picture.png', picture)}")
 

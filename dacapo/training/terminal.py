@@ -49,7 +49,8 @@ def reported(what: Callable[[], str] | str, every: float = MINUTE) -> Iterator[N
 
     def report() -> None:
         while not ended.wait(every):
-            console.print(f"{what if isinstance(what, str) else what()}, for {elapsed(begin)}")
+            text = what if isinstance(what, str) else what()
+            console.print(f"{text} (after {elapsed(begin)})")
 
     if _has_bars() or console.quiet:
         yield
