@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dacapo.cli import run_command
 from dacapo.config import Config, config
+from dacapo.errors import InputError
 
 
 @config(None)
@@ -22,6 +23,11 @@ class CompareConfig(Config):
     """Also score the volumes of datasplit.test, with the iteration and the parameters that
     validation selected. Do this once, at the very end: a volume that has guided a choice is no
     longer a test."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.output is not None and Path(self.output).suffix not in (".nc", ".zarr"):
+            raise InputError(f"output={self.output}: the name must end in .nc or .zarr")
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from dacapo.arrays.open import HDF5_SUFFIXES
 from dacapo.arrays.resample import resample
 from dacapo.arrays.units import from_world, is_pixel
 from dacapo.errors import InputError
-from dacapo.processes.files import temporary_name
+from dacapo.processes.files import temporary_name, writing
 
 _OME_UNITS = {"nm": "nanometer", "um": "micrometer", "µm": "micrometer", "mm": "millimeter",
               "pm": "picometer", "m": "meter"}  # fmt: skip
@@ -127,11 +127,12 @@ def write_tiff(path: Path, array: Array) -> None:
             metadata[f"PhysicalSize{name.upper()}Unit"] = array.unit.replace("um", "µm")
     temporary = temporary_name(path)
     try:
-        tifffile.imwrite(
-            temporary, _planes(array), shape=array.source.shape, dtype=array.dtype, ome=True,
-            metadata=metadata, bigtiff=array.nbytes > 2**31, photometric="minisblack",
-        )  # fmt: skip
-        temporary.replace(path)
+        with writing(path):
+            tifffile.imwrite(
+                temporary, _planes(array), shape=array.source.shape, dtype=array.dtype, ome=True,
+                metadata=metadata, bigtiff=array.nbytes > 2**31, photometric="minisblack",
+            )  # fmt: skip
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -286,7 +287,7 @@ def _write_hdf5(file: Path, dataset: str, array: Array, chunk: int) -> None:
         with h5py.File(file, "r") as handle:
             if dataset in handle:
                 raise InputError(f"{file}:{dataset} exists already")
-    with h5py.File(file, "a") as handle:
+    with writing(file), h5py.File(file, "a") as handle:
         unfinished = f"{dataset}.unfinished"
         if unfinished in handle:
             del handle[unfinished]
@@ -305,10 +306,11 @@ def _new_folder(path: Path) -> Iterator[Path]:
     """A folder to fill, which gets its final name when it is complete."""
     if path.exists():
         raise InputError(f"{path} exists already")
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_name(path)
     try:
-        yield temporary
-        temporary.rename(path)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

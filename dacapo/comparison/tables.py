@@ -29,8 +29,6 @@ def compare(runs_dir: Path, output: Path | None = None, test: bool = False) -> l
     Args:
         test: also score the test volumes.
     """
-    path = output or runs_dir / "comparison.nc"
-    check_output(path)
     runs, unreadable = read_records(runs_dir)
     states = {run.label: run.state() for run in runs}
     _print_tables(runs, {label: state.name for label, state in states.items()})
@@ -47,6 +45,8 @@ def compare(runs_dir: Path, output: Path | None = None, test: bool = False) -> l
     saved = savings([(run, run.num_iterations) for run in runs])
     if saved is not None:
         console.print(str(saved))
+    path = output or runs_dir / "comparison.nc"
+    check_output(path)
     dataset = collect(runs)
     if test:
         from dacapo.comparison.test_scores import add_test_scores, score_test_runs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dacapo.errors import InputError
+from dacapo.errors import InputError, warn
 from dacapo.experiments.architectures.architecture_config import ShapedConfig
 
 if TYPE_CHECKING:
@@ -33,22 +33,27 @@ def preflight(run_config: RunConfig) -> DataSplit:
     check_criterion(evaluator, task.criterion)
     run_config.trainer_config.check_criteria(evaluator.evaluation_scores.criteria)
     datasplit = run_config.datasplit_config.build()
-    check_fit(run_config, datasplit)
+    for odd in check_fit(run_config, datasplit):
+        warn(odd)
     return datasplit
 
 
-def check_fit(run_config: RunConfig, datasplit: DataSplit) -> None:
-    """Refuse data that do not fit the options of a run, as far as that needs no network."""
+def check_fit(run_config: RunConfig, datasplit: DataSplit) -> list[str]:
+    """Refuse data that do not fit the options of a run, as far as that needs no network.
+
+    Returns:
+        What is odd but may be right.
+    """
     architecture = run_config.architecture_config
     if isinstance(architecture, ShapedConfig):
         check_shapes(datasplit, architecture.input_shape, architecture.fmaps_in)
         first = datasplit.train[0]
         if (size := architecture.output_voxel_size(first.raw.voxel_size)) is not None:
             check_voxel_size(first, size)
-    _check_annotations(datasplit, run_config.task_config.label_classes)
+    return _check_annotations(datasplit, run_config.task_config.label_classes)
 
 
-def _check_annotations(datasplit: DataSplit, classes: Classes) -> None:
+def _check_annotations(datasplit: DataSplit, classes: Classes) -> list[str]:
     """Refuse labels that cannot be what the task takes them for.
 
     Args:
@@ -60,10 +65,11 @@ def _check_annotations(datasplit: DataSplit, classes: Classes) -> None:
         dataset.check_annotated(to_score=False)
     for dataset in datasplit.validate:
         dataset.check_annotated(to_score=True)
-    for part in (datasplit.train, datasplit.validate):
-        check_labels(part, are_objects=not classes)
+    parts = datasplit.train, datasplit.validate
+    odd = [line for part in parts for line in check_labels(part, are_objects=not classes)]
     _check_classes(datasplit, classes)
     datasplit.check_apart(datasplit.train[0].gt.voxel_size * 0)
+    return odd
 
 
 def check_shapes(datasplit: DataSplit, input_shape: Sequence[int], num_channels: int) -> None:

@@ -6,7 +6,9 @@ anyone.
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import os
 import secrets
 import socket
@@ -23,6 +25,10 @@ import yaml
 from dacapo.errors import InputError, did_you_mean
 
 T = TypeVar("T")
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG,
+                errno.ENAMETOOLONG, errno.ENOTDIR)  # fmt: skip
+_DISK_TEXTS = (os.strerror(errno.ENOSPC), "requested and")
+"""Of errors of zarr and numpy without a number."""
 _MAX_NODES = 100_000
 """Number of values in a yaml file that is believed."""
 
@@ -62,6 +68,23 @@ def write_atomically(
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         _remove(temporary)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a disk that is full or not writable into one error that names the output.
+
+    Raises:
+        InputError: the disk took no more, or does not let this user write.
+    """
+    try:
+        yield
+    except OSError as error:
+        is_disk = error.errno in _DISK_ERRORS or any(text in str(error) for text in _DISK_TEXTS)
+        if not is_disk:
+            raise  # it may be about what is read
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # zarr leaves unfinished tasks
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _remove(temporary: Path) -> None:

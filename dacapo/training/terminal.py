@@ -239,10 +239,10 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], caption: 
 
 
 def _with_breaks(text: str) -> str:
-    r"""A name or a list of parameters in lines, so that no word is cut in a narrow terminal.
+    """A name or a list of parameters in lines, so that no word is cut in a narrow terminal.
 
-    >>> _with_breaks("adapted_rand_error"), _with_breaks("bias=0.3,min_size=64")
-    ('adapted_\\nrand_\\nerror', 'bias=0.3,\\nmin_size=64')
+    >>> _with_breaks("adapted_rand_error").split(), _with_breaks("bias=0.3,min_size=64").split()
+    (['adapted_', 'rand_', 'error'], ['bias=0.3,', 'min_size=64'])
     """
     separator = "," if "," in text else "/" if "/" in text else "_"
     return text.replace(separator, f"{separator}\n")

@@ -74,12 +74,15 @@ def inspect_labels(dataset: Dataset, classes: Mapping[str, Sequence[int]]) -> Fi
     return findings
 
 
-def check_labels(datasets: Sequence[Dataset], are_objects: bool) -> None:
+def check_labels(datasets: Sequence[Dataset], are_objects: bool) -> list[str]:
     """Refuse labels that cannot be what they are used for, by a few blocks of each dataset.
 
     Args:
         datasets: those of one part of a split.
         are_objects: ids are those of objects, not of classes.
+
+    Returns:
+        What is odd but may be right.
 
     Raises:
         InputError: an id is negative, labels look like intensities, or all of an instance
@@ -92,14 +95,19 @@ def check_labels(datasets: Sequence[Dataset], are_objects: bool) -> None:
                 f"one: give each object an id, or train classes, such as task=one_hot "
                 f"'task.classes={{object: [1]}}'"
             )
-    found = [_check_ids(dataset) for dataset in datasets]
-    ids = set().union(*found)
-    if are_objects and len(ids) == 1 and 0 not in ids and all(map(_is_one_id, datasets)):
-        names = ", ".join(dataset.gt.name for dataset in datasets)
+    ids = set().union(*(_check_ids(dataset) for dataset in datasets))
+    if not are_objects or len(ids - {0}) != 1:
+        return []
+    names = ", ".join(dataset.gt.name for dataset in datasets)
+    if 0 not in ids and all(map(_is_one_id, datasets)):
         raise InputError(
             f"every annotated voxel of {names} has the id {ids.pop()}, so there are no objects to "
             f"tell apart: is it a mask?"
         )
+    return [
+        f"all labelled voxels that were examined in {names} have the id {max(ids)}: if it is a "
+        f"mask of several objects, give each an id of its own, such as by connected components"
+    ]
 
 
 def _check_ids(dataset: Dataset) -> set[int]:
@@ -152,18 +160,13 @@ def _alone(labels: Volume) -> Volume:
 
 def _label_warnings(dataset: Dataset, findings: Findings, are_classes: bool) -> list[str]:
     objects = {i: n for i, n in findings.sizes.items() if i != 0}
-    warnings = []
+    warnings: list[str] = []
     if not objects:
         return ["no object is annotated"]
     try:
-        check_labels([dataset], not are_classes)
+        warnings += check_labels([dataset], not are_classes)
     except InputError as error:
         return [str(error)]
-    if len(objects) == 1 and not are_classes:
-        warnings.append(
-            f"all labelled voxels have the id {min(objects)}: if it is a mask of several objects, "
-            f"give each an id of its own, such as by connected components"
-        )
     tiny = sum(n < _TINY for n in objects.values())
     if findings.is_whole and not are_classes and tiny > 0.02 * len(objects):
         warnings.append(
