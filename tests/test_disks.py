@@ -178,6 +178,16 @@ def test_a_disk_that_is_full_wherever_it_may_be(
     assert all("No space left on device" in text and "\n" not in text for text in errors)
 
 
+def test_a_disk_that_is_full_at_a_snapshot(disk: Path) -> None:
+    config = small_run_config(
+        "name=a", "trainer.snapshot_interval=1", "num_iterations=500", "validation_interval=500",
+        "trainer.checkpoint_interval=500",
+    )  # fmt: skip
+    remount(disk, "size=2m")
+    with pytest.raises(InputError, match=r"cannot write .*ome.zarr: No space left on device"):
+        train(config, disk / "runs")
+
+
 @pytest.mark.parametrize("step", [0, 3, 5])
 def test_a_disk_that_becomes_read_only(
     tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch

@@ -31,14 +31,14 @@ console = Console(highlight=False, soft_wrap=True, markup=False)
 if not console.is_terminal:
     console.width = 240  # lines in a log file are not wrapped
 
-MINUTE = 60.0
+_MINUTE = 60.0
 _FIRST_STEPS = 10
 _MAX_ROWS = 500
 _MAX_WAITING = 0.05
 
 
 @contextmanager
-def reported(what: Callable[[], str] | str, every: float = MINUTE) -> Iterator[None]:
+def reported(what: Callable[[], str] | str, every: float = _MINUTE) -> Iterator[None]:
     """Print what is being done once a minute, with the time it has taken; not where bars show it.
 
     Args:
@@ -115,7 +115,9 @@ class TrainingProgress:
 
 
 @contextmanager
-def training_progress(name: str, begin: int, end: int) -> Iterator[TrainingProgress]:
+def training_progress(
+    name: str, begin: int, end: int, every: float = _MINUTE
+) -> Iterator[TrainingProgress]:
     """A bar from `begin` to `end` iterations; only in a terminal, and not under CI."""
     visible = _has_bars()
     columns = (
@@ -130,7 +132,7 @@ def training_progress(name: str, begin: int, end: int) -> Iterator[TrainingProgr
     with Progress(*columns, console=console, disable=not visible, speed_estimate_period=60) as bars:
         bar = bars.add_task(name, total=end, completed=begin, text="") if visible else None
         shown = TrainingProgress(bars, bar, begin, end)
-        with reported(shown.line):
+        with reported(shown.line, every):
             yield shown
 
 

@@ -65,3 +65,18 @@ def test_a_header_survives_the_disk_and_an_unknown_criterion_is_named() -> None:
     assert ScoreHeader.decode(HEADER.encode()) == HEADER
     with pytest.raises(InputError, match=r"criterion=dice: choose from voi, f1"):
         HEADER.find("dice")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_nothing"),
+    [("num_segments", 0, True), ("num_segments", 3, False), ("precision", NAN, True),
+     ("precision", 0.5, False)],
+)  # fmt: skip
+def test_a_segmentation_that_is_empty_is_said_beside_its_score(
+    name: str, value: float, is_nothing: bool
+) -> None:
+    criteria = [*HEADER.criteria[:1], {"name": name, "higher_is_better": 1}]
+    header = ScoreHeader(["a"], HEADER.parameters[:1], criteria, "voi")
+    best = ScoreTable(header, [10], np.array([[[[2.0, value]]]])).best()
+    assert best is not None
+    assert best.text == "voi 2.000 with t=1" + ", which found nothing" * is_nothing

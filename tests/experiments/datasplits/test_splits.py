@@ -51,6 +51,47 @@ def volumes(path: Path, **more: Any) -> VolumesDataSplitConfig:
     )
 
 
+class TestVolumes:
+    def test_each_may_have_a_voxel_size_of_its_own(self, volume: Path, tmp_path: Path) -> None:
+        silent = write_hdf5(tmp_path / "b.h5", {"raw": RAW, "labels": GT})
+        other = VolumeConfig(
+            raw=f"{silent}:raw", gt=f"{silent}:labels", voxel_size=[8, 2, 2], resample=[4, 2, 2],
+            region=RegionConfig(z=[0, 40]),
+        )  # fmt: skip
+        split = volumes(volume, unit="nm", validate={"b": other}).build()
+        (found,) = split.validate
+        assert found.raw.voxel_size == split.train[0].raw.voxel_size == (4000, 2000, 2000)
+        assert found.gt.shape == (10, 8, 9)
+        # Finer labels repeat those of the file.
+        assert (found.read_gt(found.gt.roi) == GT[:5].repeat(2, axis=0)).all()
+
+    def test_all_may_be_resampled(self, volume: Path) -> None:
+        split = volumes(volume, resample=[8, 2, 2]).build()
+        raw, gt = split.train[0].raw, split.train[0].gt
+        assert raw.voxel_size == gt.voxel_size == (8000, 2000, 2000)
+        means = RAW.reshape(50, 2, 8, 9).mean(axis=1)
+        assert np.allclose(raw.read(raw.roi), means)
+        assert split.train[0].raw.source is split.validate[0].raw.source  # one volume still
+
+    @pytest.mark.parametrize(
+        ("bounds", "expected"),
+        [([1, 161], [0, 160]), ([-50, 999], [0, 400]), ([6.1, 20], [8, 20])],
+    )
+    def test_bounds_snap_to_the_nearest_border(
+        self, volume: Path, bounds: list[float], expected: list[float]
+    ) -> None:
+        region = RegionConfig(z=bounds, snap=True)
+        roi = volumes(volume, train={"a": VolumeConfig(region=region)}).build().train[0].gt.roi
+        assert [roi.begin[0], roi.end[0]] == [1000 * e for e in expected]
+        with pytest.raises(InputError, match=r"train.a.region.snap=true takes"):
+            volumes(volume, train={"a": VolumeConfig(region=RegionConfig(z=bounds))}).build()
+
+    def test_a_region_that_snaps_to_nothing_is_refused(self, volume: Path) -> None:
+        region = RegionConfig(z=[500, 600], snap=True)
+        with pytest.raises(InputError, match=r"train.a.region: nothing of .* is inside"):
+            volumes(volume, train={"a": VolumeConfig(region=region)}).build()
+
+
 class TestArrays:
     def built(self, path: Path, key: str = "raw", **arrays: ArrayConfig) -> Array:
         split = volumes(path, **{key: "made"}, arrays=arrays).build()
