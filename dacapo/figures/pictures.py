@@ -58,7 +58,7 @@ def draw_segmentation(
     sections = _sections(objects, dataset)
     palette = distinct_colours([v[s.index] for s in sections for v in (objects, segments)])
     heights = [s.height / s.width for s in sections]
-    figure = Figure(figsize=(14, 1.1 + sum(3.3 * h + 0.5 for h in heights)), layout="constrained")
+    figure = Figure(figsize=(14, 1.0 + sum(3.15 * h + 0.6 for h in heights)), layout="constrained")
     axes = figure.subplots(len(sections), 4, squeeze=False, height_ratios=heights)
     for row, section in zip(axes, sections, strict=True):
         at = section.index
@@ -151,7 +151,9 @@ def _prediction_image(
     if len(prediction) < 3:
         return grey_image(prediction[0][at]), channels[0]
     shown = np.stack([grey_image(channel[at])[..., 0] for channel in prediction[:3]], axis=-1)
-    return shown, f"red, green, blue: {'; '.join(channels[:3])}"
+    first = f"{channels[0].partition(' ')[0]} "  # the same of all affinities
+    names = [channels[0], *(name.removeprefix(first) for name in channels[1:3])]
+    return shown, f"{'; '.join(names)} as red, green, blue"
 
 
 def nice_length(width: float) -> float:
