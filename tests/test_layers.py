@@ -46,6 +46,7 @@ LAYERS = [
         "dacapo.compare",
         "dacapo.convert",
         "dacapo.inspect",
+        "dacapo.predict",
         "dacapo.preview",
         "dacapo.score",
         "dacapo.remove",

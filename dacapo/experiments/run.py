@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from dacapo.arrays.units import from_world
 from dacapo.errors import InputError
 from dacapo.experiments.criterion_history import CriterionHistory
 from dacapo.experiments.fit import check_data
@@ -97,6 +99,22 @@ class Run:
     def model(self) -> Model:
         model: Model = self.train_state.model
         return model
+
+    def describe_data(self) -> dict[str, Any]:
+        """What the model needs to know of its data to predict other volumes, as plain data.
+
+        `intensity_range` holds the raw values that are mapped to 0 and 1; None if it differs
+        between the training volumes.
+        """
+        shape, unit = self.sample_shape, self.datasplit.train[0].raw.unit
+        ranges = [dataset.intensity_range for dataset in self.datasplit.train]
+        same = all(found == ranges[0] for found in ranges)
+        return {
+            "unit": unit,
+            "input_voxel_size": from_world(shape.input_voxel_size, unit),
+            "output_voxel_size": from_world(shape.output_voxel_size, unit),
+            "intensity_range": [np.asarray(v).tolist() for v in ranges[0]] if same else None,
+        }
 
     def begin(self, read_run: ReadRun) -> str:
         """Load the weights of `start` into the model, if there is one; returns a report.

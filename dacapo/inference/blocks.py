@@ -6,37 +6,66 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from funlib.geometry import Coordinate, Roi
 
 from dacapo.errors import InputError
+from dacapo.experiments.architectures.architecture import Architecture
 from dacapo.experiments.datasplits.datasets import Dataset
-from dacapo.experiments.run import Run
+from dacapo.experiments.model import Model
+from dacapo.experiments.train_state import TrainState
+from dacapo.experiments.trainers.trainer import SampleShape, Trainer
 
 Volume = np.ndarray[Any, np.dtype[np.float32]]
 
 
-def predict(run: Run, dataset: Dataset, roi: Roi | None = None) -> Volume:
+class Network(Protocol):
+    """A model that can predict: a run, or what a run has left."""
+
+    @property
+    def model(self) -> Model: ...
+    @property
+    def architecture(self) -> Architecture: ...
+    @property
+    def train_state(self) -> TrainState: ...
+    @property
+    def trainer(self) -> Trainer: ...
+    @property
+    def sample_shape(self) -> SampleShape: ...
+
+
+class RawReader(Protocol):
+    """Reads normalised intensities."""
+
+    def read_raw(self, roi: Roi) -> Volume: ...
+
+
+def predict(run: Network, dataset: Dataset, roi: Roi | None = None) -> Volume:
+    """The model's prediction for the labelled region of a dataset, or for a part of it; see
+    `predict_region`."""
+    return predict_region(run, dataset, dataset.gt.roi if roi is None else roi)
+
+
+def predict_region(run: Network, raw: RawReader, roi: Roi) -> Volume:
     """The model's prediction for a region, independent of how it is cut into blocks.
 
     Args:
-        roi: in world units, on the grid of the labels; default: the whole labelled region.
+        roi: in world units, on the grid of the output.
 
     Returns:
         (C, *spatial) float32, after the model's eval activation. Raw context is read around the
-        region, and mirrored only beyond the edge of the volume.
+        region.
     """
-    roi = dataset.gt.roi if roi is None else roi
     voxel_size = run.sample_shape.output_voxel_size
     out = np.empty((run.model.num_out_channels, *(roi.shape / voxel_size)), np.float32)
     halo = run.architecture.halo * run.sample_shape.input_voxel_size
     run.model.eval()
     with run.train_state.using_ema(), torch.inference_mode():
         for block in _blocks(run, roi):
-            prediction = _forward(run, dataset, block.raw)
+            prediction = _forward(run, raw, block.raw)
             place = [
                 slice(b // v, e // v)
                 for b, e, v in zip(block.begin, block.end, voxel_size, strict=True)
@@ -49,7 +78,7 @@ def predict(run: Run, dataset: Dataset, roi: Roi | None = None) -> Volume:
     return out
 
 
-def predict_block(run: Run, dataset: Dataset, input_shape: Coordinate) -> Volume:
+def predict_block(run: Network, dataset: Dataset, input_shape: Coordinate) -> Volume:
     """The prediction of one block of this shape around the middle of a dataset's labels."""
     voxel_size = run.sample_shape.input_voxel_size
     size = input_shape * voxel_size
@@ -62,10 +91,10 @@ def predict_block(run: Run, dataset: Dataset, input_shape: Coordinate) -> Volume
         return _forward(run, dataset, Roi(begin, size)).cpu().numpy()
 
 
-def _forward(run: Run, dataset: Dataset, roi: Roi) -> torch.Tensor:
+def _forward(run: Network, raw: RawReader, roi: Roi) -> torch.Tensor:
     """Predict from the raw in a region: (C, *spatial)."""
-    raw = torch.from_numpy(np.ascontiguousarray(dataset.read_raw(roi)))
-    return run.train_state.forward(raw[None].to(run.trainer.device))[0]
+    values = torch.from_numpy(np.ascontiguousarray(raw.read_raw(roi)))
+    return run.train_state.forward(values[None].to(run.trainer.device))[0]
 
 
 @dataclass(frozen=True)
@@ -77,7 +106,7 @@ class _Block:
     end: Coordinate
 
 
-def largest_block(run: Run) -> Coordinate:
+def largest_block(run: Network) -> Coordinate:
     """The largest region that one block of a prediction covers, in world units.
 
     Raises:
@@ -107,7 +136,7 @@ def largest_block(run: Run) -> Coordinate:
     return largest
 
 
-def _blocks(run: Run, roi: Roi) -> Iterator[_Block]:
+def _blocks(run: Network, roi: Roi) -> Iterator[_Block]:
     """Blocks of one shape that cover a region and start at multiples of the network's period."""
     shape, model = run.sample_shape, run.model
     period = run.architecture.period * shape.input_voxel_size

@@ -69,7 +69,11 @@ def train(
         with reported(f"waiting for other processes to leave {folder.path}"):
             ranks.broadcast(
                 lambda: writers.append(
-                    stack.enter_context(folder.writing(request.document(run_config)))
+                    stack.enter_context(
+                        folder.writing(
+                            {**request.document(run_config), "data": run.describe_data()}
+                        )
+                    )
                 )
             )
         writer = writers[0] if writers else NoWriter()

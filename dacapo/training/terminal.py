@@ -136,6 +136,38 @@ def training_progress(
             yield shown
 
 
+@contextmanager
+def block_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each array that is written in blocks; without a terminal, a line once a minute.
+
+    Yields:
+        A function of the array's name, the number of blocks that are written, and of all.
+    """
+    line, begin, first = "", 0.0, 0
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("blocks, left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not _has_bars()) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def report(name: str, done: int, num: int) -> None:
+            nonlocal line, begin, first
+            if name not in tasks:
+                tasks[name] = bars.add_task(name.rpartition("/")[2], total=num, completed=done)
+                begin, first = time.perf_counter(), done
+            bars.update(tasks[name], completed=done)
+            passed, made = time.perf_counter() - begin, done - first
+            left = f", {duration(passed / made * (num - done))} left" if made else ""
+            line = f"level {name.rpartition('/')[2]}: block {done}/{num}{left}"
+
+        with reported(lambda: line):
+            yield report
+
+
 def _has_bars() -> bool:
     return console.is_terminal and not os.environ.get("CI")
 

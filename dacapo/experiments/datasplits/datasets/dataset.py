@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from funlib.geometry import Coordinate, Roi
@@ -17,6 +17,38 @@ from dacapo.ops.run_length import Skeletons
 
 Level = float | Sequence[float]
 _MAX_RATIO = 100
+
+
+@dataclass(frozen=True)
+class NormalizedRaw:
+    """Raw whose intensities are scaled as networks expect them.
+
+    Attributes:
+        raw: channels first.
+        intensity_range: raw values that are mapped to 0 and 1, for all channels or per channel.
+        out_of_bounds: what fills the part of a region that lies beyond the volume.
+    """
+
+    raw: Array
+    intensity_range: tuple[Level, Level]
+    out_of_bounds: Literal["mirror", "zero"] = "mirror"
+
+    @property
+    def num_channels(self) -> int:
+        return int(np.prod(self.raw.channel_shape))
+
+    def read_raw(self, roi: Roi) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Normalised intensities (C, *spatial)."""
+        raw = self.raw.read(roi, out_of_bounds=self.out_of_bounds)
+        raw = raw.reshape(self.num_channels, *raw.shape[raw.ndim - roi.dims :])
+        low, high = (np.asarray(level) for level in self.intensity_range)
+        each = (-1, *(1,) * roi.dims) if low.ndim else ()
+        scale = (1 / (high - low)).astype(np.float32).reshape(each)
+        out = raw.astype(np.float32)
+        if low.any():
+            out -= low.astype(np.float32).reshape(each)
+        out *= scale
+        return out
 
 
 @dataclass(frozen=True)
@@ -111,16 +143,7 @@ class Dataset:
 
     def read_raw(self, roi: Roi) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Normalised intensities (C, *spatial); beyond the volume's edge they are mirrored."""
-        raw = self.raw.read(roi, out_of_bounds="mirror")
-        raw = raw.reshape(self.num_channels, *raw.shape[raw.ndim - roi.dims :])
-        low, high = (np.asarray(level) for level in self.intensity_range)
-        each = (-1, *(1,) * roi.dims) if low.ndim else ()
-        scale = (1 / (high - low)).astype(np.float32).reshape(each)
-        out = raw.astype(np.float32)
-        if low.any():
-            out -= low.astype(np.float32).reshape(each)
-        out *= scale
-        return out
+        return NormalizedRaw(self.raw, self.intensity_range).read_raw(roi)
 
     def read_gt(self, roi: Roi) -> np.ndarray[Any, Any]:
         """Labels (*spatial) as stored in the file; 0 outside the volume."""
