@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,10 +20,11 @@ from dacapo.processes.files import missing_file
 
 _log = logging.getLogger(__name__)
 
-HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5", ".nwb")
+HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5", ".nwb", ".ims", ".mat")
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".lsm")
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 NRRD_SUFFIXES = (".nrrd", ".nhdr")
+_HDF5 = re.compile(rf"(.+?(?:{'|'.join(map(re.escape, HDF5_SUFFIXES))})):(.*)", re.IGNORECASE)
 _SAME_SIZE = 2e-5
 """Part of a voxel by which the size in a file may be rounded: 0.02 voxels in a thousand."""
 _SAME_PLACE = 1e-4
@@ -146,12 +148,12 @@ def _open(
         raise InputError(f"{name} is empty: give a file or a folder")
     for prefix in _NEUROGLANCER:
         uri = uri.removeprefix(prefix)
+    uri = uri.removeprefix("file://")
     lower = uri.lower()
-    file, colon, inner = uri.rpartition(":")
-    if colon and Path(file).suffix.lower() in HDF5_SUFFIXES:
+    if parts := _HDF5.match(uri):
         from dacapo.arrays.formats.hdf5 import open_hdf5
 
-        return open_hdf5(Path(file), inner, name, options.cache_mib // 8)
+        return open_hdf5(Path(parts[1]), parts[2], name, options.cache_mib // 8)
     if Path(uri).suffix.lower() in HDF5_SUFFIXES:
         from dacapo.arrays.formats.hdf5 import list_datasets
 
@@ -159,7 +161,7 @@ def _open(
             f"{name}: no dataset given: write file.h5:dataset; the file has "
             f"{list_datasets(Path(uri), name)}"
         )
-    if lower.endswith(TIFF_SUFFIXES):
+    if lower.endswith(TIFF_SUFFIXES) and not Path(uri).is_dir():
         from dacapo.arrays.formats.tiff import open_tiff
 
         return open_tiff(Path(uri), name, pick)
@@ -210,8 +212,10 @@ def _renamed(source: Source, found: Metadata, axes: str, name: str) -> Opened:
         )
     old = found.axis_names
     spatial = [a for a in axes if a in "zyx"]
-    if old is not None and [n.lstrip("-") for n in old if n.lstrip("-") in "zyx"] == spatial:
-        return source, replace(found, axis_names=list(axes))
+    known = [n for n in old or () if n.lstrip("-") in "zyx"]
+    if [n.lstrip("-") for n in known] == spatial:
+        signed = iter(known)
+        return source, replace(found, axis_names=[next(signed) if a in "zyx" else a for a in axes])
     if found.voxel_size is not None and len(found.voxel_size) == len(spatial):
         return source, replace(found, axis_names=list(axes))
     return source, Metadata(axis_names=list(axes), class_names=found.class_names)
@@ -258,6 +262,8 @@ def _on_grid(
         )
     if any(s <= 0 for s in size):
         raise InputError(f"{name}: voxel_size {list(size)} must be positive")
+    if unit is None and any(s != 1 for s in size):
+        _log.warning("%s: a voxel size of %s without a unit; taken as pixels", name, list(size))
     units = list(unit or [PIXEL])
     units = units * dims if len(units) == 1 else units
     if len({is_pixel(u) for u in units}) > 1:
@@ -273,7 +279,8 @@ def _on_grid(
         )
     if found.centred and given.offset is None:
         offset = [o - s / 2 for o, s in zip(offset, size, strict=True)]
-    near = 1e-6 if given.offset else _SAME_PLACE
+    # The half voxel is our own, and may be half a pm.
+    near = 1e-6 if given.offset else max(_SAME_PLACE, 0.51 / min(voxel_size))
     corner = to_world(offset, units, size, f"{name}: offset", near)
     return Array(
         _arranged(source, axes.channel, axes.time, axes.spatial, time, name),

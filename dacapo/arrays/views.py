@@ -18,7 +18,7 @@ from dacapo.errors import InputError
 Voxels = np.ndarray[Any, Any]
 _SAME = 1e-6
 """Relative difference of voxel sizes that are equal."""
-_SAME_PLACE = 1e-4
+_SAME_PLACE = 1e-2
 """Distance, in voxels, of positions that are equal."""
 
 
@@ -114,7 +114,8 @@ def on_grid_of(array: Array, other: Array) -> Array:
     """The array on the grid of another with which it is used.
 
     A file that gives no position is taken to lie where a volume of the same extent lies. Voxel
-    sizes and positions that differ in the last digits of a float32, as NIfTI holds them, are equal.
+    sizes that differ in the last digits of a float32, as NIfTI holds them, are equal, and so are
+    positions that differ by a hundredth of a voxel, as rounded texts do.
     """
     if array.dims != other.dims or is_pixel(array.unit) != is_pixel(other.unit):
         return array

@@ -298,14 +298,23 @@ def _levels_above(
     node: Node, key: str, attributes: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> Metadata | None:
     """The grid of this array according to the image of which it is a level."""
-    parent, last = node.parent()
-    document = parent.document(key) if parent.uri.rstrip("/") else None
-    levels = None if document is None else ome_levels(attributes(document), node.name)
-    for level in levels or []:
-        if level.path.strip("/") == last:
-            level.report(node.name)
-            return level.metadata
+    parent, path = node.parent()
+    for _ in range(_DEPTH):
+        document = parent.document(key) if parent.uri.rstrip("/") else None
+        levels = None if document is None else ome_levels(attributes(document), node.name)
+        for level in levels or []:
+            if level.path.strip("/") == path:
+                level.report(node.name)
+                return level.metadata
+        if document is None or levels is not None:
+            return None
+        parent, last = parent.parent()
+        path = f"{last}/{path}"
     return None
+
+
+_DEPTH = 3
+"""How deep below its image a level may lie, as in scale/s0."""
 
 
 @cache

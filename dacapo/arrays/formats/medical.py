@@ -39,8 +39,12 @@ def open_nifti(path: Path, name: str) -> tuple[Source, Metadata]:
         voxels = image.dataobj
         affine = np.asarray(image.affine, float)
         unit = _UNITS.get(image.header.get_xyzt_units()[0])
+        sizes = image.header.get_zooms()
     except _nifti_errors(nibabel) as error:
         raise InputError(f"{name}: not a readable NIfTI file: {error}") from error
+    if unit is None and any(size != 1 for size in sizes[:3]):
+        _log.warning("%s: names no unit; taken to be mm, as NIfTI's programs do", name)
+        unit = "mm"
     names = ["x", "y", "z", "t", "c", "c2^", "c3^"][: len(voxels.shape)]
     num = min(len(voxels.shape), 3)
     metadata = Metadata(unit=None if unit is None else [unit], axis_names=names)

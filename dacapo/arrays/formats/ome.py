@@ -50,6 +50,8 @@ def _levels(image: Mapping[str, Any]) -> list[Level]:
     version = str(image.get("version"))
     if version in _OLD or ("version" not in image and "axes" not in image):
         return _old_levels(image, version)
+    if "axes" not in image:
+        raise ValueError(f"version {version} is not supported: 0.1 to 0.5 are")
     axes = [a if isinstance(a, dict) else {"name": a} for a in image["axes"]]
     types = [str(a.get("type", _type_of(a["name"]))) for a in axes]
     spatial = [i for i, kind in enumerate(types) if kind == "space"]
@@ -59,7 +61,7 @@ def _levels(image: Mapping[str, Any]) -> list[Level]:
     ]
     outer = image.get("coordinateTransformations", [])
     inner = [d["coordinateTransformations"] for d in image["datasets"]]
-    finest, origin = _transform(len(axes), [*inner[0], *outer])
+    finest, origin = min(_transform(len(axes), [*own, *outer]) for own in inner)
     levels = []
     for dataset, transforms in zip(image["datasets"], inner, strict=True):
         scale, translation = _transform(len(axes), [*transforms, *outer])
@@ -75,7 +77,7 @@ def _levels(image: Mapping[str, Any]) -> list[Level]:
             centred=True,
         )
         levels.append(Level(str(dataset["path"]), metadata, guess))
-    return levels
+    return sorted(levels, key=lambda level: list(level.metadata.voxel_size or []))
 
 
 def _old_levels(image: Mapping[str, Any], version: str) -> list[Level]:
@@ -86,7 +88,9 @@ def _old_levels(image: Mapping[str, Any], version: str) -> list[Level]:
 
 def _type_of(name: str) -> str:
     """The unit of an axis that gives none."""
-    return {"t": "time", "c": "channel"}.get(str(name).lower(), "space")
+    return {"t": "time", "time": "time", "c": "channel", "channel": "channel"}.get(
+        str(name).lower(), "space"
+    )
 
 
 def _transform(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import struct
 import zlib
@@ -21,6 +22,7 @@ from dacapo.processes.files import missing_file
 if TYPE_CHECKING:
     from dacapo.arrays.array import Source
 
+_log = logging.getLogger(__name__)
 _PAGES = "QI"  # tifffile's letter for an axis that the file does not name
 _Sizes = tuple[dict[str, float] | None, dict[str, str] | None]
 """Voxel size and unit of each spatial axis."""
@@ -38,7 +40,7 @@ def open_tiff(
     if not path.is_file():
         raise InputError(f"{name}: {missing_file(path)}")
     try:
-        file = tifffile.TiffFile(path)
+        file = _opened(path, name)
         series = file.series[0]
         problem = _check_pages(file, series, name)
         _check_complete(series, path, name)
@@ -65,9 +67,27 @@ def open_tiff(
         if known is not None and len(known) == len(spatial):
             here = [s * f for s, f in zip(known, factors, strict=True)]
         metadata = Metadata(voxel_size=here, unit=unit, axis_names=names, problem=problem)
+        if here is not None and (origin := _imagej_origin(file.imagej_metadata, spatial)):
+            metadata.offset = [-o * s for o, s in zip(origin, known or here, strict=True)]
         levels.append(Level(str(index), metadata))
     chosen = pick(levels) if len(levels) > 1 else levels[0]
     return _voxels(series, int(chosen.path), path), chosen.metadata
+
+
+def _opened(path: Path, name: str) -> tifffile.TiffFile:
+    """A file, of which the first series is read; images written one by one are one stack."""
+    file = tifffile.TiffFile(path)
+    if len(file.series) > 1:
+        alike = {(s.shape, s.dtype, s.axes) for s in file.series}
+        if len(alike) == 1 and file.series[0].axes == "YX" and len(file.pages) == len(file.series):
+            file.close()
+            return tifffile.TiffFile(path, is_shaped=False)
+        shapes = ", ".join(str(list(s.shape)) for s in file.series[:5])
+        _log.warning(
+            "%s: the file holds %d images, of the shapes %s; only the first is read",
+            name, len(file.series), shapes,
+        )  # fmt: skip
+    return file
 
 
 def _voxels(series: Any, level: int, path: Path) -> Source:
@@ -152,12 +172,19 @@ def _imagej_size(metadata: Mapping[str, Any], tags: Any) -> _Sizes:
             return None, None
         size[axis] = value[1] / value[0]
     if "spacing" in metadata:
-        size["z"] = float(metadata["spacing"])
-    shared = metadata.get("unit", "pixel")
+        size["z"] = abs(float(metadata["spacing"])) or 1.0  # as ImageJ does
+    by_tag = tags["ResolutionUnit"].value if "ResolutionUnit" in tags else 1
+    shared = metadata.get("unit") or {2: "inch", 3: "cm"}.get(int(by_tag), "pixel")
     unit = {axis: _unescaped(str(metadata.get(f"{axis}unit", shared))) for axis in "zyx"}
     if any(u.lower() in ("", "inch", "null") for u in unit.values()):
         return None, None
     return size, unit
+
+
+def _imagej_origin(metadata: Mapping[str, Any] | None, spatial: Sequence[str]) -> list[float]:
+    """The voxel at which ImageJ has the position 0, per axis; empty if it is the first one."""
+    origin = [float((metadata or {}).get(f"{axis}origin", 0)) for axis in spatial]
+    return origin if any(origin) else []
 
 
 def _unescaped(text: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import imagecodecs
 import nibabel
 import nrrd
 import numcodecs
@@ -18,8 +19,10 @@ import pytest
 import tensorstore as ts
 import tifffile
 import zarr
+from PIL import Image
 
 from dacapo.arrays import Array, open_array
+from dacapo.arrays.views import upright
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.regions import RegionsDataSplitConfig
 from tests.conftest import DATA as REAL
@@ -391,3 +394,149 @@ def test_labels_without_a_position_beside_raw_with_one(tmp_path: Path) -> None:
     whole_gt = split.train[0].gt
     assert whole_gt.offset == split.train[0].raw.offset
     assert whole_gt.axis_names == ("z", "y", "-x")
+
+
+def test_axes_that_are_named_keep_their_direction(tmp_path: Path) -> None:
+    affine = [[-1, 0, 0, 100], [0, -1, 0, 50], [0, 0, 2, 10], [0, 0, 0, 1]]
+    image = nibabel.Nifti1Image(np.zeros((5, 4, 3, 2), np.uint8), np.array(affine, float))
+    image.header.set_xyzt_units("mm")
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    array = open_array(str(tmp_path / "a.nii.gz"), axes="xyzc")
+    assert array.axis_names == ("z", "-y", "-x")
+    assert array.source.shape == (2, 3, 4, 5)
+    flipped = upright(array)
+    assert flipped.offset == (9 * MM, int(46.5 * MM), int(95.5 * MM))
+
+
+class TestImagesOneByOne:
+    def write(self, path: Path, *shapes: tuple[int, int]) -> str:
+        with tifffile.TiffWriter(path) as file:
+            for number, shape in enumerate(shapes):
+                file.write(np.full(shape, number, np.uint8))
+        return str(path)
+
+    def test_equal_ones_are_a_stack(self, tmp_path: Path) -> None:
+        array = open_array(self.write(tmp_path / "a.tif", *[(4, 5)] * 3), voxel_size=[1, 1, 1])
+        assert array.source.shape == (3, 4, 5)
+        assert whole(array)[:, 0, 0].tolist() == [0, 1, 2]
+
+    def test_of_others_the_first_is_read_and_said(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        array = open_array(self.write(tmp_path / "a.tif", (4, 5), (8, 9)), voxel_size=[1, 1])
+        assert array.source.shape == (4, 5)
+        assert "holds 2 images, of the shapes [4, 5], [8, 9]; only the first" in caplog.text
+
+
+def write_png(path: Path, shape: tuple[int, int] = (6, 7)) -> None:
+    imagecodecs.imwrite(path, np.arange(np.prod(shape), dtype=np.uint8).reshape(shape))
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["im0.png", "im0_masks.png", "im1.png", "im1_masks.png"], "several series of images"),
+        (["s0_ch0.png", "s0_ch1.png", "s1_ch0.png", "s1_ch1.png"], "two numbers vary"),
+        (["a_01.png", "a_02.png", "a_03.png"], ""),
+        (["2020_a_01.png", "2020_a_02.png"], ""),
+        (["top.png", "middle.png", "bottom.png"], ""),
+        (["._a_01.png", "a_01.png", ".DS_Store.png"], ""),
+    ],
+)
+def test_one_folder_holds_one_series(tmp_path: Path, names: list[str], message: str) -> None:
+    for name in names:
+        write_png(tmp_path / name)
+    if message:
+        with pytest.raises(InputError, match=message):
+            open_array(str(tmp_path), voxel_size=[1, 1, 1])
+        return
+    shown = [name for name in names if name[0] != "."]
+    assert open_array(str(tmp_path), voxel_size=[1, 1, 1]).shape[0] == len(shown)
+
+
+def test_a_gap_between_sections_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number in (0, 1, 3):
+        write_png(tmp_path / f"{number:03}.png")
+    open_array(str(tmp_path), voxel_size=[1, 1, 1])
+    assert "a gap after 1" in caplog.text
+
+
+def test_damaged_images_of_a_folder_end_in_one_line(tmp_path: Path) -> None:
+    write_png(tmp_path / "a_1.png")
+    (tmp_path / "a_2.png").write_bytes(b"")
+    with pytest.raises(InputError, match=r"a_2.png is not a readable image: the file is empty"):
+        whole(open_array(str(tmp_path), voxel_size=[1, 1, 1]))
+    jpeg = tmp_path / "jpeg"
+    jpeg.mkdir()
+    encoded = imagecodecs.jpeg_encode(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8))
+    (jpeg / "a.jpg").write_bytes(encoded[: len(encoded) * 6 // 10])
+    with pytest.raises(InputError, match=r"a.jpg is not .*: the file is cut short"):
+        open_array(str(jpeg), voxel_size=[1, 1, 1])
+
+
+def test_numbers_of_a_palette_are_ids(tmp_path: Path) -> None:
+    ids = np.array([[0, 3], [7, 3]], np.uint8)
+    image = Image.fromarray(ids, mode="P")
+    image.putpalette(list(range(256)) * 3)
+    image.save(tmp_path / "a.png")
+    array = open_array(str(tmp_path), voxel_size=[1, 1, 1])
+    assert array.source.shape == (1, 2, 2)
+    assert (whole(array)[0] == ids).all()
+    one_bit = tmp_path / "bits"
+    one_bit.mkdir()
+    Image.fromarray(ids > 0).save(one_bit / "a.png")
+    assert whole(open_array(str(one_bit), voxel_size=[1, 1, 1])).max() == 1
+
+
+def imagej(path: Path, **more: Any) -> Array:
+    metadata = {"axes": "ZYX", "spacing": 0.5, "unit": "um", **more.pop("metadata", {})}
+    metadata = {k: v for k, v in metadata.items() if v is not None}
+    tifffile.imwrite(path, DATA, imagej=True, metadata=metadata, **{"resolution": (4, 4), **more})
+    return open_array(str(path))
+
+
+def test_what_imagej_means(tmp_path: Path) -> None:
+    array = imagej(tmp_path / "a.tif", metadata={"xorigin": 2, "zorigin": -1})
+    assert array.offset == (UM // 2, 0, -UM // 2)
+    assert imagej(tmp_path / "b.tif", metadata={"spacing": -0.5}).voxel_size[0] == UM // 2
+    assert imagej(tmp_path / "c.tif", metadata={"spacing": 0}).voxel_size[0] == UM
+    array = imagej(
+        tmp_path / "d.tif", metadata={"unit": None, "spacing": 0.001},
+        resolution=(1000, 1000), resolutionunit="CENTIMETER",
+    )  # fmt: skip
+    assert array.voxel_size == (10 * UM, 10 * UM, 10 * UM)
+    with pytest.raises(InputError, match="gives no voxel size"):
+        imagej(tmp_path / "e.tif", metadata={"unit": None}, resolutionunit="INCH")
+
+
+def test_nifti_without_a_unit_is_in_mm(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    nibabel.save(nibabel.Nifti1Image(DATA, np.diag([0.7227, 0.7227, 2, 1])), tmp_path / "a.nii")
+    assert open_array(str(tmp_path / "a.nii")).voxel_size == (2 * MM, 722700000, 722700000)
+    assert "names no unit; taken to be mm" in caplog.text
+
+
+@pytest.mark.parametrize("size", [3.125, 4.137, 1.333])
+def test_half_a_voxel_need_not_be_whole_picometres(tmp_path: Path, size: float) -> None:
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w", zarr_format=2)
+    group.create_array("x/s0", shape=(4, 4, 4), dtype="uint8")
+    group.create_array("x/s1", shape=(2, 2, 2), dtype="uint8")
+    scales = {"x/s1": 2 * size, "x/s0": size}  # the coarsest comes first
+    datasets = [
+        {"path": path, "coordinateTransformations": [{"type": "scale", "scale": [scale] * 3}]}
+        for path, scale in scales.items()
+    ]
+    axes = [{"name": a, "type": "space", "unit": "nanometer"} for a in "zyx"]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    for uri in (tmp_path / "a.zarr", tmp_path / "a.zarr" / "x" / "s0"):
+        array = open_array(str(uri))
+        assert array.voxel_size == (round(1000 * size),) * 3
+        assert array.shape == (4, 4, 4)
+    assert open_array(str(tmp_path / "a.zarr" / "x" / "s1")).voxel_size[0] == round(2000 * size)
+
+
+def test_hdf5_by_other_names(tmp_path: Path) -> None:
+    path = tmp_path / "my:file.mat"
+    with h5py.File(path, "w") as file:
+        file["a:b"] = DATA
+    array = open_array(f"file://{path}:a:b", voxel_size=[1, 1, 1])
+    assert np.array_equal(whole(array), DATA)
