@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -94,6 +95,9 @@ class PredictConfig(VolumeOptions):
     """Version of OME-Zarr: 0.5 (zarr 3) or 0.4 (zarr 2)."""
     chunk: int = ranged(64, low=1)
     """Edge of a chunk, in voxels."""
+    block: int | None = ranged(None, low=1)
+    """Edge of the blocks that are computed and kept at a time, in voxels, rounded to whole chunks
+    (default: one for which the network computes little twice)."""
     levels: int | None = ranged(None, low=1)
     """Number of pyramid levels (default: until a level fits into one chunk)."""
 
@@ -135,22 +139,25 @@ def predict_command(options: PredictConfig) -> None:
     dtype = np.dtype(options.dtype.value)
     stored = each(prediction, lambda values: values.astype(dtype), dtype)
     made_by = _made_by(options, model, volume)
+    if _is_finished(output, made_by) and not options.overwrite:
+        console.print(f"{output} is finished; overwrite=true predicts it again")
+        return
     chunk = block_edge(model, options.chunk)
+    wanted = efficient_edge(model, chunk) if options.block is None else options.block
+    edge = max(1, round(wanted / chunk)) * chunk
     console.print(
         f"{folder.label}, iteration {model.iteration}, on {model.trainer.device}: "
         f"{list(stored.source.shape)} {dtype}, {stored.extent()}"
     )
     begin = time.perf_counter()
     with block_progress() as progress:
-        blocks = KeptBlocks(
-            json.dumps(made_by), options.overwrite, progress, efficient_edge(model, chunk)
-        )
+        blocks = KeptBlocks(json.dumps(made_by), options.overwrite, progress, edge)
         write_ome_zarr(
             output, stored, version=options.version, levels=options.levels, chunk=chunk,
             blocks=blocks, attributes={"dacapo": made_by},
         )  # fmt: skip
     seconds = time.perf_counter() - begin
-    speed = np.prod(stored.shape) / 1e6 / seconds
+    speed = blocks.share * np.prod(stored.shape) / 1e6 / seconds
     console.print(f"{output}: {duration(seconds)}, {speed:.3g} Mvoxel/s")
 
 
@@ -171,6 +178,17 @@ def _made_by(options: PredictConfig, model: TrainedModel, volume: NormalizedRaw)
         "channels": list(model.channel_names),
         "options": given,
     }
+
+
+def _is_finished(output: Path, made_by: Mapping[str, Any]) -> bool:
+    """Whether the output is there and was made by the same command."""
+    import zarr
+
+    try:
+        group = zarr.open_group(str(output), mode="r")
+    except (OSError, ValueError):
+        return False
+    return group.attrs.get("dacapo") == made_by
 
 
 _NO_INFLUENCE = ("_type_", "device", "overwrite", "run", "runs_dir")

@@ -26,6 +26,8 @@ from dacapo.processes.files import temporary_name, write_atomically, writing
 
 _OME_UNITS = {"nm": "nanometer", "um": "micrometer", "µm": "micrometer", "mm": "millimeter",
               "pm": "picometer", "m": "meter"}  # fmt: skip
+_MIN_EDGE = 128
+"""Voxels along the edge of the blocks that are copied, unless chunks are larger."""
 _FORMATS: dict[str, Literal[2, 3]] = {"0.4": 2, "0.5": 3}
 
 
@@ -72,6 +74,8 @@ class KeptBlocks(BlockLog):
         edge: int = 0,
     ) -> None:
         self.edge = edge
+        self.share = 0.0
+        """The part of the finest level that this process has written."""
         self._key, self._overwrite, self._progress = key, overwrite, progress
         self._done: set[str] = set()
         self._counts: dict[str, list[int]] = {}
@@ -112,6 +116,8 @@ class KeptBlocks(BlockLog):
         with self._log.open("a") as file:
             file.write(f"\n{self._line(name, start)};")
         self._counts[name][0] += 1
+        if name == next(iter(self._counts)):
+            self.share += 1 / self._counts[name][1]
         self._progress(name, *self._counts[name])
 
     def _continues(self, key_file: Path) -> bool:
@@ -376,7 +382,7 @@ def _copy(
     array: Array, target: Any, edge: int, blocks: BlockLog | None = None, name: str = ""
 ) -> None:
     """Copy block by block, each made of whole chunks."""
-    edge = max(edge, 128 // edge * edge)
+    edge = max(edge, _MIN_EDGE // edge * edge)
     starts = list(product(*(range(0, n, edge) for n in array.shape)))
     for start in starts if blocks is None else blocks.missing(name, starts):
         begin = Coordinate(start)

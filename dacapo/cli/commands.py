@@ -73,11 +73,15 @@ def from_arguments(cls: type[C], arguments: Sequence[str]) -> C | None:
     for argument in arguments:
         key, _, value = argument.partition("=")
         try:
-            OmegaConf.update(node, key, _parsed(expanded(value), types.get(key, "")))
+            parsed = _parsed(expanded(value), types.get(key, ""))
+            for part in reversed(key.split(".")):
+                parsed = {part: parsed}
+            node = OmegaConf.merge(node, parsed)
         except OmegaConfBaseException as error:
             raise InputError(explain(error, argument, node)) from error
         except yaml.YAMLError as error:
-            raise InputError(f"{argument}: {' '.join(str(error).split())}") from error
+            problem = str(getattr(error, "problem", None) or error)
+            raise InputError(f"{argument}: {problem}; quote the argument in the shell") from error
     if missing := sorted(OmegaConf.missing_keys(node)):
         raise InputError(f"{', '.join(missing)}: required, give a value; --help describes the keys")
     check_ranges(node)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from math import lcm
+
 import numpy as np
-from funlib.geometry import Roi
+from funlib.geometry import Coordinate, Roi
 
 from dacapo.arrays import Array
 from dacapo.arrays.units import from_world, is_pixel
@@ -39,8 +41,18 @@ def predicted(model: TrainedModel, volume: NormalizedRaw, roi: Roi | None = None
         )
     channels = (model.model.num_out_channels,)
 
+    corner = volume.raw.offset
+    period = _period(model)
+
     def read(region: Roi) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        return predict_region(model, volume, region)
+        # From a multiple of the period on, counted from the corner of the volume: then a voxel's
+        # prediction does not depend on the region, nor on the block, in which it is computed.
+        shifted = Roi(region.offset - corner, region.shape)
+        aligned = shifted.snap_to_grid(period, mode="grow")
+        begin = (shifted.offset - aligned.offset) / size
+        part = tuple(slice(b, b + n) for b, n in zip(begin, region.shape / size, strict=True))
+        found = predict_region(model, volume, Roi(aligned.offset + corner, aligned.shape))
+        return np.ascontiguousarray(found[:, *part])
 
     return lazy(volume.raw, whole, channels, np.float32, read, size)
 
@@ -72,14 +84,16 @@ def check_fits(model: TrainedModel, volume: NormalizedRaw) -> None:
 def block_edge(model: TrainedModel, wanted: int) -> int:
     """An edge for blocks of the output, in voxels, near a wanted one: a multiple of the network's
     period, so that a prediction does not depend on the blocks."""
-    shape = model.sample_shape
-    period = model.architecture.period * shape.input_voxel_size
-    steps = [
-        int(np.lcm(int(p), int(o)) // o)
-        for p, o in zip(period, shape.output_voxel_size, strict=True)
-    ]
+    steps = _period(model) / model.sample_shape.output_voxel_size
     unit = int(np.lcm.reduce(steps))
     return max(unit, round(wanted / unit) * unit)
+
+
+def _period(model: TrainedModel) -> Coordinate:
+    """The network's period in world units, in whole voxels of its output."""
+    shape = model.sample_shape
+    period = model.architecture.period * shape.input_voxel_size
+    return Coordinate(map(lcm, period, shape.output_voxel_size))
 
 
 def efficient_edge(model: TrainedModel, chunk: int) -> int:

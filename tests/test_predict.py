@@ -1,0 +1,178 @@
+"""`python -m dacapo.predict`: from the folder of a run alone, block by block."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dacapo.arrays import Array, open_array
+from dacapo.arrays.write import KeptBlocks
+from dacapo.errors import InputError
+from dacapo.experiments.datasplits import RegionConfig
+from dacapo.experiments.run import Run
+from dacapo.inference.blocks import predict
+from dacapo.predict import PredictConfig, main, predict_command
+from dacapo.runs import RunFolder
+from dacapo.train import train
+from tests.conftest import small_run_config, write_hdf5
+
+
+@pytest.fixture(scope="module")
+def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs that have trained for some steps; their data are not files."""
+    path = tmp_path_factory.mktemp("runs")
+    for repetition in range(2):
+        train(small_run_config("name=a", f"repetition={repetition}"), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(runs_dir: Path) -> Run:
+    """The first of them, in memory."""
+    folder = RunFolder(runs_dir / "a" / "0")
+    made = Run(small_run_config("name=a"))
+    best = folder.read_history().best()
+    assert best is not None
+    made.train_state.load_state(folder.read_checkpoint(best.iteration))
+    return made
+
+
+@pytest.fixture
+def options(run: Run, runs_dir: Path, tmp_path: Path) -> PredictConfig:
+    """To predict the validation volume of the run from a file."""
+    raw = run.datasplit.validate[0].raw
+    voxels = raw.read(raw.roi)
+    file = write_hdf5(
+        tmp_path / "a.h5", {"raw": voxels}, voxel_size=[8, 8, 8], units="nm", offset=[16, 0, 800]
+    )
+    return PredictConfig(
+        run="a/0", runs_dir=str(runs_dir), input=f"{file}:raw", chunk=16,
+        output=str(tmp_path / "p.ome.zarr"), device="cpu",
+    )  # fmt: skip
+
+
+def whole(options: PredictConfig) -> np.ndarray[Any, Any]:
+    array: Array = open_array(options.output)
+    return array.read(array.roi)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_a_volume_is_predicted_as_in_validation(
+    options: PredictConfig, run: Run, dtype: str, version: str
+) -> None:
+    kind = type(options.dtype)(dtype)
+    predict_command(replace(options, dtype=kind, version=version))
+    expected = predict(run, run.datasplit.validate[0])
+    assert np.abs(whole(options) - expected).max() < (1e-3 if dtype == "float16" else 1e-5)
+    array = open_array(options.output)
+    assert array.dtype == dtype
+    assert array.voxel_size == (8000, 8000, 8000)
+    assert array.offset == (16000, 0, 800000)
+
+
+def test_a_region_equals_that_part_of_the_whole(options: PredictConfig, run: Run) -> None:
+    predict_command(replace(options, region=RegionConfig(z=[16 + 40, 16 + 136], x=[840, 904])))
+    expected = predict(run, run.datasplit.validate[0])[:, 5:17, :, 5:13]
+    assert np.abs(whole(options) - expected).max() < 1e-3
+    assert open_array(options.output).offset == (56000, 0, 840000)
+
+
+def test_what_was_interrupted_is_continued(
+    options: PredictConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("dacapo.arrays.write._MIN_EDGE", 16)  # several blocks of a small volume
+    options = replace(options, block=16)
+    predict_command(options)
+    expected = whole(options)
+    output = Path(options.output)
+    again = replace(options, output=str(output.with_name("k.ome.zarr")))
+    add, made = KeptBlocks.add, []
+
+    def die_after_a_while(self: KeptBlocks, name: str, start: tuple[int, ...]) -> None:
+        add(self, name, start)
+        made.append(start)
+        if len(made) % 3 == 0:
+            raise KeyboardInterrupt
+
+    unfinished = output.with_name(".k.ome.zarr.unfinished")
+    with monkeypatch.context() as patch:
+        patch.setattr(KeptBlocks, "add", die_after_a_while)
+        with pytest.raises(KeyboardInterrupt):
+            predict_command(again)
+        assert len((unfinished / "blocks.txt").read_text().split()) == 3
+        with (unfinished / "blocks.txt").open("a") as file:
+            file.write("\n/0:0,1")  # torn by a kill
+        with pytest.raises(KeyboardInterrupt):
+            predict_command(again)
+    with pytest.raises(InputError, match=r"was begun with other input, weights or options"):
+        predict_command(replace(again, padding=type(again.padding)("zero")))
+    predict_command(again)
+    num = 2 * 2 * 2 + 1  # those of the finest level and of the next
+    assert len(set(made[:6])) == 6
+    assert len(made) < num
+    assert (whole(again) == expected).all()
+    assert not unfinished.exists()
+    assert sorted(p.name for p in output.with_name("k.ome.zarr").iterdir()) == [
+        "0", "1", "zarr.json"
+    ]  # fmt: skip
+    capsys.readouterr()
+    predict_command(again)
+    assert "k.ome.zarr is finished" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"exists already"):
+        predict_command(replace(again, iteration=4))
+    predict_command(replace(again, overwrite=True))
+    assert (whole(again) == expected).all()
+
+
+def test_the_best_run_and_what_made_the_output(options: PredictConfig, runs_dir: Path) -> None:
+    import zarr
+
+    predict_command(replace(options, run="best"))
+    made_by: Any = zarr.open_group(options.output, mode="r").attrs["dacapo"]
+    scores = {}
+    for repetition in range(2):
+        best = RunFolder(runs_dir / "a" / str(repetition)).read_history().best()
+        assert best is not None
+        scores[f"a/{repetition}"] = best.value
+    assert made_by["run"] == min(scores, key=lambda label: scores[label])
+    assert made_by["channels"][0] == "affinity 1,0,0"
+    assert made_by["intensity_range"] == [0.0, 255.0]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"run": "b/0"}, r"run=b/0: there is no such run .* did you mean a/0\?"),
+        ({"iteration": 7}, r"iteration=7: .* has no such checkpoint; it has .*4, 6"),
+        ({"criterion": "vio"}, r"criterion=vio: choose from voi"),
+        ({"voxel_size": [16, 8, 8]}, r"a factor of 2, 1, 1: resample=true"),
+        ({"voxel_size": [1, 1, 1], "unit": "pixel"}, r"is measured in pixel, and the model was"),
+        ({"axes": "czy", "voxel_size": [8, 8]}, r"has 2 axes, and the model 3"),
+        ({"input": "none.h5:raw"}, r"input=none.h5:raw: no file none.h5"),
+        ({"output": "a.tif"}, r"output=a.tif: the name must end in .ome.zarr"),
+        ({"version": "0.3"}, r"version=0.3: choose 0.4 or 0.5"),
+    ],
+)
+def test_mistakes(options: PredictConfig, changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        predict_command(replace(options, **changed))
+    assert not Path(options.output).exists()
+
+
+def test_the_command(
+    options: PredictConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = "run", "runs_dir", "input", "output"
+    arguments = [f"{key}={getattr(options, key)}" for key in keys]
+    monkeypatch.setattr(sys, "argv", ["predict", *arguments, "region={z: [16, 80]}"])
+    main()
+    out = capsys.readouterr().out
+    assert "a/0, iteration" in out
+    assert "Mvoxel/s" in out
+    assert whole(options).shape == (6, 8, 32, 32)
