@@ -28,6 +28,8 @@ class CompareConfig(Config):
         super().__post_init__()
         if self.output is not None and Path(self.output).suffix not in (".nc", ".zarr"):
             raise InputError(f"output={self.output}: the name must end in .nc or .zarr")
+        if self.output is not None and not Path(self.output).parent.is_dir():
+            raise InputError(f"output={self.output}: there is no folder {Path(self.output).parent}")
 
 
 def main() -> None:

@@ -194,6 +194,17 @@ def entry_fields(group: str) -> set[str]:
     return {f.name for cls in classes for f in dataclasses.fields(cls) if str(f.type) in entries}
 
 
+def options_with(group: str, field: str) -> list[str]:
+    """The options of a group whose class has a field, by the yaml files that name the class."""
+    of_group: list[Any] = [cls for cls, its_group in _groups.items() if its_group == group]
+    classes = [c.__name__ for c in of_group if field in {f.name for f in dataclasses.fields(c)}]
+    return sorted(
+        path.stem
+        for path in Path(conf_dir(), group).glob("*.yaml")
+        if any(name in path.read_text() for name in classes)
+    )
+
+
 def user_modules() -> set[str]:
     """The modules outside of this package that have registered config classes."""
     modules = {cls.__module__ for cls in _classes.values()}

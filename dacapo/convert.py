@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from dacapo.cli import run_command
 from dacapo.config import Config, config, ranged
 from dacapo.errors import InputError
+from dacapo.processes.files import check_writable
 
 if TYPE_CHECKING:
     from dacapo.arrays.array import Array
@@ -81,6 +82,9 @@ def convert(options: ConvertConfig) -> None:
         raise InputError(f"output={output}: the name must end in .ome.zarr, or in .tif for a TIFF")
     if is_tiff and options.labels is not None:
         raise InputError("labels: a TIFF holds one volume: convert the labels by themselves")
+    check_writable(output.parent, "output")
+    if output.exists():
+        raise InputError(f"output={output} exists already")
     grid = {"voxel_size": options.voxel_size, "offset": options.offset, "unit": options.unit}
     image = open_array(
         options.image, axes=options.axes, time=options.time, key="image", **grid  # type: ignore[arg-type]
@@ -94,6 +98,8 @@ def convert(options: ConvertConfig) -> None:
     if is_tiff:
         write_tiff(output, image)
     else:
+        if options.kind is Kind.labels and image.dtype.kind not in "iub":
+            raise InputError(f"kind=labels: {image.name} holds {image.dtype}, and ids are integers")
         is_labels = _holds_labels(image) if options.kind is None else options.kind is Kind.labels
         how = "labels, with ids" if is_labels else "an image, with means"
         console.print(f"written as {how} in coarser levels")

@@ -77,6 +77,8 @@ def score(options: ScoreConfig) -> tuple[Scores, str]:
 
     groups = LabelGroups(options.classes)
     is_instance = options.kind is Kind.instance
+    if options.classes and is_instance:
+        raise InputError("classes are for kind=semantic")
     if options.skeletons is not None and not is_instance:
         raise InputError("skeletons need kind=instance")
     if is_instance:

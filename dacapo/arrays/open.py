@@ -29,6 +29,8 @@ _SAME_SIZE = 2e-5
 """Part of a voxel by which the size in a file may be rounded: 0.02 voxels in a thousand."""
 _SAME_PLACE = 1e-4
 """Part of a voxel by which the position in a file may be rounded."""
+_ATOM = 300
+"""Size of an atom in pm."""
 _NEUROGLANCER = ("precomputed://", "zarr://", "zarr2://", "zarr3://", "n5://")
 
 Opened = tuple[Source, Metadata]
@@ -272,6 +274,13 @@ def _on_grid(
         )
     near = 1e-6 if given.voxel_size else _SAME_SIZE
     voxel_size = to_world(size, units, size, f"{name}: voxel_size", near)
+    if not is_pixel(units[0]) and max(voxel_size) < _ATOM:
+        _log.warning(
+            "%s: voxels of %s %s are smaller than atoms; is the unit um?",
+            name,
+            list(size),
+            units[0],
+        )
     offset = given.offset or found.offset or [0.0] * dims
     if len(offset) != dims:
         raise InputError(

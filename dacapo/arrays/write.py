@@ -22,7 +22,7 @@ from dacapo.arrays.open import HDF5_SUFFIXES
 from dacapo.arrays.resample import resample
 from dacapo.arrays.units import from_world, is_pixel
 from dacapo.errors import InputError
-from dacapo.processes.files import temporary_name, write_atomically, writing
+from dacapo.processes.files import make_folder, temporary_name, write_atomically, writing
 
 _OME_UNITS = {"nm": "nanometer", "um": "micrometer", "µm": "micrometer", "mm": "millimeter",
               "pm": "picometer", "m": "meter"}  # fmt: skip
@@ -423,8 +423,8 @@ def _new_folder(path: Path) -> Iterator[Path]:
         raise InputError(f"{path} exists already")
     temporary = temporary_name(path)
     try:
+        make_folder(path.parent)
         with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             temporary.rename(path)
     finally:

@@ -130,6 +130,8 @@ def parse(arguments: Sequence[str]) -> CommandLine:
             _check_word(word, words, () if equals else line.options(word))
             line.typed.append(word)
             line.overrides.append(_as_entry(quoted(word)))
+    if "--resolve" in line.flags and "--cfg" not in line.flags:
+        raise InputError("--resolve goes with --cfg job")
     for override, typed in zip(line.overrides, line.typed, strict=True):
         _check_override(override, typed, line)
     return line
@@ -213,6 +215,8 @@ def check_words(arguments: Sequence[str]) -> None:
 
 def _check_word(word: str, following: Sequence[str], options: Collection[str]) -> None:
     value = following[0] if following else ""
+    if value and "=" not in value and any(word.count(a) > word.count(b) for a, b in ("[]", "{}")):
+        raise InputError(f"{word} {value}...: quote it in the shell, '{word} {value}...'")
     if "=" in word[1:] or (word[:1] == "~" and len(word) > 1):
         if word.endswith("=") and value and "=" not in value and not value.startswith("-"):
             raise InputError(f"{word} {value}: write {word}{value}, without a space")
@@ -238,8 +242,11 @@ def _check_override(argument: str, typed: str, line: CommandLine) -> None:
     if _GIVEN_BY_OTHERS.match(argument) or any("searchpath" in o for o in line.overrides):
         return
     group = override.key_or_group
-    if override.is_delete() and group in _REQUIRED:
+    is_none = override.is_delete() or override.value() is None
+    if is_none and group in _REQUIRED:
         raise InputError(f"{typed}: {group} cannot be left out, only replaced")
+    if group == "experiment" and not line.is_sweep and _is_sweep_yaml(line, _options(override)):
+        raise InputError(f"{typed}: this experiment is a sweep, so add -m")
     options = line.options(group)
     if "/" in group and not options:
         raise InputError(f"{typed}: there is no group {group}{did_you_mean(group, line.groups())}")
@@ -255,6 +262,18 @@ def _check_override(argument: str, typed: str, line: CommandLine) -> None:
         for folder in line.config_dirs[1:]:
             if (path := folder / group / f"{option}.yaml").is_file():
                 check_yaml(path)
+
+
+def _is_sweep_yaml(line: CommandLine, options: Iterator[str]) -> bool:
+    """Whether a recipe holds values to sweep over."""
+    names = [f"experiment/{option}.yaml" for option in options]
+    for path in (folder / name for folder in line.config_dirs for name in names):
+        if path.is_file():
+            check_yaml(path)
+            params = OmegaConf.select(OmegaConf.load(path), "hydra.sweeper.params")
+            if params:
+                return True
+    return False
 
 
 def check_yaml(path: Path) -> None:
@@ -291,6 +310,8 @@ def _options(override: Override) -> Iterator[str]:
 
 def _check_sweep(override: Override, typed: str, line: CommandLine) -> None:
     key, _, value = typed.partition("=")
+    if "--cfg" in line.flags:
+        raise InputError(f"{typed}: --cfg shows one config, so give one value")
     if not line.is_sweep:
         if isinstance(override._value, ChoiceSweep) and not value.startswith("choice("):
             raise InputError(

@@ -25,6 +25,8 @@ def compose_train(arguments: Sequence[str]) -> DictConfig:
         InputError: an argument is wrong.
     """
     line = parse(arguments)
+    if line.is_sweep and "--help" not in line.flags:
+        raise InputError("-m: this command takes one config, not a sweep")
     with explained(line):
         return _compose(line, line.overrides)
 
@@ -72,6 +74,11 @@ def _missing_option(error: MissingConfigException, line: CommandLine) -> str:
     options = [o for o in error.options or () if not o.endswith("Config")]
     if not group:
         return str(error).splitlines()[0]
+    if group.startswith("experiment/"):
+        return (
+            f"{line.typed_choice('experiment') or group}: in its defaults, write "
+            f"`override /{group.partition('/')[2]}: {option}`"
+        )
     known = "\n  choose from " + ", ".join(options) if options else ""
     typed = line.typed_choice(group)
     place = f"{typed}: " if typed else ""

@@ -17,7 +17,7 @@ from omegaconf.errors import (
     ValidationError,
 )
 
-from dacapo.config import registered
+from dacapo.config import options_with, registered
 from dacapo.errors import did_you_mean
 
 _ELSEWHERE = {
@@ -47,8 +47,10 @@ def explain(error: BaseException, typed: str | None, root: DictConfig | None) ->
         key = typed_key  # OmegaConf names only the last part of some keys
     place = _file(error)
     if typed is None and place:
-        typed = f"{place}: {key}"
+        typed = f"{place}: {key}" if key else place
     subject = typed or key
+    if place.startswith(f"{key}/") and isinstance(cause, ConfigKeyError | ConfigAttributeError):
+        return f"{place}: its first line has to be `# @package _global_`"
     text = str(cause).splitlines()[0]
     match cause:
         case ConfigAttributeError() | ConfigKeyError():
@@ -88,6 +90,9 @@ def _unknown(key: str, siblings: list[str], root: DictConfig | None) -> str:
     same = [k for k in (() if root is None else _keys(root)) if k.rpartition(".")[2] == last]
     if same:
         return f"{text}; did you mean {' or '.join(same[:3])}?"
+    elsewhere = options_with(parent, last)
+    if elsewhere:
+        return f"{text}; it is a key of {', '.join(f'{parent}={e}' for e in elsewhere)}"
     within = f"{parent} has the keys" if parent else "the keys are"
     return f"{text}; {within} {', '.join(siblings)}" if siblings else text
 

@@ -59,7 +59,12 @@ def read_records(runs_dir: Path) -> tuple[list[RunRecord], list[Unreadable]]:
                 text = f"cannot read {error.filename}: {error.strerror}"
                 unreadable.append(Unreadable(folder.label, printable(text)))
     if not records and not unreadable:
-        raise InputError(f"runs_dir={runs_dir}: the folder holds no runs")
+        above = runs_dir.absolute().parent
+        is_within = any(
+            folder.path.parent == runs_dir.absolute() for folder in find_run_folders(above)
+        )
+        hint = f"; it is one of the runs below runs_dir={runs_dir.parent}" if is_within else ""
+        raise InputError(f"runs_dir={runs_dir}: the folder holds no runs{hint}")
     cache.write()
     return records, unreadable
 

@@ -32,6 +32,7 @@ def preflight(run_config: RunConfig) -> DataSplit:
     evaluator = task.evaluator()
     check_criterion(evaluator, task.criterion)
     run_config.trainer_config.check_criteria(evaluator.evaluation_scores.criteria)
+    run_config.trainer_config.check_classes(task.label_classes)
     datasplit = run_config.datasplit_config.build()
     for odd in check_fit(run_config, datasplit):
         warn(odd)
@@ -50,7 +51,15 @@ def check_fit(run_config: RunConfig, datasplit: DataSplit) -> list[str]:
         first = datasplit.train[0]
         if (size := architecture.output_voxel_size(first.raw.voxel_size)) is not None:
             check_voxel_size(first, size)
-    return _check_annotations(datasplit, run_config.task_config.label_classes)
+    odd = _check_annotations(datasplit, run_config.task_config.label_classes)
+    odd += _check_skeletons(datasplit, getattr(run_config.task_config, "run_length", False))
+    warmup = getattr(run_config.trainer_config, "warmup_iterations", 0)
+    if warmup >= run_config.num_iterations > 1:
+        odd.append(
+            f"trainer.warmup_iterations={warmup}: the learning rate still rises when the run ends, "
+            f"num_iterations={run_config.num_iterations}"
+        )
+    return odd
 
 
 def _check_annotations(datasplit: DataSplit, classes: Classes) -> list[str]:
@@ -63,6 +72,7 @@ def _check_annotations(datasplit: DataSplit, classes: Classes) -> list[str]:
 
     for dataset in datasplit.train:
         dataset.check_annotated(to_score=False)
+        dataset.check_weight()
     for dataset in datasplit.validate:
         dataset.check_annotated(to_score=True)
     parts = datasplit.train, datasplit.validate
@@ -70,6 +80,20 @@ def _check_annotations(datasplit: DataSplit, classes: Classes) -> list[str]:
     _check_classes(datasplit, classes)
     datasplit.check_apart(datasplit.train[0].gt.voxel_size * 0)
     return odd
+
+
+def _check_skeletons(datasplit: DataSplit, is_scored: bool) -> list[str]:
+    """Refuse run lengths without skeletons; returns what is odd."""
+    traced = [d for d in datasplit.validate if d.skeletons is not None]
+    if is_scored and not traced:
+        raise InputError(
+            "task.run_length=true needs skeletons: set datasplit.validate.NAME.skeletons"
+        )
+    if traced and not is_scored:
+        return [f"dataset {traced[0].name}: skeletons are scored only with task.run_length=true"]
+    for dataset in traced:
+        dataset.check_skeletons()
+    return []
 
 
 def check_shapes(datasplit: DataSplit, input_shape: Sequence[int], num_channels: int) -> None:

@@ -70,6 +70,18 @@ def write_atomically(
         _remove(temporary)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises:
+        InputError: that is not possible.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {path}: {error.strerror or error}") from error
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn a disk that is full or not writable into one error that names the output.

@@ -174,10 +174,12 @@ class RunFolder:
         if iteration is None:
             table = other.read_history().table()
             best = None if table is None else table.among(stored).best(source.criterion)
+            if not stored:
+                raise InputError(f"start.run={source.run}: the run has no checkpoint yet")
             if best is None:
                 raise InputError(
                     f"start.run={source.run}: none of its checkpoints was validated; give "
-                    f"start.iteration, of {', '.join(map(str, stored)) or 'none'}"
+                    f"start.iteration, of {', '.join(map(str, stored))}"
                 )
             iteration = best.iteration
         if iteration not in stored:
@@ -236,13 +238,17 @@ class RunFolder:
 
     def check_identity(self, document: Mapping[str, Any]) -> None:
         """Refuse two configs under one name; siblings may only differ in their repetition."""
-        for path in self.path.parent.glob("*/config.yaml"):
-            other = RunFolder(path.parent)
+        for path in self.path.parent.glob("*/"):
+            other = RunFolder(path)
             try:
-                theirs = other.read_document()["identity"]
+                if not other.holds_run():
+                    continue
+                # The log holds the document, too, should the yaml be lost.
+                history = other.read_history()
+                theirs = other.read_document(history)["identity"]
                 differ = list(_differences(theirs, document["identity"]))
                 # A run that failed before its first step has nothing that a new one could corrupt.
-                if not differ or not (other.read_history().trained_until or other.checkpoints()):
+                if not differ or not (history.trained_until or other.checkpoints()):
                     continue
             except FileNotFoundError:  # deleted since
                 continue

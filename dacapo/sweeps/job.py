@@ -111,6 +111,7 @@ def train_job(run_config: RunConfig, runs_dir: Path, request: RunRequest) -> flo
     elsewhere = ("running",) if sweep.is_launched() else ("running", "waiting")
     with process_group() as ranks:
         sweep.add(folder)
+        sweep.begin()
         plan = ranks.broadcast(lambda: plan_run(folder, run_config, request))
         if plan.action in ("done", "stopped", *elsewhere):
             print(printable(plan.text), flush=True)

@@ -107,6 +107,7 @@ def launch(
     )
     if to_run:
         with launcher_beat(to_run[0].folder.path.parent.parent) as beat:
+            sweep.begin()
             pool = _pool(launcher)(launcher.params, _Notes(to_run, beat), run_text)
             returns |= _run_all(pool, to_run, launcher.params.get("wait", True))
     return [returns[run_job.job.number] for run_job in run_jobs]

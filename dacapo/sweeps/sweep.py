@@ -31,11 +31,13 @@ class Sweep:
     Attributes:
         runs_dir: the folder of its runs.
         labels: its runs as far as this process knows them; other launchers start runs elsewhere.
+        has_begun: whether a job was started; a sweep that is refused before has nothing to compare.
         is_detached: whether its runs continue without this process, so it cannot compare them.
     """
 
     runs_dir: Path
     labels: set[str] = field(default_factory=set)
+    has_begun: bool = False
     is_detached: bool = False
 
 
@@ -54,6 +56,12 @@ def add(folder: RunFolder) -> None:
     """Remember a run of the sweep."""
     if (sweep := _current.get()) is not None:
         sweep.labels.add(folder.label)
+
+
+def begin() -> None:
+    """Note that a job starts."""
+    if (sweep := _current.get()) is not None:
+        sweep.has_begun = True
 
 
 def detach() -> Path:
@@ -78,7 +86,8 @@ def compared_at_the_end() -> Iterator[None]:
         yield
     except BaseException:
         try:
-            _compare()
+            if (sweep := _current.get()) is not None and sweep.has_begun:
+                _compare()
         except InputError as error:  # it must not hide the error that ended the sweep
             sys.stderr.write(f"error: {error}\n")
         raise

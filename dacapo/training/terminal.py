@@ -262,14 +262,32 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], caption: 
         return
     widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
     if sum(widths) + 3 * len(widths) + 1 > console.width:
-        columns = [_with_breaks(column) for column in columns]
-        rows = [[_with_breaks(cell) for cell in row] for row in rows]
+        broken = [[_with_breaks(cell) for cell in row] for row in (columns, *rows)]
+        needed = [max(len(p) for cell in cells for p in cell.split()) if any(cells) else 0
+                  for cells in zip(*broken, strict=True)]  # fmt: skip
+        if sum(needed) + 3 * len(needed) + 1 > console.width:
+            _print_records(title, columns, rows, caption)
+            return
+        columns, *rows = broken
     out = Table(title=title, caption=caption or None, title_justify="left", caption_justify="left")
     for number, column in enumerate(columns):
         out.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
     for row in rows:
         out.add_row(*row)
     console.print(out)
+
+
+def _print_records(title: str, columns: list[str], rows: list[list[str]], caption: str) -> None:
+    """Print each row as a list, in a terminal that is too narrow for a table."""
+    console.print(title)
+    width = max(map(len, columns[1:]), default=0)
+    for first, *rest in rows:
+        console.print(first)
+        for column, cell in zip(columns[1:], rest, strict=True):
+            if cell:
+                console.print(f"  {column.ljust(width)}  {cell}")
+    if caption:
+        console.print(caption)
 
 
 def _with_breaks(text: str) -> str:

@@ -96,6 +96,8 @@ def _open(file: Path, name: str, **settings: int) -> h5py.File:
         raise InputError(f"{name}: {missing_file(file)}")
     try:
         return h5py.File(file, "r", **settings)
+    except PermissionError as error:
+        raise InputError(f"{name}: you may not read {file}") from error
     except OSError as error:
         raise InputError(f"{name}: not a readable HDF5 file: {error}") from error
 

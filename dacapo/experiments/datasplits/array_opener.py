@@ -150,11 +150,11 @@ class ArrayOpener:
         assert config.open is not None
         if config.open in self._arrays:
             return self.open(config.open, f"{key}.open", kind, within)
-        own = {k: getattr(config, k) for k in ("voxel_size", "offset", "unit", "level")}
+        own = {k: getattr(config, k) for k in ("voxel_size", "offset", "unit", "level", "time")}
         grid = {**self._grid, **{k: v for k, v in own.items() if v is not None}}
         return open_array(
             config.open, key=f"{key}.open", options=self._options,
-            axes=config.axes, time=config.time, **grid,
+            axes=config.axes, **grid,
         )  # fmt: skip
 
 

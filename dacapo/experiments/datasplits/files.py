@@ -55,6 +55,8 @@ class FilesDataSplitConfig(DataSplitConfig):
     metadata."""
     level: list[float] | None = None
     """Open the level of this voxel size in every pyramid (default: the finest)."""
+    time: int | None = ranged(None, low=0)
+    """Time point of files that have several."""
     resample: list[float] | None = None
     """New voxel size of every volume, as a volume's own `resample`."""
     normalize: Normalize = Normalize.range
@@ -91,7 +93,7 @@ class FilesDataSplitConfig(DataSplitConfig):
         from dacapo.experiments.datasplits.array_opener import ArrayOpener
         from dacapo.experiments.datasplits.datasplit import DataSplit
 
-        grid = {k: getattr(self, k) for k in ("voxel_size", "offset", "unit", "level")}
+        grid = {k: getattr(self, k) for k in ("voxel_size", "offset", "unit", "level", "time")}
         options = ReadOptions(timeout=self.timeout, cache_mib=self.cache_mib)
         opener = ArrayOpener(self.arrays, grid, options, "datasplit.arrays")
         memory = _Memory(self.in_memory_mib * 2**20)

@@ -88,6 +88,7 @@ def check_labels(datasets: Sequence[Dataset], are_objects: bool) -> list[str]:
         InputError: an id is negative, labels look like intensities, or all of an instance
             segmentation is one object.
     """
+    odd = [line for dataset in datasets for line in _odd_values(dataset)]
     for dataset in datasets:
         if are_objects and dataset.gt.dtype == np.bool_:
             raise InputError(
@@ -97,7 +98,7 @@ def check_labels(datasets: Sequence[Dataset], are_objects: bool) -> list[str]:
             )
     ids = set().union(*(_check_ids(dataset) for dataset in datasets))
     if not are_objects or len(ids - {0}) != 1:
-        return []
+        return odd
     names = ", ".join(dataset.gt.name for dataset in datasets)
     if 0 not in ids and all(map(_is_one_id, datasets)):
         raise InputError(
@@ -105,9 +106,28 @@ def check_labels(datasets: Sequence[Dataset], are_objects: bool) -> list[str]:
             f"tell apart: is it a mask?"
         )
     return [
+        *odd,
         f"all labelled voxels that were examined in {names} have the id {max(ids)}: if it is a "
-        f"mask of several objects, give each an id of its own, such as by connected components"
+        f"mask of several objects, give each an id of its own, such as by connected components",
     ]
+
+
+def _odd_values(dataset: Dataset) -> list[str]:
+    """Raw without contrast, and an ignore_label that labels nothing."""
+    odd = []
+    values = {
+        float(v)
+        for block in sample_blocks(dataset.raw, _CHECKED_EDGE, _NUM_CHECKED)
+        for v in (lambda raw: (raw.min(), raw.max()))(dataset.raw.read(block))
+    }
+    if len(values) == 1:
+        odd.append(f"{dataset.raw.name} is {values.pop():g} wherever it was examined")
+    ignored = dataset.ignore_label
+    if ignored is not None and prod(dataset.gt.shape) <= _MAX_READ:
+        blocks = map(dataset.read_gt, dataset.blocks())
+        if not any((labels == ignored).any() for labels in blocks):
+            odd.append(f"datasplit.ignore_label={ignored}: no voxel of {dataset.gt.name} has it")
+    return odd
 
 
 def _check_ids(dataset: Dataset) -> set[int]:

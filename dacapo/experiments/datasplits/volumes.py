@@ -29,6 +29,7 @@ class VolumesDataSplitConfig(FilesDataSplitConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        shadowed: dict[str, list[str]] = {}
         for part in PARTS:
             volumes = getattr(self, part)
             if not volumes and part != "test":
@@ -36,12 +37,24 @@ class VolumesDataSplitConfig(FilesDataSplitConfig):
                     f"datasplit.{part} is empty: name at least one volume, like "
                     f"'datasplit.{part}={{a: {{raw: vol.h5:raw, gt: vol.h5:labels}}}}'"
                 )
+            for key in ("raw", "gt"):
+                own = [getattr(volume, key) for volume in volumes.values()]
+                if getattr(self, key) is not None and own and None not in own:
+                    shadowed.setdefault(key, []).append(part)
             for name, volume in volumes.items():
                 for key in ("raw", "gt"):
                     if getattr(volume, key) is None and getattr(self, key) is None:
                         raise InputError(
                             f"datasplit.{part}.{name}.{key} is missing (and datasplit.{key} too)"
                         )
+
+        used = [part for part in PARTS if getattr(self, part)]
+        for key, parts in shadowed.items():
+            if parts == used:
+                raise InputError(
+                    f"datasplit.{key}={getattr(self, key)} is not used: every volume has its own, "
+                    f"such as datasplit.train.{next(iter(self.train))}.{key}"
+                )
 
     def volumes(self, opener: ArrayOpener) -> Volumes:
         return {part: getattr(self, part) for part in PARTS}

@@ -55,6 +55,10 @@ class CheckpointStart(Start):
     """A checkpoint of a run, any .safetensors file, or a state dict saved by torch.save."""
 
     def check(self, find_run: Callable[[Source], object]) -> None:
+        if Path(self.path).is_dir():
+            raise InputError(
+                f"start.path={self.path} is a folder: for a run, set start=run start.run=NAME/0"
+            )
         if not Path(self.path).is_file():
             raise InputError(f"start.path={self.path}: there is no such file")
 

@@ -56,6 +56,16 @@ class AffinitiesTaskConfig(ObjectTaskConfig):
         twice = [o for i, o in enumerate(self.neighborhood) if o in self.neighborhood[:i]]
         if twice:
             raise InputError(f"task.neighborhood: {twice[0]} is given twice")
+        for offset in self.neighborhood:
+            if (opposite := [-o for o in offset]) in self.neighborhood:
+                raise InputError(
+                    f"task.neighborhood: {offset} and {opposite} are of the same pairs of voxels"
+                )
+        if not any(sum(map(abs, offset)) == 1 for offset in self.neighborhood):
+            raise InputError(
+                f"task.neighborhood={self.neighborhood}: no offset is of one voxel along an axis, "
+                f"like [1, 0, 0]; only those join voxels to segments"
+            )
         self.post_processor = self.post_processor or MutexWatershed()
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,10 @@ class DefaultTrainerConfig(TrainerConfig):
     @property
     def depends_on_validation(self) -> bool:
         return self.schedule is ScheduleName.plateau or self.stop_patience is not None
+
+    def check_classes(self, classes: Mapping[str, Sequence[int]]) -> None:
+        if self.sampling is Sampling.classes and not classes:
+            raise InputError("trainer.sampling=classes needs task.classes; the task has objects")
 
     def build(self) -> DefaultTrainer:
         from dacapo.experiments.trainers.default_trainer import DefaultTrainer

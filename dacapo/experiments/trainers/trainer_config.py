@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -112,6 +112,9 @@ class TrainerConfig(Config, ABC):
                     f"trainer.keep_best={criterion}: there is no such score"
                     f"{did_you_mean(criterion, known)}\n  choose from {', '.join(known)}"
                 )
+
+    def check_classes(self, classes: Mapping[str, Sequence[int]]) -> None:
+        """Refuse options that need classes if labels are objects."""
 
     @abstractmethod
     def build(self) -> Trainer: ...

@@ -195,6 +195,30 @@ class Dataset:
             f"dataset {self.name}: no voxel is annotated: {self.gt.name}{mask} 0 everywhere"
         )
 
+    def check_weight(self) -> None:
+        """Refuse weights that are not finite, or 0 wherever labels are annotated."""
+        if self.weight is None:
+            return
+        counts = False
+        for block in self.blocks():
+            weight = self.read_weight(block)
+            assert weight is not None
+            counts |= bool((weight[self.read_mask(block) != 0] > 0).any())
+        if not counts:
+            raise InputError(f"{self.weight.name} is 0 wherever {self.gt.name} is annotated")
+
+    def check_skeletons(self) -> None:
+        """Refuse skeletons that lie outside of the labels."""
+        assert self.skeletons is not None
+        position = self.skeletons.position
+        begin, end = np.array(self.gt.roi.begin), np.array(self.gt.roi.end)
+        if not ((position >= begin) & (position < end)).all(axis=1).any():
+            first = from_world(Coordinate(np.rint(position[0]).astype(int).tolist()), self.gt.unit)
+            raise InputError(
+                f"dataset {self.name}: no node of its skeletons lies in {self.gt.extent()}, the "
+                f"first is at {first} {self.gt.unit}"
+            )
+
     def blocks(self, edge: int = 128) -> Iterator[Roi]:
         """The labelled region in blocks, the last of each axis cut to size."""
         return blocks(self.gt, edge)

@@ -45,10 +45,10 @@ class MutexWatershed(AffinitiesPostProcessor):
     Wolf et al. 2018. Segments that are too small are absorbed by their neighbours.
     """
 
-    bias: list[float] = ranged([0.3, 0.5, 0.7])
+    bias: list[float] = ranged([0.3, 0.5, 0.7], low=0, high=1)
     """Short-range affinities (offsets of one voxel) above this attract, those below repel; all
     values are tried."""
-    long_bias: list[float] = ranged([0.3, 0.5, 0.7])
+    long_bias: list[float] = ranged([0.3, 0.5, 0.7], low=0, high=1)
     """Long-range affinities above this attract, those below repel; all values are tried."""
     long_stride: int = ranged(2, low=1)
     """Use long-range affinities only at every n-th voxel along each axis, which is faster."""
