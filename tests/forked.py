@@ -34,8 +34,9 @@ class Result:
 
     @property
     def first_line(self) -> str:
-        """The first line of what was reported, else of what was printed."""
-        return (self.err or self.out).strip().partition("\n")[0]
+        """The line of the error, else the first one of what was reported or printed."""
+        lines = (self.err or self.out).strip().splitlines() or [""]
+        return next((line for line in lines if line.startswith("error: ")), lines[0])
 
 
 def run_forked(command: str, arguments: list[str], cwd: Path, timeout: float = 120) -> Result:

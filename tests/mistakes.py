@@ -103,6 +103,7 @@ def make_data(folder: Path) -> None:
         "mask_of_objects": labels % 2 == 0, "ones": mask, "negative": labels.astype(int) - 2,
         "floats": labels / 2, "nan": np.where(raw == 3, np.nan, raw.astype(np.float32)),
         "small": labels[:20, :20, :20], "channels": np.stack([raw] * 3), "flat": raw[0],
+        "zero_weight": mask * 0.0, "nan_weight": np.where(raw == 3, np.nan, 1.0),
         "text": np.array([b"a", b"b"]), "empty": np.zeros((0, 4, 4)), "thin": raw[:3],
     })  # fmt: skip
     for name, changed in {
@@ -149,6 +150,8 @@ _YAMLS = {
     "experiment/value.yaml": f"{_GLOBAL}trainer:\n  batch_size: many\n",
     "experiment/option.yaml": f"{_GLOBAL}defaults:\n  - override /task: afinities\n",
     "experiment/list.yaml": "- a\n- b\n",
+    "experiment/package.yaml": "num_iterations: 5\n",
+    "experiment/override.yaml": f"{_GLOBAL}defaults:\n  - task: distance\n",
     "datasplit/ours.yaml": "defaults: [volumes, _self_]\ntrain: {a: {raw: vol.h5:raw, "
     "gt: vol.h5:labels, resmple: [8, 8, 8]}}\n",
 }

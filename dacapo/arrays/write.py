@@ -231,6 +231,7 @@ def write_tiff(path: Path, array: Array) -> None:
         for name, size in sizes:
             metadata[f"PhysicalSize{name.upper()}"] = size
             metadata[f"PhysicalSize{name.upper()}Unit"] = array.unit.replace("um", "µm")
+    make_folder(path.parent)
     temporary = temporary_name(path)
     try:
         with writing(path):

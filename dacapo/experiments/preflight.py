@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dacapo.experiments.datasplits.datasplit import DataSplit
     from dacapo.experiments.run_config import RunConfig
 
+_LONG_WARMUP = 100
 Classes = Mapping[str, Sequence[int]]
 
 
@@ -54,7 +55,7 @@ def check_fit(run_config: RunConfig, datasplit: DataSplit) -> list[str]:
     odd = _check_annotations(datasplit, run_config.task_config.label_classes)
     odd += _check_skeletons(datasplit, getattr(run_config.task_config, "run_length", False))
     warmup = getattr(run_config.trainer_config, "warmup_iterations", 0)
-    if warmup >= run_config.num_iterations > 1:
+    if warmup >= max(run_config.num_iterations, _LONG_WARMUP):
         odd.append(
             f"trainer.warmup_iterations={warmup}: the learning rate still rises when the run ends, "
             f"num_iterations={run_config.num_iterations}"

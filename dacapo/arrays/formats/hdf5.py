@@ -99,7 +99,9 @@ def _open(file: Path, name: str, **settings: int) -> h5py.File:
     except PermissionError as error:
         raise InputError(f"{name}: you may not read {file}") from error
     except OSError as error:
-        raise InputError(f"{name}: not a readable HDF5 file: {error}") from error
+        reasons = {"truncated file": "it is cut short", "file signature": "it is of another kind"}
+        reason = next((said for text, said in reasons.items() if text in str(error)), str(error))
+        raise InputError(f"{name}: not a readable HDF5 file: {reason}") from error
 
 
 def _datasets(handle: h5py.File) -> list[str]:
