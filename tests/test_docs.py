@@ -18,6 +18,7 @@ from dacapo.config import conf_dir
 from dacapo.convert import ConvertConfig
 from dacapo.experiments.run_config import RunConfig
 from dacapo.inspect import InspectConfig
+from dacapo.predict import PredictConfig
 from dacapo.preview import PreviewConfig
 from dacapo.remove import RemoveConfig
 from dacapo.score import ScoreConfig
@@ -29,7 +30,8 @@ PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"
 PAGES += sorted((ROOT / "docs").rglob("*.md"))
 OWN = {
     "compare": CompareConfig, "convert": ConvertConfig, "score": ScoreConfig,
-    "remove": RemoveConfig, "status": StatusConfig, "view": ViewConfig,
+    "remove": RemoveConfig, "predict": PredictConfig, "status": StatusConfig,
+    "view": ViewConfig,
 }  # fmt: skip
 WITH_TRAIN = {"inspect": InspectConfig, "preview": PreviewConfig}
 
