@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dacapo.errors import InputError, warn
 from dacapo.experiments.architectures.architecture_config import ShapedConfig
+from dacapo.processes.ranks import current_ranks
 
 if TYPE_CHECKING:
     from funlib.geometry import Coordinate
@@ -36,7 +37,8 @@ def preflight(run_config: RunConfig) -> DataSplit:
     run_config.trainer_config.check_classes(task.label_classes)
     datasplit = run_config.datasplit_config.build()
     for odd in check_fit(run_config, datasplit):
-        warn(odd)
+        if current_ranks().is_first:
+            warn(odd)
     return datasplit
 
 

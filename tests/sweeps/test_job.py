@@ -30,6 +30,8 @@ def test_a_run_from_its_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert os.environ["DACAPO_TRIED"] == "1"
     history = RunFolder(tmp_path / "a" / "0").read_history()
     assert history.is_done
+    assert history.document is not None
+    assert history.document.pop("data")["input_voxel_size"] == [8.0, 8.0, 8.0]
     assert history.document == request.document(config)
     best = history.best()
     assert best is not None
