@@ -171,8 +171,13 @@ def _as_entry(override: str) -> str:
     """
     key, _, value = override.partition("=")
     group, *path = key.lstrip("+").split(".")
-    is_sweep = ("," in value and value[:1] not in "[{'\"") or re.match(r"\w+\(", value)
-    if len(path) < 2 or path[0] not in entry_fields(group) or is_sweep or "~" in key:
+    if len(path) < 2 or path[0] not in entry_fields(group) or "~" in key:
+        return override
+    try:
+        (parsed,) = OverridesParser.create().parse_overrides([override])
+    except OverrideParseException:  # reported with what is wrong
+        return override
+    if parsed.is_sweep_override():
         return override
     for name in reversed(path[1:]):
         value = f"{{{name}: {value}}}"
