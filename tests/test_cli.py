@@ -6,7 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
+import dacapo.experiments.run_config  # noqa: F401  (its classes are those of the groups)
+from dacapo.cli.command_line import parse, quoted
 from tests.command_line import imports_nothing_heavy, run
 
 
@@ -45,3 +48,33 @@ def test_tab_completion_of_the_console_script(tmp_path: Path) -> None:
     query = ["bash", "-c", f"COMP_POINT=99 COMP_LINE='dacapo-train task=' {script} -sc query=bash"]
     status, out, err = run(tmp_path, program=query)
     assert "task=affinities" in out, err
+
+
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [
+        ("a=trailing ", "trailing"), (r"a=\[1\]", "[1]"), (r"a={b: 'it\'s'}", {"b": "it's"}),
+        ("a={b: p(1).h5:raw}", {"b": "p(1).h5:raw"}), ("a=[x=1,ü]", ["x=1", "ü"]),
+        ("a=x=y", "x=y"), ("a=null", None), ("a=1e-3", 1e-3), ("a=[[1,2],[3,4]]", [[1, 2], [3, 4]]),
+        ("a='x, y'", "x, y"), ("a=https://x.org/a?b=c&d", "https://x.org/a?b=c&d"),
+    ],
+)  # fmt: skip
+def test_quotes_are_added_where_they_are_missing(typed: str, value: object) -> None:
+    (override,) = OverridesParser.create().parse_overrides([quoted(typed)])
+    assert override.value() == value
+
+
+@pytest.mark.parametrize(
+    ("typed", "override"),
+    [
+        ("datasplit.train.a.gt=", "datasplit.train={a: {gt: ''}}"),
+        ("+datasplit.train.a.raw=x.h5:raw", "datasplit.train={a: {raw: x.h5:raw}}"),
+        ("datasplit.train.0.raw=x", "datasplit.train.0.raw=x"),
+        ("datasplit.train.a.raw=x,y", "datasplit.train.a.raw=x,y"),
+        ("datasplit.train.a.region.z=[0,1],[2,3]", "datasplit.train.a.region.z=[0,1],[2,3]"),
+        ("~datasplit.train.a", "~datasplit.train.a"),
+        ("trainer.augments.mirror.p=1", "trainer.augments.mirror.p=1"),
+    ],
+)
+def test_entries_are_made_where_they_are_missing(typed: str, override: str) -> None:
+    assert parse(["-m", typed]).overrides == [override]

@@ -35,6 +35,7 @@ _SWITCHES = ("--help", "--hydra-help", "--version", "--multirun", "--run", "--re
 _REQUIRED = ("task", "architecture", "trainer", "datasplit")
 _PLAIN = re.compile(r"[\w/\-\\+.$%*@?|: ]*", re.ASCII)
 """Values that Hydra's grammar accepts without quotes."""
+_NAME = re.compile(r"(?!(?:true|false|null|nan|inf)$)[A-Za-z_][\w-]*", re.ASCII | re.IGNORECASE)
 _GIVEN_BY_OTHERS = re.compile(r"[~+]*hydra[./]")
 
 
@@ -147,13 +148,13 @@ def quoted(argument: str) -> str:
     value = expanded(value)
     argument = f"{key}{equals}{value}"
     is_call = re.fullmatch(r"\w+\(.*\)", value, re.ASCII)
-    if not equals or is_call or "${" in value:
+    if not equals or is_call or "${" in value or "\\" in value:  # written for Hydra
         return argument
     if value[:1] not in ("[", "{"):
         if re.search("['\"]", value):
             return argument
-        is_plain = "," in value or (_PLAIN.fullmatch(value) and value == value.strip())
-        return argument if is_plain else f"{key}={_quote(value)}"
+        is_plain = "," in value or _PLAIN.fullmatch(value)
+        return argument if is_plain else f"{key}={_quote(value.strip())}"
     # In a list or a dict: what lies between brackets, commas and the colon behind a key.
     tokens = re.split(r"""("[^"]*"|'[^']*'|[\[\]{},]|(?<=\w):\s)""", value)
     return f"{key}=" + "".join(
@@ -173,12 +174,15 @@ def _as_entry(override: str) -> str:
     group, *path = key.lstrip("+").split(".")
     if len(path) < 2 or path[0] not in entry_fields(group) or "~" in key:
         return override
+    if not all(_NAME.fullmatch(name) for name in path):  # such as 0, which is not text in a dict
+        return override
     try:
         (parsed,) = OverridesParser.create().parse_overrides([override])
     except OverrideParseException:  # reported with what is wrong
         return override
     if parsed.is_sweep_override():
         return override
+    value = value or "''"
     for name in reversed(path[1:]):
         value = f"{{{name}: {value}}}"
     return f"{group}.{path[0]}={value}"
