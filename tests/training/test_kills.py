@@ -53,8 +53,10 @@ class TestKilled:
                 command(*settings, f"runs_dir={killed}"), cwd=tmp_path, env=environment(),
                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             )  # fmt: skip
-            furthest = 2 * num_iterations // (num_kills + 1)
-            target = int(rng.integers(0, furthest)) + (kills[-1] if kills else 0)
+            # What is left is shared among the kills to come, so that none falls behind the end.
+            reached = kills[-1] if kills else 0
+            furthest = (num_iterations - reached) // (num_kills - len(kills) + 1)
+            target = reached + int(rng.integers(0, max(furthest, 1)))
             if len(kills) < num_kills and self.wait_for_step(process, killed, target):
                 time.sleep(float(rng.uniform(0, 0.03)))
                 process.send_signal(signal.SIGKILL)
