@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from dacapo.arrays import Array, open_array
-from dacapo.arrays.write import KeptBlocks
+from dacapo.arrays.kept import KeptBlocks, kept_output
+from dacapo.arrays.write import write_array
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits import RegionConfig
 from dacapo.experiments.run import Run
 from dacapo.inference.blocks import predict
+from dacapo.inference.volumes import find_run
 from dacapo.predict import PredictConfig, main, predict_command
 from dacapo.runs import RunFolder
 from dacapo.train import train
@@ -86,7 +88,6 @@ def test_a_region_equals_that_part_of_the_whole(options: PredictConfig, run: Run
 def test_what_was_interrupted_is_continued(
     options: PredictConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("dacapo.arrays.write._MIN_EDGE", 16)  # several blocks of a small volume
     options = replace(options, block=16)
     predict_command(options)
     expected = whole(options)
@@ -105,9 +106,9 @@ def test_what_was_interrupted_is_continued(
         patch.setattr(KeptBlocks, "add", die_after_a_while)
         with pytest.raises(KeyboardInterrupt):
             predict_command(again)
-        assert len((unfinished / "blocks.txt").read_text().split()) == 3
-        with (unfinished / "blocks.txt").open("a") as file:
-            file.write("\n/0:0,1")  # torn by a kill
+        assert len((unfinished / ".work" / "blocks.txt").read_text().split("\n")) == 1 + 3
+        with (unfinished / ".work" / "blocks.txt").open("a") as file:
+            file.write("\nlevel 0:0,1")  # torn by a kill
         with pytest.raises(KeyboardInterrupt):
             predict_command(again)
     with pytest.raises(InputError, match=r"was begun with other input, weights or options"):
@@ -125,9 +126,104 @@ def test_what_was_interrupted_is_continued(
     predict_command(again)
     assert "k.ome.zarr is finished" in capsys.readouterr().out
     with pytest.raises(InputError, match=r"exists already"):
-        predict_command(replace(again, iteration=4))
+        predict_command(replace(again, iteration=6))
     predict_command(replace(again, overwrite=True))
     assert (whole(again) == expected).all()
+
+
+def test_a_process_that_was_killed_while_it_made_an_array(options: PredictConfig) -> None:
+    output = Path(options.output)
+    (output.with_name(f".{output.name}.unfinished") / "0").mkdir(parents=True)
+    predict_command(options)
+    assert np.ptp(whole(options)) > 0
+
+
+def test_the_same_files_by_other_paths(
+    options: PredictConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predict_command(options)
+    output = Path(options.output)
+    monkeypatch.chdir(output.parent)
+    (output.parent / "below").mkdir()
+    options = replace(options, output=f"below/../{output.name}", input="below/../a.h5:raw")
+    predict_command(options)
+    assert "is finished" in capsys.readouterr().out
+
+
+def as_zarr(options: PredictConfig) -> PredictConfig:
+    """The same options for a zarr, which can be changed in place."""
+    path = str(Path(options.output).with_name("raw.zarr"))
+    write_array(path, open_array(options.input))
+    return replace(options, input=path)
+
+
+def test_an_input_that_changed_is_another(options: PredictConfig) -> None:
+    import zarr
+
+    options = as_zarr(options)
+    predict_command(options)
+    array: Any = zarr.open_array(options.input, mode="r+")
+    array[:4] = 255 - array[:4]
+    with pytest.raises(InputError, match=r"p.ome.zarr exists already"):
+        predict_command(options)
+
+
+def test_nothing_is_removed_before_the_new_output_is_complete(
+    options: PredictConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = as_zarr(options)
+    with pytest.raises(InputError, match=r"the input, .*raw.zarr, lies there"):
+        predict_command(replace(options, output=options.input, overwrite=True))
+    other = Path(options.input).with_name("other.zarr")
+    write_array(str(other), open_array(options.input))
+    with pytest.raises(InputError, match=r"was not written by this command"):
+        predict_command(replace(options, output=str(other), overwrite=True))
+    predict_command(options)
+    before = whole(options)
+
+    def fail(self: KeptBlocks, name: str, start: tuple[int, ...]) -> None:
+        raise OSError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(KeptBlocks, "add", fail)
+        with pytest.raises(OSError, match="gone"):
+            predict_command(replace(options, overwrite=True, iteration=4))
+    assert np.array_equal(whole(options), before)
+    assert not list(Path(options.output).parent.glob(".*.lock"))
+
+
+def test_one_process_at_a_time(options: PredictConfig) -> None:
+    with (
+        kept_output(Path(options.output), "key"),
+        pytest.raises(InputError, match=r"another process is writing it"),
+    ):
+        predict_command(options)
+
+
+def test_a_region_between_the_voxels_of_the_model(options: PredictConfig) -> None:
+    options = replace(options, voxel_size=[4, 8, 8], resample=True)
+    with pytest.raises(InputError, match=r"region"):
+        predict_command(replace(options, region=RegionConfig(z=[20, 100])))
+    predict_command(replace(options, region=RegionConfig(z=[24, 104])))
+    assert open_array(options.output).offset[0] == 24000
+
+
+def test_an_odd_number_of_voxels_is_resampled(options: PredictConfig, tmp_path: Path) -> None:
+    raw = open_array(options.input)
+    voxels = raw.read(raw.roi)[:23]
+    file = write_hdf5(tmp_path / "odd.h5", {"raw": voxels}, voxel_size=[4, 8, 8], units="nm")
+    predict_command(replace(options, input=f"{file}:raw", resample=True))
+    assert whole(options).shape == (6, 11, 32, 32)
+
+
+def test_the_best_by_another_criterion(options: PredictConfig, runs_dir: Path) -> None:
+    for criterion in ("voi_merge", "voi_split"):
+        best = {
+            label: RunFolder(runs_dir / label).read_history().best(criterion)
+            for label in ("a/0", "a/1")
+        }
+        folder = find_run("best", runs_dir, criterion)
+        assert folder.label == min(best, key=lambda label: best[label].value)  # type: ignore[union-attr]
 
 
 def test_the_best_run_and_what_made_the_output(options: PredictConfig, runs_dir: Path) -> None:
@@ -155,6 +251,7 @@ def test_the_best_run_and_what_made_the_output(options: PredictConfig, runs_dir:
         ({"voxel_size": [1, 1, 1], "unit": "pixel"}, r"is measured in pixel, and the model was"),
         ({"axes": "czy", "voxel_size": [8, 8]}, r"has 2 axes, and the model 3"),
         ({"input": "none.h5:raw"}, r"input=none.h5:raw: no file none.h5"),
+        ({"output": "s3://bucket/a.zarr"}, r"output=s3:/+bucket/a.zarr: an output is a path"),
         ({"output": "a.tif"}, r"output=a.tif: the name must end in .ome.zarr"),
         ({"version": "0.3"}, r"version=0.3: choose 0.4 or 0.5"),
     ],

@@ -7,8 +7,8 @@ name only when it is complete.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -18,113 +18,18 @@ from funlib.geometry import Coordinate, Roi
 
 from dacapo.arrays import views
 from dacapo.arrays.array import Array
+from dacapo.arrays.kept import BlockLog
 from dacapo.arrays.open import HDF5_SUFFIXES
 from dacapo.arrays.resample import resample
 from dacapo.arrays.units import from_world, is_pixel
 from dacapo.errors import InputError
-from dacapo.processes.files import make_folder, temporary_name, write_atomically, writing
+from dacapo.processes.files import make_folder, temporary_name, writing
 
 _OME_UNITS = {"nm": "nanometer", "um": "micrometer", "µm": "micrometer", "mm": "millimeter",
               "pm": "picometer", "m": "meter"}  # fmt: skip
 _MIN_EDGE = 128
 """Voxels along the edge of the blocks that are copied, unless chunks are larger."""
 _FORMATS: dict[str, Literal[2, 3]] = {"0.4": 2, "0.5": 3}
-
-
-class BlockLog:
-    """Which blocks of an output are written.
-
-    The plain one forgets: an output that is interrupted is removed.
-    """
-
-    edge = 0
-
-    def folder(self, path: Path) -> AbstractContextManager[Path]:
-        """The folder to fill, which gets its final name when it is complete."""
-        return _new_folder(path)
-
-    def missing(self, name: str, starts: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, ...]]:
-        """The blocks of an array that are not written yet.
-
-        Args:
-            name: of the array in the output.
-            starts: the first voxel of each block.
-        """
-        yield from starts
-
-    def add(self, name: str, start: tuple[int, ...]) -> None:
-        """Note a block, after its voxels were written."""
-
-
-class KeptBlocks(BlockLog):
-    """Keeps an interrupted output as `.NAME.unfinished`, and continues there.
-
-    Args:
-        key: identifies what is written and how; an unfinished output of another key is refused.
-        overwrite: remove what is in the way.
-        progress: called with the array, the number of blocks that are written, and of all.
-        edge: of the blocks of the finest level, in voxels: a multiple of the chunk; 0: any.
-    """
-
-    def __init__(
-        self,
-        key: str,
-        overwrite: bool = False,
-        progress: Callable[[str, int, int], None] = lambda name, done, num: None,
-        edge: int = 0,
-    ) -> None:
-        self.edge = edge
-        self.share = 0.0
-        """The part of the finest level that this process has written."""
-        self._key, self._overwrite, self._progress = key, overwrite, progress
-        self._done: set[str] = set()
-        self._counts: dict[str, list[int]] = {}
-
-    @contextmanager
-    def folder(self, path: Path) -> Iterator[Path]:
-        unfinished = path.with_name(f".{path.name}.unfinished")
-        self._log, key_file = unfinished / "blocks.txt", unfinished / "key.txt"
-        with writing(path):
-            if self._overwrite:
-                shutil.rmtree(path, ignore_errors=True)
-            if path.exists():
-                raise InputError(f"output={path} exists already: choose another, or overwrite=true")
-            if unfinished.exists() and not self._continues(key_file):
-                if not self._overwrite:
-                    raise InputError(
-                        f"output={path}: {unfinished} was begun with other input, weights or "
-                        f"options: repeat those, choose another output, or overwrite=true"
-                    )
-                shutil.rmtree(unfinished)
-            unfinished.mkdir(parents=True, exist_ok=True)
-            write_atomically(key_file, self._key.encode())
-            if self._log.exists():
-                lines = self._log.read_text().split("\n")
-                self._done = {line[:-1] for line in lines if line.endswith(";")}  # others are torn
-            yield unfinished
-            for file in (self._log, key_file):
-                file.unlink(missing_ok=True)
-            unfinished.rename(path)
-
-    def missing(self, name: str, starts: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, ...]]:
-        left = [start for start in starts if self._line(name, start) not in self._done]
-        self._counts[name] = [len(starts) - len(left), len(starts)]
-        self._progress(name, *self._counts[name])
-        yield from left
-
-    def add(self, name: str, start: tuple[int, ...]) -> None:
-        with self._log.open("a") as file:
-            file.write(f"\n{self._line(name, start)};")
-        self._counts[name][0] += 1
-        if name == next(iter(self._counts)):
-            self.share += 1 / self._counts[name][1]
-        self._progress(name, *self._counts[name])
-
-    def _continues(self, key_file: Path) -> bool:
-        return key_file.is_file() and key_file.read_text() == self._key
-
-    def _line(self, name: str, start: tuple[int, ...]) -> str:
-        return f"{name.lstrip('.')}:{','.join(map(str, start))}"
 
 
 def write_array(
@@ -146,7 +51,7 @@ def write_array(
     with _new_folder(Path(uri)) as folder:
         target = _create(folder, array, zarr_format, chunk, shard)
         target.attrs.update(_attributes(array))
-        _copy(array, target, shard or chunk)
+        copy_blocks(array, target, _copied(shard or chunk))
 
 
 def write_ome_zarr(
@@ -159,8 +64,6 @@ def write_ome_zarr(
     levels: int | None = None,
     chunk: int = 64,
     shard: int | None = None,
-    blocks: BlockLog | None = None,
-    attributes: Mapping[str, Any] | None = None,
 ) -> None:
     """Write an OME-Zarr image with its pyramid, and labels with theirs.
 
@@ -170,12 +73,36 @@ def write_ome_zarr(
         version: 0.4 (zarr 2) or 0.5 (zarr 3).
         levels: number of pyramid levels (default: until a level fits into one chunk).
         chunk, shard: edges in voxels; shards are of 0.5.
-        attributes: further ones of the group.
-        blocks: keeps what is written when the work is interrupted, and continues there.
 
     Raises:
         InputError: the output exists already, the version is unknown, or an array has several
             channel axes, of which OME-Zarr allows one.
+    """
+    with _new_folder(Path(path)) as folder:
+        fill_ome_zarr(
+            folder, image, labels=labels, is_labels=is_labels, version=version, levels=levels,
+            chunk=chunk, shard=shard,
+        )  # fmt: skip
+
+
+def fill_ome_zarr(
+    folder: Path,
+    image: Array,
+    *,
+    labels: Mapping[str, Array] | None = None,
+    is_labels: bool = False,
+    version: str = "0.4",
+    levels: int | None = None,
+    chunk: int = 64,
+    shard: int | None = None,
+    blocks: BlockLog | None = None,
+    attributes: Mapping[str, Any] | None = None,
+) -> None:
+    """Like `write_ome_zarr`, in a folder that is there.
+
+    Args:
+        blocks: knows which blocks are written already.
+        attributes: further ones of the group.
     """
     import zarr
 
@@ -188,21 +115,18 @@ def write_ome_zarr(
                 f"{len(array.channel_shape)}, of shape {array.channel_shape}"
             )
     blocks = blocks or BlockLog()
-    with blocks.folder(Path(path)) as folder:
-        group = zarr.open_group(str(folder), mode="a", zarr_format=_FORMATS[version])
-        group.attrs.update(attributes or {})
-        _write_pyramid(
-            folder, group, image, not is_labels, version, levels, chunk, shard, {}, blocks
-        )
-        if labels:
-            below = group.create_group("labels")
-            _set(below, version, {"labels": list(labels)})
-            for name, array in labels.items():
-                more = {"image-label": {"source": {"image": "../../"}, "version": version}}
-                _write_pyramid(
-                    folder / "labels" / name, below.create_group(name), array, False, version,
-                    levels, chunk, shard, more, blocks,
-                )  # fmt: skip
+    group = zarr.open_group(str(folder), mode="a", zarr_format=_FORMATS[version])
+    group.attrs.update(attributes or {})
+    _write_pyramid(folder, group, image, not is_labels, version, levels, chunk, shard, {}, blocks)
+    if labels:
+        below = group.create_group("labels")
+        _set(below, version, {"labels": list(labels)})
+        for name, array in labels.items():
+            more = {"image-label": {"source": {"image": "../../"}, "version": version}}
+            _write_pyramid(
+                folder / "labels" / name, below.create_group(name), array, False, version,
+                levels, chunk, shard, more, blocks,
+            )  # fmt: skip
 
 
 def write_tiff(path: Path, array: Array) -> None:
@@ -289,8 +213,8 @@ def _write_pyramid(
             level = resample(before, level.voxel_size, interpolate)
         stored = _as_type(level, array.dtype)
         target = _create(folder / str(number), stored, _FORMATS[version], chunk, shard)
-        edge = shard or chunk if number else blocks.edge or shard or chunk
-        _copy(stored, target, edge, blocks, f"{folder.name}/{number}")
+        edge = 0 if number else blocks.edge
+        copy_blocks(stored, target, edge or _copied(shard or chunk), blocks, f"level {number}")
         size = from_world(level.voxel_size, array.unit)
         corner = from_world(level.offset, array.unit)
         ones: list[float] = [1.0] * len(channels)
@@ -339,7 +263,7 @@ def _create(path: Path, array: Array, zarr_format: int, chunk: int, shard: int |
     chunk."""
     import zarr
 
-    if path.exists():
+    if any((path / file).exists() for file in ("zarr.json", ".zarray")):
         return zarr.open_array(str(path), mode="r+")
     if shard is not None and (zarr_format == 2 or shard % chunk):
         raise InputError(f"shard={shard} needs zarr 3 and must be a multiple of chunk={chunk}")
@@ -362,6 +286,7 @@ def _create(path: Path, array: Array, zarr_format: int, chunk: int, shard: int |
         chunks=(*(1,) * num, *spatial),
         dtype=array.dtype.newbyteorder("="),
         zarr_format=zarr_format,  # type: ignore[arg-type]
+        overwrite=True,  # what a process left that was killed before it wrote the metadata
         **more,
     )
 
@@ -379,20 +304,29 @@ def _attributes(array: Array) -> dict[str, Any]:
     }
 
 
-def _copy(
+def _copied(chunk: int) -> int:
+    """The edge of the blocks that are copied, in whole chunks."""
+    return max(chunk, _MIN_EDGE // chunk * chunk)
+
+
+def copy_blocks(
     array: Array, target: Any, edge: int, blocks: BlockLog | None = None, name: str = ""
 ) -> None:
-    """Copy block by block, each made of whole chunks."""
-    edge = max(edge, _MIN_EDGE // edge * edge)
-    starts = list(product(*(range(0, n, edge) for n in array.shape)))
-    for start in starts if blocks is None else blocks.missing(name, starts):
+    """Copy block by block.
+
+    Args:
+        target: a zarr array or an HDF5 dataset.
+        edge: of a block, in voxels: whole chunks of the target.
+        blocks: knows which blocks are there already, by this name of the target.
+    """
+    blocks = blocks or BlockLog()
+    for start in blocks.missing(name, list(product(*(range(0, n, edge) for n in array.shape)))):
         begin = Coordinate(start)
         shape = Coordinate(min(edge, n - s) for s, n in zip(start, array.shape, strict=True))
         roi = Roi(array.offset + begin * array.voxel_size, shape * array.voxel_size)
         place = tuple(slice(b, b + s) for b, s in zip(begin, shape, strict=True))
         target[(..., *place)] = array.read(roi)
-        if blocks is not None:
-            blocks.add(name, start)
+        blocks.add(name, start)
 
 
 def _write_hdf5(file: Path, dataset: str, array: Array, chunk: int) -> None:
@@ -413,7 +347,7 @@ def _write_hdf5(file: Path, dataset: str, array: Array, chunk: int) -> None:
             compression_opts=1, fletcher32=True,
         )  # fmt: skip
         target.attrs.update(_attributes(array))
-        _copy(array, target, chunk)
+        copy_blocks(array, target, _copied(chunk))
         handle.move(unfinished, dataset)
 
 

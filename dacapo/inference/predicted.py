@@ -39,9 +39,15 @@ def predicted(model: TrainedModel, volume: NormalizedRaw, roi: Roi | None = None
             f"{volume.raw.name}: {from_world(whole.shape, volume.raw.unit)} {volume.raw.unit} are "
             f"not whole voxels of the model, {from_world(size, volume.raw.unit)}"
         )
-    channels = (model.model.num_out_channels,)
-
     corner = volume.raw.offset
+    off = (whole.offset - corner) % size
+    if any(off):
+        raise InputError(
+            f"region: it begins {from_world(off, volume.raw.unit)} {volume.raw.unit} behind a "
+            f"voxel of the model, {from_world(size, volume.raw.unit)}: begin at "
+            f"{from_world(whole.offset - off, volume.raw.unit)}"
+        )
+    channels = (model.model.num_out_channels,)
     period = _period(model)
 
     def read(region: Roi) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dacapo.arrays import Array, open_array, views
+from dacapo.config import encode
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.array_opener import in_region, resampled
 from dacapo.experiments.datasplits.datasets.dataset import NormalizedRaw
@@ -20,14 +27,136 @@ if TYPE_CHECKING:
     from dacapo.inference.trained import TrainedModel
 
 
-def find_run(run: str, runs_dir: Path) -> RunFolder:
+_NO_INFLUENCE = (
+    "_type_", "device", "overwrite", "run", "runs_dir", "input", "output", "iteration", "criterion"
+)  # fmt: skip
+_MAX_FILES = 200_000
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model and a volume that fit together.
+
+    Attributes:
+        options: of the command, see `VolumeOptions`.
+        prediction: (C, *spatial) float32, computed where it is read.
+        chunk: the edge of chunks, in voxels: a multiple of the network's period.
+    """
+
+    options: Any
+    model: TrainedModel
+    volume: NormalizedRaw
+    prediction: Array
+    chunk: int
+
+    def stored(self) -> Array:
+        """The prediction in the type in which it is stored."""
+        dtype = np.dtype(self.options.dtype.value)
+        return views.each(self.prediction, lambda values: values.astype(dtype), dtype)
+
+    def edge(self, wanted: int | None) -> int:
+        """The edge of the blocks to predict at a time, in whole chunks."""
+        from dacapo.inference.predicted import efficient_edge
+
+        edge = efficient_edge(self.model, self.chunk) if wanted is None else wanted
+        return max(1, round(edge / self.chunk)) * self.chunk
+
+    def __str__(self) -> str:
+        model = self.model
+        return f"{model.folder.label}, iteration {model.iteration}, on {model.trainer.device}"
+
+
+def prepare(options: Any) -> Prepared:
+    """Open the volume and load the model of a command.
+
+    Raises:
+        InputError: there is no such run or volume, or they do not fit together.
+    """
+    from dacapo.processes.files import check_writable
+    from dacapo.training.terminal import reported
+
+    check_writable(Path(options.output).parent, "output")
+    folder = find_run(options.run, Path(options.runs_dir), options.criterion)
+    raw = open_raw(options)
+    with reported("loading the model"):
+        from dacapo.inference.predicted import block_edge, predicted
+        from dacapo.inference.trained import TrainedModel
+
+        model = TrainedModel(folder, options.iteration, options.criterion, options.device)
+        volume = normalized(options, raw, model)
+    prediction = predicted(model, volume, region_of(options.region, volume.raw))
+    return Prepared(options, model, volume, prediction, block_edge(model, options.chunk))
+
+
+def check_apart(output: Path, uri: str) -> None:
+    """Refuse an output in whose place the input lies."""
+    source = _local_path(uri)
+    if source is not None and (source := source.resolve()).is_relative_to(output.resolve()):
+        raise InputError(f"output={output}: the input, {uri}, lies there: choose another output")
+
+
+def provenance(options: Any, model: TrainedModel, volume: NormalizedRaw | None) -> dict[str, Any]:
+    """What an output depends on; it is kept with the output, and an unfinished one is continued
+    only if all of it is the same."""
+    from dacapo import __version__
+
+    weights = model.folder.checkpoint(model.iteration)
+    given = {k: v for k, v in encode(options).items() if k not in _NO_INFLUENCE}
+    levels = None if volume is None else encode(list(volume.intensity_range))
+    return {
+        "version": __version__,
+        "run": model.folder.label,
+        "iteration": model.iteration,
+        "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "input": _state_of(options.input),
+        "intensity_range": levels,
+        "channels": list(model.channel_names),
+        "options": given,
+    }
+
+
+def _local_path(uri: str) -> Path | None:
+    """The file or folder of a volume; None for a URL."""
+    for path in (uri, uri.rpartition(":")[0]):
+        if path and Path(path).exists():
+            return Path(path)
+    return None
+
+
+def _state_of(uri: str) -> dict[str, Any]:
+    """A volume, and what changes when its content does."""
+    path = _local_path(uri)
+    if path is None:
+        return {"uri": uri}
+    size, newest = 0, 0
+    for number, file in enumerate(_files(path)):
+        found = file.stat()
+        size, newest = size + found.st_size, max(newest, found.st_mtime_ns)
+        if number == _MAX_FILES:
+            break
+    return {"uri": uri.replace(str(path), str(path.resolve()), 1), "size": size, "modified": newest}
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """A file, or those below a folder in a fixed order."""
+    if not path.is_dir():
+        yield path
+    for folder, below, files in os.walk(path):
+        below.sort()
+        yield from (Path(folder, name) for name in sorted(files))
+
+
+def find_run(run: str, runs_dir: Path, criterion: str | None = None) -> RunFolder:
     """A run by its folder, by name/repetition, or the `best` one.
+
+    Args:
+        criterion: decides which is best; None: that by which the runs were selected.
 
     Raises:
         InputError: there is no such run, or the runs were not compared by one criterion.
     """
     if run == "best":
-        return _best_run(runs_dir)
+        return _best_run(runs_dir, criterion)
     path = Path(run)
     folder = RunFolder(path if path.is_dir() else runs_dir / run)
     if not folder.holds_run():
@@ -72,19 +201,23 @@ def _intensity_range(options: Any, raw: Array, model: TrainedModel) -> Any:
     return find_range(raw, how.value, (low, high))
 
 
-def _best_run(runs_dir: Path) -> RunFolder:
+def _best_run(runs_dir: Path, criterion: str | None) -> RunFolder:
     best: dict[str, tuple[float, RunFolder]] = {}
     for folder in find_run_folders(runs_dir):
         history = folder.read_history()
-        found = history.best()
-        if found is None or history.header is None:
+        if history.header is None:
             continue
-        criterion = history.header.selected_by
-        value = found.value if history.header.find()[1] else -found.value
-        if criterion not in best or value > best[criterion][0]:
-            best[criterion] = value, folder
+        by = criterion or history.header.selected_by
+        if by not in (c["name"] for c in history.header.criteria):
+            continue
+        found = history.best(by)
+        if found is None:
+            continue
+        value = found.value if history.header.find(by)[1] else -found.value
+        if by not in best or value > best[by][0]:
+            best[by] = value, folder
     if len(best) != 1:
-        by = f"they are selected by {', '.join(best)}" if best else "none has a score"
-        raise InputError(f"run=best: the runs below {runs_dir} cannot be compared: {by}")
+        why = f"they are selected by {', '.join(best)}" if best else "none has a score"
+        raise InputError(f"run=best: the runs below {runs_dir} cannot be compared: {why}")
     ((_, folder),) = best.values()
     return folder

@@ -18,9 +18,15 @@ def absorb_small(labels: Labels, min_size: int) -> Labels:
     if min_size <= 1 or labels.size == 0:
         return labels
     sizes = np.bincount(labels.reshape(-1))
-    small = sizes < min_size
-    small[0] = False
-    drop = small[labels]
+    return absorb(labels, (sizes < min_size)[labels])
+
+
+def absorb(labels: Labels, small: np.ndarray[Any, np.dtype[np.bool_]]) -> Labels:
+    """Assign each voxel marked as small to the nearest label that is neither small nor 0.
+
+    If there is none, nothing changes.
+    """
+    drop = small & (labels != 0)
     if not drop.any() or not ((labels != 0) & ~drop).any():
         return labels
     nearest = distance_transform_edt(

@@ -54,7 +54,7 @@ def mutex_watershed(
     scale = (_LEVELS - 1) / largest if largest > 0 else 0.0
     edges, attractive = _sorted_edges(volume, steps, stride, random_strides, inside, scale)
     delta = steps @ np.array([volume.shape[2] * volume.shape[3], volume.shape[3], 1])
-    roots = _merge(edges, attractive, delta, inside.size)
+    roots = merge_sorted(edges, attractive, delta, inside.size)
     segments: Array = _number(roots, inside.reshape(-1)).reshape(shape)
     return segments
 
@@ -149,8 +149,17 @@ def _slot(table, a, b):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _merge(edges, attractive, delta, size):  # type: ignore[no-untyped-def]
-    """Kruskal's algorithm with mutual exclusions; returns a parent for every voxel.
+def merge_sorted(edges, attractive, delta, size):  # type: ignore[no-untyped-def]
+    """Kruskal's algorithm with mutual exclusions.
+
+    Args:
+        edges: channel * size + node, from the strongest to the weakest; the other end of an edge is
+            node + delta[channel].
+        attractive: whether an edge attracts.
+        size: number of nodes.
+
+    Returns:
+        A parent for every node, uint32.
 
     Each root has a linked list of the clusters from which it must stay apart, and a hash table
     tells whether a pair is among them. When two roots merge, the one with the longer list survives

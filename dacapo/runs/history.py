@@ -139,10 +139,10 @@ class History(StoredTable):
         table = self.table()
         return () if table is None else table.criterion_history().values
 
-    def best(self) -> Best | None:
-        """The best score by the criterion that selects; None if there is none."""
+    def best(self, criterion: str | None = None) -> Best | None:
+        """The best score by a criterion (default: the one that selects); None if there is none."""
         table = self.table()
-        return None if table is None else table.best()
+        return None if table is None else table.best(criterion)
 
     @property
     def is_done(self) -> bool:

@@ -137,6 +137,16 @@ def training_progress(
 
 
 @contextmanager
+def resumable() -> Iterator[None]:
+    """Say what to do after Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print("interrupted: rerun the same command to resume")
+        raise
+
+
+@contextmanager
 def block_progress() -> Iterator[Callable[[str, int, int], None]]:
     """A bar for each array that is written in blocks; without a terminal, a line once a minute.
 
@@ -157,12 +167,12 @@ def block_progress() -> Iterator[Callable[[str, int, int], None]]:
         def report(name: str, done: int, num: int) -> None:
             nonlocal line, begin, first
             if name not in tasks:
-                tasks[name] = bars.add_task(name.rpartition("/")[2], total=num, completed=done)
+                tasks[name] = bars.add_task(name, total=num, completed=done)
                 begin, first = time.perf_counter(), done
             bars.update(tasks[name], completed=done)
             passed, made = time.perf_counter() - begin, done - first
             left = f", {duration(passed / made * (num - done))} left" if made else ""
-            line = f"level {name.rpartition('/')[2]}: block {done}/{num}{left}"
+            line = f"{name}: block {done}/{num}{left}"
 
         with reported(lambda: line):
             yield report

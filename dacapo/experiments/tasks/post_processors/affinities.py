@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from dacapo.experiments.tasks.post_processors.post_processor import (
     GridPostProcessor,
     LookupSegmentation,
     PostProcessorConfig,
+    Setting,
     Stage,
     Values,
     stage,
@@ -20,7 +21,9 @@ from dacapo.experiments.tasks.post_processors.post_processor import (
 )
 
 if TYPE_CHECKING:
+    from dacapo.experiments.tasks.post_processors.blockwise import AffinityBlocks
     from dacapo.experiments.tasks.post_processors.post_processor import Volume
+    from dacapo.ops.region_graph import Reduction
 
 Offsets = Sequence[Sequence[int]]
 
@@ -33,8 +36,14 @@ class AffinitiesPostProcessor(PostProcessorConfig):
     def stages(self, neighborhood: Offsets) -> list[Stage]:
         """For a prediction whose first channels are the affinities of these offsets."""
 
+    @abstractmethod
+    def blockwise(self, neighborhood: Offsets, setting: Setting) -> AffinityBlocks:
+        """One setting, for volumes larger than memory."""
+
     def build(self, neighborhood: Offsets) -> GridPostProcessor:
-        return GridPostProcessor(self.stages(neighborhood))
+        return GridPostProcessor(
+            self.stages(neighborhood), lambda setting: self.blockwise(neighborhood, setting)
+        )
 
 
 @config("task/post_processor")
@@ -58,25 +67,57 @@ class MutexWatershed(AffinitiesPostProcessor):
     """Segments with fewer voxels are absorbed by their neighbours; all values are tried."""
 
     def stages(self, neighborhood: Offsets) -> list[Stage]:
-        is_long = [sum(map(abs, offset)) > 1 for offset in neighborhood]
-        strides = [[self.long_stride if far else 1] * len(neighborhood[0]) for far in is_long]
-
         def segment(affinities: Volume, bias: float, long_bias: float) -> Volume:
-            import numpy as np
-
-            from dacapo.ops.mutex_watershed import mutex_watershed
-
-            biases = np.where(is_long, long_bias, bias).astype(np.float32)
-            weights = affinities - biases.reshape(-1, *[1] * (affinities.ndim - 1))
-            return mutex_watershed(
-                weights, neighborhood, strides, random_strides=self.random_strides
-            )
+            return self._segment(affinities, neighborhood, bias, long_bias)
 
         return [
             stage(lambda prediction: prediction[: len(neighborhood)]),
             threaded_stage(segment, bias=self.bias, long_bias=self.long_bias),
             stage(_absorb_small, min_size=self.min_size),
         ]
+
+    def blockwise(self, neighborhood: Offsets, setting: Setting) -> AffinityBlocks:
+        """Segments of blocks are joined by a mutex watershed on the strongest edges between them,
+        which are those that decide."""
+        from dacapo.experiments.tasks.post_processors.blockwise import AffinityBlocks
+
+        bias, long_bias = setting.bias, setting.long_bias
+
+        def cut(prediction: Volume) -> Volume:
+            affinities = prediction[: len(neighborhood)]
+            return self._segment(affinities, neighborhood, bias, long_bias)
+
+        def weigh(channel: int, affinities: Volume) -> dict[str, Volume]:
+            weights = affinities - (long_bias if _is_long(neighborhood[channel]) else bias)
+            return {"attraction": weights, "repulsion": -weights}
+
+        def join(count: int, pairs: Volume, columns: Mapping[str, Volume]) -> Volume:
+            import numpy as np
+
+            from dacapo.ops.region_graph import mutex_watershed_on_graph
+
+            attraction, repulsion = columns["attraction"], columns["repulsion"]
+            attracts, repels = attraction > 0, repulsion > 0
+            weights = np.concatenate([attraction[attracts], -repulsion[repels]])
+            both = np.concatenate([pairs[attracts], pairs[repels]])
+            return mutex_watershed_on_graph(count, both, weights)
+
+        strides = [self.long_stride if _is_long(offset) else 1 for offset in neighborhood]
+        how: dict[str, Reduction] = {"attraction": "max", "repulsion": "max"}
+        return AffinityBlocks(neighborhood, strides, how, cut, weigh, join, setting.min_size)
+
+    def _segment(
+        self, affinities: Volume, neighborhood: Offsets, bias: float, long_bias: float
+    ) -> Volume:
+        import numpy as np
+
+        from dacapo.ops.mutex_watershed import mutex_watershed
+
+        is_long = [_is_long(offset) for offset in neighborhood]
+        strides = [[self.long_stride if far else 1] * len(neighborhood[0]) for far in is_long]
+        biases = np.where(is_long, long_bias, bias).astype(np.float32)
+        weights = affinities - biases.reshape(-1, *[1] * (affinities.ndim - 1))
+        return mutex_watershed(weights, neighborhood, strides, random_strides=self.random_strides)
 
 
 @config("task/post_processor")
@@ -119,11 +160,8 @@ class Agglomeration(AffinitiesPostProcessor):
         steps = _unit_steps(neighborhood)
 
         def cut(prediction: Volume) -> tuple[Volume, Volume]:
-            from dacapo.ops.agglomeration import fragments
-
             affinities = _to_next_voxel(prediction, steps)
-            low, high = self.low_threshold, self.high_threshold
-            return affinities, fragments(affinities, low, high, self.per_section)
+            return affinities, self._fragments(affinities)
 
         def merge(before: Any, settings: Sequence[Values]) -> Iterator[LookupSegmentation]:
             from dacapo.ops.agglomeration import agglomerate
@@ -140,6 +178,48 @@ class Agglomeration(AffinitiesPostProcessor):
             Stage(merge, {"threshold": sorted(self.threshold)}),
             stage(_absorb_small, min_size=self.min_size),
         ]
+
+    def blockwise(self, neighborhood: Offsets, setting: Setting) -> AffinityBlocks:
+        """Fragments of blocks are agglomerated by the mean affinity between them."""
+        from dacapo.experiments.tasks.post_processors.blockwise import AffinityBlocks
+
+        if setting.quantile is not None:
+            raise InputError(
+                f"quantile={setting.quantile}: block by block, fragments are joined by the mean of "
+                f"their affinities: parameters={{quantile: null}}"
+            )
+        steps = _unit_steps(neighborhood)
+
+        def cut(prediction: Volume) -> Volume:
+            return self._fragments(_to_next_voxel(prediction, steps))
+
+        def weigh(channel: int, affinities: Volume) -> dict[str, Volume]:
+            return {"sum": affinities, "size": affinities * 0 + 1}
+
+        def join(count: int, pairs: Volume, columns: Mapping[str, Volume]) -> Volume:
+            from dacapo.ops.region_graph import agglomerate_graph
+
+            sums, sizes = columns["sum"], columns["size"]
+            return next(agglomerate_graph(count, pairs, sums, sizes, [setting.threshold]))
+
+        nearest = [
+            [int(a == b) * (1 if forward else -1) for b in range(len(steps))]
+            for a, (_, forward) in enumerate(steps)
+        ]
+        channels = [channel for channel, _ in steps]
+        how: dict[str, Reduction] = {"sum": "sum", "size": "sum"}
+        return AffinityBlocks(
+            nearest, [1] * len(steps), how, cut, weigh, join, setting.min_size, channels
+        )
+
+    def _fragments(self, affinities: Volume) -> Volume:
+        from dacapo.ops.agglomeration import fragments
+
+        return fragments(affinities, self.low_threshold, self.high_threshold, self.per_section)
+
+
+def _is_long(offset: Sequence[int]) -> bool:
+    return sum(map(abs, offset)) > 1
 
 
 def _absorb_small(

@@ -12,12 +12,14 @@ from dacapo.errors import InputError
 from dacapo.experiments.tasks.post_processors.post_processor import (
     GridPostProcessor,
     PostProcessorConfig,
+    Setting,
     Stage,
     Values,
     stage,
 )
 
 if TYPE_CHECKING:
+    from dacapo.experiments.tasks.post_processors.blockwise import Blockwise
     from dacapo.experiments.tasks.post_processors.post_processor import Volume
 
 
@@ -54,8 +56,14 @@ class MapsPostProcessor(PostProcessorConfig):
     def stages(self, reader: PredictionReader) -> list[Stage]:
         """Set how the prediction is read."""
 
+    @abstractmethod
+    def blockwise(self, reader: PredictionReader, setting: Setting) -> Blockwise:
+        """One setting, for volumes larger than memory."""
+
     def build(self, reader: PredictionReader) -> GridPostProcessor:
-        return GridPostProcessor(self.stages(reader))
+        return GridPostProcessor(
+            self.stages(reader), lambda setting: self.blockwise(reader, setting)
+        )
 
 
 @config("task/post_processor")
@@ -74,6 +82,15 @@ class Threshold(MapsPostProcessor):
             stage(inside, threshold=self.thresholds(reader)),
             Stage(_large_parts, {"min_size": self.min_size}),
         ]
+
+    def blockwise(self, reader: PredictionReader, setting: Setting) -> Blockwise:
+        from dacapo.experiments.tasks.post_processors.blockwise import ComponentBlocks
+
+        return ComponentBlocks(
+            lambda prediction: reader.classes(prediction) > setting.threshold,
+            setting.min_size,
+            result=lambda kinds: kinds,
+        )
 
     def thresholds(self, reader: PredictionReader) -> Sequence[float]:
         """The thresholds that are tried."""
@@ -111,6 +128,9 @@ class Components(Threshold):
             stage(_keep_large, min_size=self.min_size),
         ]
 
+    def blockwise(self, reader: PredictionReader, setting: Setting) -> Blockwise:
+        return _interior_above(reader, setting.threshold, setting.min_size)
+
 
 @config("task/post_processor")
 @dataclass(kw_only=True)
@@ -145,6 +165,16 @@ class Watershed(Threshold):
             stage(_keep_large, min_size=self.min_size),
         ]
 
+    def blockwise(self, reader: PredictionReader, setting: Setting) -> Blockwise:
+        from dacapo.experiments.tasks.post_processors.blockwise import WatershedBlocks
+
+        return WatershedBlocks(
+            _interior_above(reader, setting.seed_threshold),
+            reader.interior,
+            lambda prediction: reader.classes(prediction)[0] > setting.threshold,
+            setting.min_size,
+        )
+
 
 @config("task/post_processor")
 @dataclass(kw_only=True)
@@ -163,6 +193,21 @@ class Argmax(MapsPostProcessor):
             stage(lambda prediction: prediction.argmax(axis=0).astype("uint16")),
             stage(_without_small_classes, min_size=self.min_size),
         ]
+
+    def blockwise(self, reader: PredictionReader, setting: Setting) -> Blockwise:
+        from dacapo.experiments.tasks.post_processors.blockwise import ComponentBlocks
+
+        return ComponentBlocks(
+            lambda prediction: prediction.argmax(axis=0)[None],
+            setting.min_size,
+            result=lambda kinds: kinds,
+        )
+
+
+def _interior_above(reader: PredictionReader, threshold: float, min_size: int = 0) -> Blockwise:
+    from dacapo.experiments.tasks.post_processors.blockwise import ComponentBlocks
+
+    return ComponentBlocks(lambda p: reader.interior(p)[None] > threshold, min_size)
 
 
 def _keep_large(objects: Volume, min_size: int) -> Volume:

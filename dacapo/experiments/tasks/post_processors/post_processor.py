@@ -14,6 +14,8 @@ from dacapo.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
+    from dacapo.experiments.tasks.post_processors.blockwise import Blockwise
+
     Volume = np.ndarray[Any, np.dtype[Any]]
 
 _MAX_THREADS = 4  # each may hold a copy of the prediction
@@ -90,6 +92,14 @@ class PostProcessor(ABC, Generic[P]):
         for parameters in self.enumerate_parameters():
             yield parameters, self.process(prediction, parameters)
 
+    def blockwise(self, parameters: P) -> Blockwise:
+        """How one setting segments a volume larger than memory.
+
+        Raises:
+            InputError: it does not.
+        """
+        raise InputError("task.post_processor does not work block by block")
+
 
 Values = Mapping[str, Any]
 Run = Callable[[Any, Sequence[Values]], Iterator[Any]]
@@ -139,8 +149,10 @@ class GridPostProcessor(PostProcessor[Setting]):
     or an agglomeration are computed once for all settings that share them.
     """
 
-    def __init__(self, stages: Sequence[Stage]) -> None:
-        self._stages = list(stages)
+    def __init__(
+        self, stages: Sequence[Stage], blockwise: Callable[[Setting], Blockwise] | None = None
+    ) -> None:
+        self._stages, self._blockwise = list(stages), blockwise
 
     def enumerate_parameters(self) -> list[Setting]:
         every = product(*(stage.settings for stage in self._stages))
@@ -153,6 +165,9 @@ class GridPostProcessor(PostProcessor[Setting]):
         ]
         ((_, result),) = _walk(chosen, prediction, {})
         return result.volume() if isinstance(result, LookupSegmentation) else result
+
+    def blockwise(self, parameters: Setting) -> Blockwise:
+        return super().blockwise(parameters) if not self._blockwise else self._blockwise(parameters)
 
     def process_all(
         self, prediction: Volume

@@ -1,0 +1,174 @@
+"""Outputs that are written block by block, and continued where a process was interrupted."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from dacapo.errors import InputError
+from dacapo.processes.files import make_folder, temporary_name, write_atomically, writing
+
+_WORK = ".work"
+
+
+class BlockLog:
+    """Which blocks of an output are written. The plain one forgets."""
+
+    edge = 0
+    """Of the blocks of the finest level, in voxels: a multiple of the chunk; 0: any."""
+
+    def missing(self, name: str, starts: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, ...]]:
+        """The blocks that are not done yet.
+
+        Args:
+            name: of the array, or of what is done.
+            starts: the first voxel of each block.
+        """
+        yield from starts
+
+    def add(self, name: str, start: tuple[int, ...]) -> None:
+        """Note a block that is done."""
+
+
+class KeptBlocks(BlockLog):
+    """Notes the blocks in a file; see `kept_output`.
+
+    Attributes:
+        folder: the output while it is unfinished.
+        work: a folder for what is needed until the output is finished.
+        share: the part of the first array that this process has written.
+    """
+
+    def __init__(self, folder: Path, progress: Callable[[str, int, int], None], edge: int) -> None:
+        self.folder, self.work, self.edge, self.share = folder, folder / _WORK, edge, 0.0
+        self._file = self.work / "blocks.txt"
+        self._progress = progress
+        self._counts: dict[str, list[int]] = {}
+        lines = self._file.read_text().split("\n") if self._file.exists() else []
+        self._done = {line[:-1] for line in lines if line.endswith(";")}  # others are torn
+
+    def missing(self, name: str, starts: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, ...]]:
+        left = [start for start in starts if self._line(name, start) not in self._done]
+        self._counts[name] = [len(starts) - len(left), len(starts)]
+        self._progress(name, *self._counts[name])
+        yield from left
+
+    def add(self, name: str, start: tuple[int, ...]) -> None:
+        with self._file.open("a") as file:
+            file.write(f"\n{self._line(name, start)};")
+        self._counts[name][0] += 1
+        if name == next(iter(self._counts)):
+            self.share += 1 / self._counts[name][1]
+        self._progress(name, *self._counts[name])
+
+    def _line(self, name: str, start: tuple[int, ...]) -> str:
+        return f"{name}:{','.join(map(str, start))}"
+
+
+def check_output(path: Path, overwrite: bool) -> None:
+    """Refuse an output that is in the way.
+
+    Raises:
+        InputError: something is there that is not to be replaced, or must not be.
+    """
+    if ":/" in str(path):  # a Path has lost the second slash
+        raise InputError(f"output={path}: an output is a path on this machine, not a URL")
+    if not path.exists() and not path.is_symlink():
+        return
+    if not overwrite:
+        raise InputError(f"output={path} exists already: choose another, or overwrite=true")
+    if made_by(path) is None:
+        raise InputError(
+            f"output={path} was not written by this command, so overwrite=true does not replace "
+            f"it: choose another, or remove it"
+        )
+
+
+def made_by(path: Path) -> object:
+    """What the attributes of an output say of how it was made; None if it is not an output."""
+    import zarr
+
+    try:
+        return zarr.open_group(str(path), mode="r").attrs.get("dacapo")
+    except (OSError, ValueError):
+        return None
+
+
+@contextmanager
+def kept_output(
+    path: Path,
+    key: str,
+    overwrite: bool = False,
+    progress: Callable[[str, int, int], None] = lambda name, done, num: None,
+    edge: int = 0,
+) -> Iterator[KeptBlocks]:
+    """An output to fill, as `.NAME.unfinished` until it is complete.
+
+    If the process is interrupted, the next one with the same key continues there. An older output
+    is replaced when the new one is complete, not before.
+
+    Args:
+        key: identifies what is written and how; an unfinished output of another key is refused.
+        overwrite: replace what is in the way.
+        progress: called with a name, the number of its blocks that are done, and of all.
+
+    Raises:
+        InputError: the output is in the way, another process is writing it, or the disk is full.
+    """
+    check_output(path, overwrite)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    with writing(path):
+        make_folder(path.parent)
+        with _locked(path):
+            if unfinished.exists() and not _continues(unfinished / _WORK, key):
+                if not overwrite:
+                    raise InputError(
+                        f"output={path}: {unfinished} was begun with other input, weights or "
+                        f"options: repeat those, choose another output, or overwrite=true"
+                    )
+                shutil.rmtree(unfinished)
+            (unfinished / _WORK).mkdir(parents=True, exist_ok=True)
+            write_atomically(unfinished / _WORK / "key.txt", key.encode())
+            yield KeptBlocks(unfinished, progress, edge)
+            replaced = temporary_name(path)
+            if path.exists():
+                path.rename(replaced)
+            unfinished.rename(path)
+            for old in (path / _WORK, replaced):
+                shutil.rmtree(old, ignore_errors=True)
+
+
+def _continues(work: Path, key: str) -> bool:
+    """Whether an unfinished output has this key; one without a key has no blocks either."""
+    file = work / "key.txt"
+    return file.read_text() == key if file.exists() else not (work / "blocks.txt").exists()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One process at a time; where the file system has no locks, as many as there are."""
+    lock = path.with_name(f".{path.name}.lock")
+    while True:
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise InputError(f"output={path}: another process is writing it") from None
+        except OSError:
+            break
+        try:
+            if os.stat(lock).st_ino == os.fstat(handle).st_ino:
+                break
+        except FileNotFoundError:  # its owner has just finished, and removed it
+            pass
+        os.close(handle)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        os.close(handle)

@@ -1,0 +1,233 @@
+"""Segments a prediction larger than memory: in blocks, then on the graph of their fragments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from dacapo.arrays.array import Source
+from dacapo.arrays.kept import BlockLog
+from dacapo.experiments.tasks.post_processors.blockwise import Blockwise, Nodes
+from dacapo.ops.fragments import absorb
+from dacapo.ops.region_graph import Edges, add_up
+from dacapo.processes.files import write_atomically
+
+Voxels = np.ndarray[Any, np.dtype[Any]]
+Slices = tuple[slice, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How a volume is cut into blocks, in voxels.
+
+    Attributes:
+        shape: of the volume.
+        edge: of a block.
+        halo: what is read around a block, so that it is cut as its neighbours are.
+    """
+
+    shape: tuple[int, ...]
+    edge: int
+    halo: int
+
+    def starts(self) -> list[tuple[int, ...]]:
+        """The first voxel of each block."""
+        return list(product(*(range(0, n, self.edge) for n in self.shape)))
+
+    def core(self, start: Sequence[int]) -> Slices:
+        """The voxels of a block."""
+        return tuple(slice(s, min(s + self.edge, n)) for s, n in self._axes(start))
+
+    def window(self, core: Slices, below: Sequence[int], above: Sequence[int]) -> Slices:
+        """A block and what is around it, as far as the volume reaches."""
+        return tuple(
+            slice(max(c.start - b, 0), min(c.stop + a, n))
+            for c, b, a, n in zip(core, below, above, self.shape, strict=True)
+        )
+
+    def _axes(self, start: Sequence[int]) -> Iterator[tuple[int, int]]:
+        return zip(start, self.shape, strict=True)
+
+
+class BlockwiseSegmentation:
+    """A segmentation that is computed in passes over blocks and kept in a folder on the way.
+
+    After `run`, which goes on where an earlier process was interrupted, any part of it can be read.
+
+    Args:
+        blockwise: what is done with a block, and with the graph.
+        prediction: (C, *spatial).
+        grid: of the blocks.
+        folder: for what is kept on the way.
+        log: knows which blocks are done.
+        name: of this segmentation in the log.
+    """
+
+    def __init__(
+        self,
+        blockwise: Blockwise,
+        prediction: Source,
+        grid: Grid,
+        folder: Path,
+        log: BlockLog,
+        name: str = "segments",
+    ) -> None:
+        self._blockwise, self._prediction, self._grid = blockwise, prediction, grid
+        self._folder, self._log, self._name = folder, log, name
+        self._seeds: BlockwiseSegmentation | None = None
+        if blockwise.seeds is not None:
+            self._seeds = BlockwiseSegmentation(
+                blockwise.seeds, prediction, grid, folder / "seeds", log, "seeds"
+            )
+
+    def run(self) -> None:
+        """Make fragments, edges and the lookup table; what is there already is kept."""
+        if self._seeds is not None:
+            self._seeds.run()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for pass_name, work in (("fragments", self._cut), ("edges", self._connect)):
+            label = f"{self._name}/{pass_name}"
+            for start in self._log.missing(label, self._grid.starts()):
+                work(start)
+                self._log.add(label, start)
+        if not (self._folder / "lookup.npz").exists():
+            self._decide()
+        self._lookup = _load(self._folder / "lookup.npz")
+
+    @property
+    def num_segments(self) -> int:
+        """The number of objects; or the largest class."""
+        return len(self._lookup["sizes"]) - 1
+
+    def read(self, window: Slices) -> Voxels:
+        """A part of the segmentation: (K, *spatial) uint64."""
+        ids, segments = self._lookup["ids"], self._lookup["segments"]
+        labels = self._fragments()[(slice(None), *window)]
+        present, place = np.unique(labels, return_inverse=True)
+        at = np.searchsorted(ids, present)
+        value = np.zeros(len(present), np.uint64)
+        known = present != 0
+        value[known] = segments[at[known]]
+        return value[place].reshape(labels.shape)
+
+    def read_absorbed(self, window: Slices) -> Voxels:
+        """Like `read`; segments that are too small are absorbed by the nearest larger one."""
+        limit = self._blockwise.min_size
+        if limit <= 1:
+            return self.read(window)
+        halo = [min(limit, self._grid.halo)] * len(window)
+        wide = self._grid.window(window, halo, halo)
+        (labels,) = self.read(wide)
+        inner = tuple(
+            slice(w.start - v.start, w.stop - v.start) for w, v in zip(window, wide, strict=True)
+        )
+        small = self._lookup["sizes"][labels] < limit
+        return absorb(labels, small)[None][(slice(None), *inner)]
+
+    def _cut(self, start: tuple[int, ...]) -> None:
+        """Write the fragments of a block, and note their sizes and kinds."""
+        grid, core = self._grid, self._grid.core(start)
+        halo = [grid.halo if self._blockwise.context else 0] * len(core)
+        window = grid.window(core, halo, halo)
+        seeds = None if self._seeds is None else self._seeds.read(window)[0]
+        found = self._blockwise.fragments(self._predicted(window), seeds)
+        inner = tuple(
+            slice(c.start - w.start, c.stop - w.start) for c, w in zip(core, window, strict=True)
+        )
+        labels = found.labels[(slice(None), *inner)]
+        sizes = np.bincount(labels.reshape(-1).astype(np.int64), minlength=len(found.kinds))
+        sizes[0] = 0
+        (present,) = np.nonzero(sizes)
+        first = np.uint64(self._first_id(start, len(labels)))
+        ids = np.where(labels != 0, labels.astype(np.uint64) + first, np.uint64(0))
+        self._fragments(len(labels))[(slice(None), *core)] = ids
+        nodes = {"ids": present.astype(np.uint64) + first, "sizes": sizes[present]}
+        _save(self._part("nodes", start), {**nodes, "kinds": found.kinds[present]})
+
+    def _connect(self, start: tuple[int, ...]) -> None:
+        """Note the edges that start in a block."""
+        core = self._grid.core(start)
+        below, above = self._blockwise.reach(len(core))
+        window = self._grid.window(core, below, above)
+        inner = tuple(
+            slice(c.start - w.start, c.stop - w.start) for c, w in zip(core, window, strict=True)
+        )
+        labels = self._fragments()[(slice(None), *window)]
+        edges = self._blockwise.edges(self._predicted(window), labels, inner, start)
+        _save(self._part("edges", start), {"pairs": edges.pairs, **edges.columns})
+
+    def _decide(self) -> None:
+        """Join fragments to segments, numbered from 1 without gaps."""
+        starts = self._grid.starts()
+        parts = [_load(self._part("nodes", start)) for start in starts]
+        # Blocks come in the order of their numbers, so ids rise.
+        nodes = Nodes(*(np.concatenate([p[k] for p in parts]) for k in ("ids", "sizes", "kinds")))
+        edges = add_up(self._stored_edges(starts), self._blockwise.columns)
+        segments = np.zeros(0, np.int64)
+        if len(nodes.ids):
+            segments = np.asarray(self._blockwise.lookup(nodes, edges), np.int64)
+        if self._blockwise.makes_objects:
+            segments = _without_gaps(segments)
+        sizes = np.bincount(segments, nodes.sizes, minlength=1).astype(np.int64)
+        _save(self._folder / "lookup.npz", {"ids": nodes.ids, "segments": segments, "sizes": sizes})
+
+    def _stored_edges(self, starts: Sequence[tuple[int, ...]]) -> Iterator[Edges]:
+        for start in starts:
+            columns = dict(_load(self._part("edges", start)))
+            yield Edges(columns.pop("pairs"), columns)
+
+    def _predicted(self, window: Slices) -> Voxels:
+        return np.asarray(self._prediction[(slice(None), *window)], np.float32)
+
+    def _first_id(self, start: tuple[int, ...], num_maps: int) -> int:
+        """Ids of a block lie above it: its number times what a block and its halo can hold."""
+        counts = [-(-n // self._grid.edge) for n in self._grid.shape]
+        place = [s // self._grid.edge for s in start]
+        number = int(np.ravel_multi_index(place, counts))
+        capacity: int = (self._grid.edge + 2 * self._grid.halo) ** len(start)
+        return number * capacity * num_maps
+
+    def _fragments(self, num_maps: int = 1) -> Any:
+        """The array of fragments; made when the first block is written."""
+        path = self._folder / "fragments"
+        if path.exists():
+            return zarr.open_array(str(path), mode="r+")
+        edge = self._grid.edge
+        chunk = next(c for c in (64, 32, 16, 8, 4, 2, 1) if edge % c == 0)
+        return zarr.create_array(
+            str(path),
+            shape=(num_maps, *self._grid.shape),
+            chunks=(1, *(chunk,) * len(self._grid.shape)),
+            dtype=np.uint64,
+        )
+
+    def _part(self, kind: str, start: tuple[int, ...]) -> Path:
+        return self._folder / kind / ("_".join(map(str, start)) + ".npz")
+
+
+def _without_gaps(segments: Voxels) -> Voxels:
+    """The segments numbered from 1 in the order of their first fragment; 0 stays 0."""
+    values, first, number = np.unique(segments, return_index=True, return_inverse=True)
+    rank = np.zeros(len(values), np.int64)
+    kept = np.flatnonzero(values != 0)
+    rank[kept[np.argsort(first[kept])]] = np.arange(1, len(kept) + 1)
+    return rank[number]
+
+
+def _save(path: Path, arrays: Mapping[str, Voxels]) -> None:
+    content = BytesIO()
+    np.savez(content, **arrays)  # type: ignore[arg-type]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, content.getvalue())
+
+
+def _load(path: Path) -> Mapping[str, Voxels]:
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}

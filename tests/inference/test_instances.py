@@ -1,0 +1,161 @@
+"""Blockwise segmentation agrees with that in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+
+from dacapo.arrays.kept import BlockLog
+from dacapo.experiments.tasks.post_processors import (
+    Agglomeration,
+    Argmax,
+    Components,
+    GridPostProcessor,
+    MutexWatershed,
+    PredictionReader,
+    Threshold,
+    Watershed,
+)
+from dacapo.inference.instances import BlockwiseSegmentation, Grid
+from dacapo.ops.affinities import affinities
+from dacapo.ops.overlap import overlap, variation_of_information
+from dacapo.ops.synthetic import tissue
+
+Volume = np.ndarray[Any, np.dtype[Any]]
+NEIGHBORHOOD = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [4, 0, 0], [0, -6, 0], [0, 0, 6]]
+SHAPE = (40, 72, 80)
+
+
+@pytest.fixture(scope="module")
+def cells() -> Volume:
+    return tissue(SHAPE, [1] * 3, 14.0, 0.0, (0, 0)).cells.astype(np.int64)
+
+
+@pytest.fixture(scope="module")
+def predicted_affinities(cells: Volume) -> Volume:
+    """Affinities as a network predicts them: blurred and uncertain."""
+    exact = affinities(torch.from_numpy(cells)[None], NEIGHBORHOOD)[0].numpy()
+    rng = np.random.default_rng(0)
+    noise = [gaussian_filter(rng.normal(0, 3, SHAPE), 2) for _ in NEIGHBORHOOD]
+    return (exact * 0.7 + 0.15 + 0.5 * np.stack(noise)).clip(0, 1).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def interior(cells: Volume) -> Volume:
+    """Distances to the border of cells, with small noise; (1, *SHAPE)."""
+    inside = np.zeros(SHAPE)
+    for axis in range(3):
+        inside += np.abs(np.diff(cells, axis=axis, append=-1)) > 0
+    distance = np.tanh(distance_transform_edt(inside == 0) / 4)
+    noise = gaussian_filter(np.random.default_rng(1).normal(0, 1, SHAPE), 2)
+    return (distance + 0.5 * noise)[None].astype(np.float32)
+
+
+def blockwise(
+    folder: Path, processor: GridPostProcessor, prediction: Volume, edge: int, halo: int = 16
+) -> Volume:
+    (setting,) = processor.enumerate_parameters()
+    grid = Grid(prediction.shape[1:], edge, halo)
+    made = BlockwiseSegmentation(processor.blockwise(setting), prediction, grid, folder, BlockLog())
+    made.run()
+    out = None
+    for start in grid.starts():
+        core = grid.core(start)
+        part = made.read_absorbed(core)
+        if out is None:
+            out = np.zeros((len(part), *grid.shape), np.uint64)
+        out[(slice(None), *core)] = part
+    assert out is not None
+    return out
+
+
+def in_memory(processor: GridPostProcessor, prediction: Volume) -> Volume:
+    (setting,) = processor.enumerate_parameters()
+    found = processor.process(prediction, setting)
+    return found.reshape(-1, *prediction.shape[1:])
+
+
+def voi(one: Volume, other: Volume) -> float:
+    return sum(
+        variation_of_information(
+            overlap(one.astype(np.uint64).ravel(), other.astype(np.uint64).ravel())
+        )
+    )
+
+
+OF_AFFINITIES = {
+    "mutex_watershed": MutexWatershed(bias=[0.5], long_bias=[0.4], min_size=[0]),
+    "mutex_small": MutexWatershed(bias=[0.4], long_bias=[0.4], min_size=[64]),
+    "agglomeration": Agglomeration(threshold=[0.5], min_size=[0]),
+    "agglomeration_small": Agglomeration(threshold=[0.3], min_size=[64]),
+}
+
+
+@pytest.mark.parametrize("edge", [24, 32])
+@pytest.mark.parametrize("kind", OF_AFFINITIES)
+def test_segments_of_affinities(
+    tmp_path: Path, predicted_affinities: Volume, cells: Volume, kind: str, edge: int
+) -> None:
+    processor = OF_AFFINITIES[kind].build(NEIGHBORHOOD)
+    expected = in_memory(processor, predicted_affinities)
+    found = blockwise(tmp_path, processor, predicted_affinities, edge)
+    print(
+        kind,
+        edge,
+        voi(found, expected),
+        voi(found, cells),
+        voi(expected, cells),
+        len(np.unique(found)),
+        len(np.unique(expected)),
+    )
+    assert voi(found, expected) <= 0.05
+
+
+@pytest.mark.parametrize("edge", [24, 32])
+@pytest.mark.parametrize("min_size", [0, 200])
+@pytest.mark.parametrize("seed", [0.3, 0.6])
+def test_watershed(tmp_path: Path, interior: Volume, cells, edge: int, min_size: int, seed) -> None:
+    reader = PredictionReader(["a"], classes=lambda p: p, interior=lambda p: p[0])
+    processor = Watershed(threshold=[0.1], seed_threshold=[seed], min_size=[min_size]).build(reader)
+    expected = in_memory(processor, interior)
+    found = blockwise(tmp_path, processor, interior, edge)
+    print(
+        edge,
+        voi(found, expected),
+        voi(found, cells),
+        voi(expected, cells),
+        len(np.unique(found)),
+        len(np.unique(expected)),
+    )
+    assert voi(found, expected) <= 0.02
+
+
+@pytest.mark.parametrize("edge", [24, 32])
+@pytest.mark.parametrize("min_size", [0, 200])
+def test_components_are_exact(tmp_path: Path, interior: Volume, edge: int, min_size: int) -> None:
+    reader = PredictionReader(["a"], classes=lambda p: p, interior=lambda p: p[0])
+    processor = Components(threshold=[0.4], min_size=[min_size]).build(reader)
+    expected = in_memory(processor, interior)
+    found = blockwise(tmp_path, processor, interior, edge)
+    assert len(np.unique(found)) > 10
+    assert voi(found, expected) == 0
+    assert np.array_equal(found != 0, expected != 0)
+
+
+@pytest.mark.parametrize("min_size", [0, 200])
+@pytest.mark.parametrize("kind", [Threshold, Argmax])
+def test_classes_are_exact(
+    tmp_path: Path, interior: Volume, kind: type[Threshold | Argmax], min_size: int
+) -> None:
+    reader = PredictionReader(["a"], lambda p: p, lambda p: p[0], exclusive=True)
+    prediction = np.concatenate([interior, 0.8 - interior, interior[:, ::-1]])
+    options = {} if kind is Argmax else {"threshold": [0.5]}
+    processor = kind(min_size=[min_size], **options).build(reader)
+    expected = in_memory(processor, prediction)
+    assert len(np.unique(expected)) == (3 if kind is Argmax else 2)
+    assert np.array_equal(blockwise(tmp_path, processor, prediction, 24), expected)
