@@ -49,6 +49,7 @@ LAYERS = [
         "dacapo.predict",
         "dacapo.preview",
         "dacapo.score",
+        "dacapo.segment",
         "dacapo.remove",
         "dacapo.status",
         "dacapo.train",

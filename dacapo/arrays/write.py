@@ -49,7 +49,7 @@ def write_array(
         _write_hdf5(Path(file), dataset, array, chunk)
         return
     with _new_folder(Path(uri)) as folder:
-        target = _create(folder, array, zarr_format, chunk, shard)
+        target = create_array(folder, array, chunk, shard, zarr_format)
         target.attrs.update(_attributes(array))
         copy_blocks(array, target, _copied(shard or chunk))
 
@@ -97,8 +97,8 @@ def fill_ome_zarr(
     shard: int | None = None,
     blocks: BlockLog | None = None,
     attributes: Mapping[str, Any] | None = None,
-) -> None:
-    """Like `write_ome_zarr`, in a folder that is there.
+) -> Array:
+    """Like `write_ome_zarr`, in a folder that is there; returns the finest level as written.
 
     Args:
         blocks: knows which blocks are written already.
@@ -127,6 +127,7 @@ def fill_ome_zarr(
                 folder / "labels" / name, below.create_group(name), array, False, version,
                 levels, chunk, shard, more, blocks,
             )  # fmt: skip
+    return _written(folder, 0, [image])
 
 
 def write_tiff(path: Path, array: Array) -> None:
@@ -212,7 +213,7 @@ def _write_pyramid(
             before = _written(folder, number - 1, made)
             level = resample(before, level.voxel_size, interpolate)
         stored = _as_type(level, array.dtype)
-        target = _create(folder / str(number), stored, _FORMATS[version], chunk, shard)
+        target = create_array(folder / str(number), stored, chunk, shard, _FORMATS[version])
         edge = 0 if number else blocks.edge
         copy_blocks(stored, target, edge or _copied(shard or chunk), blocks, f"level {number}")
         size = from_world(level.voxel_size, array.unit)
@@ -258,7 +259,9 @@ def _set(group: Any, version: str, attributes: Mapping[str, Any]) -> None:
     group.attrs.update(attributes)
 
 
-def _create(path: Path, array: Array, zarr_format: int, chunk: int, shard: int | None) -> Any:
+def create_array(
+    path: Path, array: Array, chunk: int, shard: int | None = None, zarr_format: int = 3
+) -> Any:
     """An empty zarr array, or the unfinished one that is there; format 3 keeps a checksum of each
     chunk."""
     import zarr

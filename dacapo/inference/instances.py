@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import zarr
+from funlib.geometry import Roi
 
-from dacapo.arrays.array import Source
+from dacapo.arrays.array import Array, Source
 from dacapo.arrays.kept import BlockLog
+from dacapo.arrays.views import lazy
 from dacapo.experiments.tasks.post_processors.blockwise import Blockwise, Nodes
 from dacapo.ops.fragments import absorb
 from dacapo.ops.region_graph import Edges, add_up
@@ -99,12 +101,31 @@ class BlockwiseSegmentation:
                 self._log.add(label, start)
         if not (self._folder / "lookup.npz").exists():
             self._decide()
-        self._lookup = _load(self._folder / "lookup.npz")
+        self._lookup = load_arrays(self._folder / "lookup.npz")
 
     @property
-    def num_segments(self) -> int:
-        """The number of objects; or the largest class."""
-        return len(self._lookup["sizes"]) - 1
+    def summary(self) -> str:
+        """How many objects there are."""
+        if self._blockwise.makes != "objects":
+            return self._blockwise.makes
+        return f"{len(self._lookup['sizes']) - 1:,} objects"
+
+    def array(self, like: Array) -> Array:
+        """The segmentation, on the grid of a prediction: (*spatial), or (K, *spatial) of masks."""
+        maps = self._fragments().shape[0]
+        num = len(self._lookup["sizes"])
+        kind = np.uint8 if self._blockwise.makes == "masks" else np.min_scalar_type(num)
+        dtype = np.dtype(kind) if self._blockwise.makes != "objects" else np.result_type(kind, "u4")
+
+        def read(roi: Roi) -> Voxels:
+            begin = (roi.offset - like.offset) / like.voxel_size
+            size = roi.shape / like.voxel_size
+            window = tuple(slice(b, b + s) for b, s in zip(begin, size, strict=True))
+            found = self.read_absorbed(window).astype(dtype)
+            return found if self._blockwise.makes == "masks" else found[0]
+
+        channels = (maps,) if self._blockwise.makes == "masks" else ()
+        return lazy(like, like.roi, channels, dtype, read)
 
     def read(self, window: Slices) -> Voxels:
         """A part of the segmentation: (K, *spatial) uint64."""
@@ -149,7 +170,7 @@ class BlockwiseSegmentation:
         ids = np.where(labels != 0, labels.astype(np.uint64) + first, np.uint64(0))
         self._fragments(len(labels))[(slice(None), *core)] = ids
         nodes = {"ids": present.astype(np.uint64) + first, "sizes": sizes[present]}
-        _save(self._part("nodes", start), {**nodes, "kinds": found.kinds[present]})
+        save_arrays(self._part("nodes", start), {**nodes, "kinds": found.kinds[present]})
 
     def _connect(self, start: tuple[int, ...]) -> None:
         """Note the edges that start in a block."""
@@ -161,26 +182,28 @@ class BlockwiseSegmentation:
         )
         labels = self._fragments()[(slice(None), *window)]
         edges = self._blockwise.edges(self._predicted(window), labels, inner, start)
-        _save(self._part("edges", start), {"pairs": edges.pairs, **edges.columns})
+        save_arrays(self._part("edges", start), {"pairs": edges.pairs, **edges.columns})
 
     def _decide(self) -> None:
         """Join fragments to segments, numbered from 1 without gaps."""
         starts = self._grid.starts()
-        parts = [_load(self._part("nodes", start)) for start in starts]
+        parts = [load_arrays(self._part("nodes", start)) for start in starts]
         # Blocks come in the order of their numbers, so ids rise.
         nodes = Nodes(*(np.concatenate([p[k] for p in parts]) for k in ("ids", "sizes", "kinds")))
         edges = add_up(self._stored_edges(starts), self._blockwise.columns)
         segments = np.zeros(0, np.int64)
         if len(nodes.ids):
             segments = np.asarray(self._blockwise.lookup(nodes, edges), np.int64)
-        if self._blockwise.makes_objects:
+        if self._blockwise.makes == "objects":
             segments = _without_gaps(segments)
         sizes = np.bincount(segments, nodes.sizes, minlength=1).astype(np.int64)
-        _save(self._folder / "lookup.npz", {"ids": nodes.ids, "segments": segments, "sizes": sizes})
+        save_arrays(
+            self._folder / "lookup.npz", {"ids": nodes.ids, "segments": segments, "sizes": sizes}
+        )
 
     def _stored_edges(self, starts: Sequence[tuple[int, ...]]) -> Iterator[Edges]:
         for start in starts:
-            columns = dict(_load(self._part("edges", start)))
+            columns = dict(load_arrays(self._part("edges", start)))
             yield Edges(columns.pop("pairs"), columns)
 
     def _predicted(self, window: Slices) -> Voxels:
@@ -221,13 +244,15 @@ def _without_gaps(segments: Voxels) -> Voxels:
     return rank[number]
 
 
-def _save(path: Path, arrays: Mapping[str, Voxels]) -> None:
+def save_arrays(path: Path, arrays: Mapping[str, Voxels]) -> None:
+    """Write a file of arrays; `load_arrays` reads it."""
     content = BytesIO()
     np.savez(content, **arrays)  # type: ignore[arg-type]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, content.getvalue())
 
 
-def _load(path: Path) -> Mapping[str, Voxels]:
+def load_arrays(path: Path) -> Mapping[str, Voxels]:
+    """The arrays of a file."""
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}

@@ -10,10 +10,11 @@ import torch
 from funlib.geometry import Coordinate
 
 from dacapo.arrays.units import to_world
-from dacapo.config import decode
-from dacapo.errors import InputError
+from dacapo.config import decode, encode
+from dacapo.errors import InputError, did_you_mean
 from dacapo.experiments.run_config import RunConfig
 from dacapo.experiments.score_table import Best
+from dacapo.experiments.tasks.post_processors import PostProcessor, PostProcessorConfig
 from dacapo.experiments.train_state import TrainState
 from dacapo.experiments.trainers.trainer import SampleShape
 from dacapo.processes.ranks import SINGLE_PROCESS as _SINGLE
@@ -78,6 +79,41 @@ class TrainedModel:
         self.sample_shape = SampleShape(
             self.model.input_shape, input_size, self.model.output_shape, output_size
         )
+
+    def choose_parameters(self, given: Mapping[str, Any]) -> tuple[PostProcessor[Any], Any]:
+        """The post-processor, and one setting of it: the best of the validation, but for what is
+        given.
+
+        Raises:
+            InputError: a parameter is unknown or out of its range, or one is missing because no
+                validation chose it.
+        """
+        every = self.task.post_processor.enumerate_parameters()
+        names = [name for name in vars(every[0]) if name != "id"]
+        for name in given:
+            if name not in names:
+                raise InputError(
+                    f"parameters: there is no parameter {name}{did_you_mean(name, names)}; there "
+                    f"are {', '.join(names)}"
+                )
+        if self.best is None and len(every) > 1 and not set(names) <= set(given):
+            missing = [name for name in names if name not in given]
+            raise InputError(
+                f"iteration {self.iteration} was not validated, so no parameters were chosen: set "
+                f"parameters={{{', '.join(f'{name}: ...' for name in missing)}}}"
+            )
+        setting = every[0 if self.best is None else self.best.parameters]
+        if not given:
+            return self.task.post_processor, setting
+        config = self.run_config.task_config
+        processor = getattr(config, "post_processor", None)
+        if not isinstance(processor, PostProcessorConfig):
+            raise InputError("parameters: those of this task cannot be set")
+        # One value of each, in the config, which checks types and ranges.
+        plain = {**encode(processor), **{n: [v] for n, v in {**vars(setting), **given}.items()}}
+        only = replace(config, post_processor=decode(plain))  # type: ignore[call-arg]
+        made = only.build().post_processor
+        return made, made.enumerate_parameters()[0]
 
     @property
     def channel_names(self) -> Sequence[str]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dacapo.arrays import Array, open_array, views
+from dacapo.arrays.kept import KeptBlocks, made_by
+from dacapo.arrays.write import copy_blocks, create_array
 from dacapo.config import encode
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.array_opener import in_region, resampled
@@ -28,26 +30,37 @@ if TYPE_CHECKING:
 
 
 _NO_INFLUENCE = (
-    "_type_", "device", "overwrite", "run", "runs_dir", "input", "output", "iteration", "criterion"
+    "_type_", "device", "overwrite", "run", "runs_dir", "input", "output", "iteration", "criterion",
+    "prediction", "parameters",
 )  # fmt: skip
 _MAX_FILES = 200_000
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model and a volume that fit together.
+    """A model, and its prediction for a volume.
 
     Attributes:
         options: of the command, see `VolumeOptions`.
-        prediction: (C, *spatial) float32, computed where it is read.
+        volume: None if the prediction is there already.
+        prediction: (C, *spatial); computed where it is read, float32, or opened.
         chunk: the edge of chunks, in voxels: a multiple of the network's period.
     """
 
     options: Any
     model: TrainedModel
-    volume: NormalizedRaw
+    volume: NormalizedRaw | None
     prediction: Array
     chunk: int
+
+    def kept_prediction(self, blocks: KeptBlocks) -> Array:
+        """The prediction to read more than once; it is made first if it is not there."""
+        if self.volume is None:
+            return self.prediction
+        stored = self.stored()
+        target = create_array(blocks.work / "prediction", stored, self.chunk)
+        copy_blocks(stored, target, self.edge(None), blocks, "prediction")
+        return replace(stored, source=target)
 
     def stored(self) -> Array:
         """The prediction in the type in which it is stored."""
@@ -88,6 +101,29 @@ def prepare(options: Any) -> Prepared:
     return Prepared(options, model, volume, prediction, block_edge(model, options.chunk))
 
 
+def open_prediction(options: Any) -> Prepared:
+    """The run of a command, and a prediction that it has made.
+
+    Raises:
+        InputError: it was not made by these weights.
+    """
+    from dacapo.inference.predicted import block_edge
+    from dacapo.inference.trained import TrainedModel
+
+    folder = find_run(options.run, Path(options.runs_dir), options.criterion)
+    array = open_array(options.prediction, key="prediction")
+    model = TrainedModel(folder, options.iteration, options.criterion, "cpu")
+    origin = made_by(Path(options.prediction))
+    if not isinstance(origin, Mapping) or origin.get("weights") != _digest(model):
+        raise InputError(
+            f"prediction={options.prediction} was not made by iteration {model.iteration} of "
+            f"{folder.label}: predict again, or give run= and iteration= that made it"
+        )
+    if options.region is not None:
+        array = array.crop(in_region(array, options.region, "region").roi)
+    return Prepared(options, model, None, array, block_edge(model, options.chunk))
+
+
 def check_apart(output: Path, uri: str) -> None:
     """Refuse an output in whose place the input lies."""
     source = _local_path(uri)
@@ -100,19 +136,24 @@ def provenance(options: Any, model: TrainedModel, volume: NormalizedRaw | None) 
     only if all of it is the same."""
     from dacapo import __version__
 
-    weights = model.folder.checkpoint(model.iteration)
     given = {k: v for k, v in encode(options).items() if k not in _NO_INFLUENCE}
     levels = None if volume is None else encode(list(volume.intensity_range))
     return {
         "version": __version__,
         "run": model.folder.label,
         "iteration": model.iteration,
-        "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        "input": _state_of(options.input),
+        "weights": _digest(model),
+        "input": _state_of(options.input or options.prediction),
         "intensity_range": levels,
         "channels": list(model.channel_names),
         "options": given,
     }
+
+
+def _digest(model: TrainedModel) -> str:
+    """Identifies the weights."""
+    checkpoint = model.folder.checkpoint(model.iteration)
+    return hashlib.sha256(checkpoint.read_bytes()).hexdigest()
 
 
 def _local_path(uri: str) -> Path | None:

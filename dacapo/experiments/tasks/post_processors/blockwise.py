@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,14 +55,14 @@ class Blockwise(ABC):
     Attributes:
         columns: of the edges, with how the values of a pair of fragments are added up.
         context: whether a block is cut better with its surroundings in view.
-        makes_objects: whether segments are objects; otherwise they are classes.
+        makes: objects (ids), classes (one of them at each voxel), or masks (one map per class).
         seeds: makes the seeds from which fragments grow, if there are any.
         min_size: smaller segments are absorbed by their neighbours.
     """
 
     columns: ClassVar[Mapping[str, Reduction]] = {}
     context: ClassVar[bool] = False
-    makes_objects: ClassVar[bool] = True
+    makes: Literal["objects", "classes", "masks"] = "objects"
     seeds: Blockwise | None = None
     min_size: int = 0
 
@@ -157,17 +157,16 @@ class ComponentBlocks(Blockwise):
 
     Args:
         cut: prediction -> (K, *spatial) maps of kinds: 0, or a number above it.
-        result: the segment of a component by its kind; None: its number.
+        makes: objects, which have numbers, or classes or masks, which have their kind.
     """
 
     def __init__(
         self,
         cut: Callable[[Volume], Volume],
         min_size: int,
-        result: Callable[[Volume], Volume] | None = None,
+        makes: Literal["objects", "classes", "masks"] = "objects",
     ) -> None:
-        self._cut, self._min_size, self._result = cut, min_size, result
-        self.makes_objects = result is None  # type: ignore[misc]
+        self._cut, self._min_size, self.makes = cut, min_size, makes
 
     def fragments(self, prediction: Volume, seeds: Volume | None) -> Fragments:
         import numpy as np
@@ -206,7 +205,7 @@ class ComponentBlocks(Blockwise):
         component = joined(len(nodes.ids), pairs[alike])
         sizes = np.bincount(component, nodes.sizes)
         large = (sizes >= self._min_size)[component]
-        result = component + 1 if self._result is None else self._result(nodes.kinds)
+        result = component + 1 if self.makes == "objects" else nodes.kinds
         return np.where(large, result, 0)
 
 

@@ -89,7 +89,7 @@ class Threshold(MapsPostProcessor):
         return ComponentBlocks(
             lambda prediction: reader.classes(prediction) > setting.threshold,
             setting.min_size,
-            result=lambda kinds: kinds,
+            "masks",
         )
 
     def thresholds(self, reader: PredictionReader) -> Sequence[float]:
@@ -200,7 +200,7 @@ class Argmax(MapsPostProcessor):
         return ComponentBlocks(
             lambda prediction: prediction.argmax(axis=0)[None],
             setting.min_size,
-            result=lambda kinds: kinds,
+            "classes",
         )
 
 

@@ -1,0 +1,97 @@
+"""`python -m dacapo.segment run=NAME/0 input=vol.h5:raw output=segmentation.ome.zarr`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dacapo.cli import run_command
+from dacapo.config import config, ranged
+from dacapo.errors import InputError
+from dacapo.predict import VolumeOptions
+
+
+@config(None)
+@dataclass(kw_only=True)
+class SegmentConfig(VolumeOptions):
+    """Segment a volume of any size with a run, block by block, as an OME-Zarr image of ids.
+
+    Objects are numbered from 1, and a table of them is written beside the image. Rerun the same
+    command to resume: finished blocks are kept.
+    """
+
+    input: str = ""
+    """Raw: file.h5:dataset, stack.tif, a zarr, a URL... Not needed with prediction=."""
+    prediction: str | None = None
+    """What dacapo.predict has written for this run (default: predict first)."""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    """Parameters of the post-processor, such as parameters={bias: 0.3} (default: those that scored
+    best in validation)."""
+    block: int = ranged(256, low=8)
+    """Edge of the blocks, in voxels, rounded to whole chunks."""
+    halo: int = ranged(32, low=0)
+    """What is seen around a block, in voxels, so that it is cut as its neighbours are."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if bool(self.input) == bool(self.prediction):
+            raise InputError("give input= or prediction=, one of them")
+
+
+def main() -> None:
+    """The command line."""
+    run_command(SegmentConfig, segment_command)
+
+
+def segment_command(options: SegmentConfig) -> None:
+    """Segment, and report how many objects there are."""
+    import json
+    import time
+
+    from dacapo.arrays.kept import check_output, kept_output, made_by
+    from dacapo.arrays.write import fill_ome_zarr
+    from dacapo.inference.instances import BlockwiseSegmentation, Grid
+    from dacapo.inference.object_tables import write_tables
+    from dacapo.inference.volumes import check_apart, open_prediction, prepare, provenance
+    from dacapo.training.terminal import block_progress, console, duration, resumable
+
+    output = Path(options.output)
+    check_apart(output, options.input or str(options.prediction))
+    before = made_by(output)
+    check_output(output, options.overwrite or before is not None)
+    prepared = prepare(options) if options.input else open_prediction(options)
+    post_processor, setting = prepared.model.choose_parameters(options.parameters)
+    blockwise = post_processor.blockwise(setting)
+    origin = provenance(options, prepared.model, prepared.volume)
+    origin["parameters"] = vars(setting)
+    if before == origin and not options.overwrite:
+        console.print(f"{output} is finished; overwrite=true makes it again")
+        return
+    console.print(f"{prepared}, {setting}: {prepared.prediction.extent()}")
+    begin = time.perf_counter()
+    with (
+        resumable(),
+        block_progress() as progress,
+        kept_output(output, json.dumps(origin), options.overwrite, progress) as blocks,
+    ):
+        prediction = prepared.kept_prediction(blocks)
+        chunk = options.chunk
+        grid = Grid(prediction.shape, max(1, round(options.block / chunk)) * chunk, options.halo)
+        made = BlockwiseSegmentation(
+            blockwise, prediction.source, grid, blocks.work / "segments", blocks
+        )
+        made.run()
+        blocks.edge = grid.edge
+        written = fill_ome_zarr(
+            blocks.folder, made.array(prediction), is_labels=True, version=options.version,
+            levels=options.levels, chunk=chunk, blocks=blocks, attributes={"dacapo": origin},
+        )  # fmt: skip
+        if blockwise.makes != "masks":
+            write_tables(written, grid, output, blocks.work / "objects", blocks)
+    seconds = time.perf_counter() - begin
+    console.print(f"{output}: {made.summary}, {duration(seconds)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""`python -m dacapo.segment`: from the folder of a run to objects and their table."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dacapo.arrays import open_array
+from dacapo.arrays.kept import KeptBlocks
+from dacapo.errors import InputError
+from dacapo.experiments.run import Run
+from dacapo.inference.blocks import predict
+from dacapo.ops.overlap import overlap, variation_of_information
+from dacapo.predict import Precision, PredictConfig, predict_command
+from dacapo.runs import RunFolder
+from dacapo.segment import SegmentConfig, main, segment_command
+from dacapo.train import train
+from tests.conftest import TASKS, small_task_config, write_hdf5
+
+Volume = np.ndarray[Any, np.dtype[Any]]
+
+
+@pytest.fixture(scope="module")
+def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+def options(runs_dir: Path, tmp_path: Path, task: str) -> tuple[SegmentConfig, Volume]:
+    """To segment the validation volume of a run of seconds, and how it is segmented in memory."""
+    name = task.replace(" ", "_").replace("/", "_").replace("=", "_")
+    folder = RunFolder(runs_dir / name / "0")
+    config = small_task_config(task, f"name={name}")
+    if not folder.path.exists():
+        train(config, runs_dir)
+    run = Run(config)
+    best = folder.read_history().best()
+    assert best is not None
+    run.train_state.load_state(folder.read_checkpoint(best.iteration))
+    dataset = run.datasplit.validate[0]
+    raw = dataset.raw.read(dataset.raw.roi)
+    file = write_hdf5(tmp_path / "a.h5", {"raw": raw}, voxel_size=[8, 8, 8], units="nm")
+    low, high = dataset.intensity_range
+    setting = run.task.post_processor.enumerate_parameters()[best.parameters]
+    expected = run.task.post_processor.process(predict(run, dataset), setting)
+    return SegmentConfig(
+        run=f"{name}/0", runs_dir=str(runs_dir), input=f"{file}:raw", chunk=16, device="cpu",
+        intensity_range=[low, high], output=str(tmp_path / "s.ome.zarr"),
+        dtype=Precision.float32,
+    ), expected  # fmt: skip
+
+
+def read(path: str) -> Volume:
+    array = open_array(path)
+    return array.read(array.roi)
+
+
+def same(one: Volume, other: Volume) -> bool:
+    return variation_of_information(
+        overlap(one.astype(np.uint64).reshape(-1), other.astype(np.uint64).reshape(-1))
+    ) == (0, 0)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_one_block_is_segmented_as_in_validation(runs_dir: Path, tmp_path: Path, task: str) -> None:
+    wanted, expected = options(runs_dir, tmp_path, task)
+    segment_command(wanted)
+    found = read(wanted.output)
+    assert found.shape == expected.shape
+    if "class" in task or task == "one_hot":
+        assert np.array_equal(found, expected)
+    else:
+        assert same(found, expected)
+        assert np.array_equal(found != 0, expected != 0)
+        ids = np.unique(found[found != 0])
+        assert ids.tolist() == list(range(1, len(ids) + 1))
+
+
+def test_the_table_of_objects(runs_dir: Path, tmp_path: Path) -> None:
+    wanted, _ = options(runs_dir, tmp_path, "affinities")
+    many = {"bias": 0.8, "long_bias": 0.8}
+    segment_command(replace(wanted, block=16, halo=8, parameters=many))
+    found = read(wanted.output)
+    with (tmp_path / "s.objects.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["id"]) for row in rows] == [i for i in np.unique(found) if i]
+    for row in rows[:: max(1, len(rows) // 20)]:
+        inside = found == int(row["id"])
+        places = np.argwhere(inside)
+        assert int(row["voxels"]) == len(places)
+        assert float(row["volume_nm3"]) == len(places) * 512
+        centre = (places.mean(axis=0) + 0.5) * 8
+        assert [float(row[f"{a}_nm"]) for a in "zyx"] == pytest.approx(centre.tolist())
+        begin, end = places.min(axis=0) * 8, (places.max(axis=0) + 1) * 8
+        assert [float(row[f"{a}_begin_nm"]) for a in "zyx"] == begin.tolist()
+        assert [float(row[f"{a}_end_nm"]) for a in "zyx"] == end.tolist()
+        faces = sum(np.count_nonzero(np.diff(inside, axis=axis)) for axis in range(3))
+        assert float(row["surface_nm2"]) == faces * 64
+    with (tmp_path / "s.contacts.csv").open() as file:
+        contacts = list(csv.DictReader(file))
+    assert contacts
+    for row in contacts[:: max(1, len(contacts) // 20)]:
+        pair = {int(row["first"]), int(row["second"])}
+        faces = 0
+        for axis in range(3):
+            one = np.take(found, range(found.shape[axis] - 1), axis)
+            other = np.take(found, range(1, found.shape[axis]), axis)
+            faces += sum(int(((one == a) & (other == b)).sum()) for a in pair for b in pair - {a})
+        assert float(row["area_nm2"]) == faces * 64
+
+
+def test_from_a_prediction_and_with_other_parameters(
+    runs_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted, _ = options(runs_dir, tmp_path, "affinities")
+    segment_command(wanted)
+    keys = ("run", "runs_dir", "input", "device", "intensity_range", "dtype")
+    prediction = str(tmp_path / "p.ome.zarr")
+    predict_command(PredictConfig(output=prediction, **{k: getattr(wanted, k) for k in keys}))
+    other = replace(wanted, input="", prediction=prediction, output=str(tmp_path / "t.ome.zarr"))
+    segment_command(other)
+    assert np.array_equal(read(other.output), read(wanted.output))
+    biased = replace(other, parameters={"bias": 0.9}, output=str(tmp_path / "u.ome.zarr"))
+    segment_command(biased)
+    assert len(np.unique(read(biased.output))) > len(np.unique(read(other.output)))
+    assert "bias=0.9" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"prediction=.* was not made by iteration 6 of"):
+        segment_command(replace(other, iteration=6, parameters={"bias": 0.1}))
+
+
+def test_what_was_interrupted_is_continued(
+    runs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, _ = options(runs_dir, tmp_path, "distance")
+    wanted = replace(wanted, block=16, halo=8)
+    segment_command(wanted)
+    again = replace(wanted, output=str(tmp_path / "k.ome.zarr"))
+    add, made = KeptBlocks.add, []
+
+    def die_after_a_while(self: KeptBlocks, name: str, start: tuple[int, ...]) -> None:
+        add(self, name, start)
+        made.append((name, start))
+        if len(made) % 7 == 0:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(KeptBlocks, "add", die_after_a_while)
+        for _ in range(100):
+            try:
+                segment_command(again)
+            except KeyboardInterrupt:
+                continue
+            break
+    assert len(set(made)) == len(made) > 40
+    assert np.array_equal(read(again.output), read(wanted.output))
+    for table in ("objects", "contacts"):
+        ours, theirs = (tmp_path / f"{name}.{table}.csv" for name in "ks")
+        assert ours.read_bytes() == theirs.read_bytes()
+    assert sorted(p.name for p in tmp_path.glob(".*")) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"parameters": {"bais": 0.3}}, r"parameters: there is no parameter bais.*mean bias\?"),
+        ({"parameters": {"bias": 3.0}}, r"bias=.*3.0"),
+        ({"parameters": {"bias": "high"}}, r"bias"),
+        ({"input": ""}, r"give input= or prediction="),
+        ({"prediction": "p.ome.zarr"}, r"give input= or prediction="),
+        ({"input": "", "prediction": "none.ome.zarr"}, r"prediction=none.ome.zarr"),
+    ],
+)
+def test_mistakes(runs_dir: Path, tmp_path: Path, changed: dict[str, Any], message: str) -> None:
+    wanted, _ = options(runs_dir, tmp_path, "affinities")
+    with pytest.raises(InputError, match=message):
+        segment_command(replace(wanted, **changed))
+    assert not Path(wanted.output).exists()
+
+
+def test_the_command(
+    runs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    wanted, _ = options(runs_dir, tmp_path, "affinities")
+    arguments = [f"{k}={getattr(wanted, k)}" for k in ("run", "runs_dir", "input", "output")]
+    monkeypatch.setattr(sys, "argv", ["segment", *arguments, "parameters={bias: 0.4}"])
+    main()
+    out = capsys.readouterr().out
+    assert "Setting(bias=0.4" in out
+    assert " objects, " in out
