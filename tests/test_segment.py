@@ -192,4 +192,4 @@ def test_the_command(
     main()
     out = capsys.readouterr().out
     assert "Setting(bias=0.4" in out
-    assert " objects, " in out
+    assert " object" in out

@@ -16,13 +16,15 @@ from funlib.geometry import Roi
 from dacapo.arrays.array import Array, Source
 from dacapo.arrays.kept import BlockLog
 from dacapo.arrays.views import lazy
-from dacapo.experiments.tasks.post_processors.blockwise import Blockwise, Nodes
+from dacapo.experiments.tasks.post_processors.blockwise import Blockwise, Nodes, Place
 from dacapo.ops.fragments import absorb
 from dacapo.ops.region_graph import Edges, add_up
 from dacapo.processes.files import write_atomically
 
 Voxels = np.ndarray[Any, np.dtype[Any]]
 Slices = tuple[slice, ...]
+_DUST = np.uint64(1)
+"""The id of fragments that are whole segments and too small: they need no place in the graph."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,8 @@ class BlockwiseSegmentation:
         """How many objects there are."""
         if self._blockwise.makes != "objects":
             return self._blockwise.makes
-        return f"{len(self._lookup['sizes']) - 1:,} objects"
+        count = int((self._lookup["sizes"][1:] >= self._blockwise.min_size).sum())
+        return f"{count:,} object{'' if count == 1 else 's'}"
 
     def array(self, like: Array) -> Array:
         """The segmentation, on the grid of a prediction: (*spatial), or (K, *spatial) of masks."""
@@ -134,8 +137,9 @@ class BlockwiseSegmentation:
         present, place = np.unique(labels, return_inverse=True)
         at = np.searchsorted(ids, present)
         value = np.zeros(len(present), np.uint64)
-        known = present != 0
+        known = present > _DUST
         value[known] = segments[at[known]]
+        value[present == _DUST] = len(self._lookup["sizes"])
         return value[place].reshape(labels.shape)
 
     def read_absorbed(self, window: Slices) -> Voxels:
@@ -149,8 +153,10 @@ class BlockwiseSegmentation:
         inner = tuple(
             slice(w.start - v.start, w.stop - v.start) for w, v in zip(window, wide, strict=True)
         )
-        small = self._lookup["sizes"][labels] < limit
-        return absorb(labels, small)[None][(slice(None), *inner)]
+        sizes = np.append(self._lookup["sizes"], 0)  # dust
+        merged = absorb(labels, sizes[labels] < limit)
+        merged[merged == len(sizes) - 1] = 0  # nothing larger is near
+        return merged[None][(slice(None), *inner)]
 
     def _cut(self, start: tuple[int, ...]) -> None:
         """Write the fragments of a block, and note their sizes and kinds."""
@@ -158,17 +164,25 @@ class BlockwiseSegmentation:
         halo = [grid.halo if self._blockwise.context else 0] * len(core)
         window = grid.window(core, halo, halo)
         seeds = None if self._seeds is None else self._seeds.read(window)[0]
-        found = self._blockwise.fragments(self._predicted(window), seeds)
+        place = Place([w.start for w in window], grid.shape)
+        found = self._blockwise.fragments(self._predicted(window), place, seeds)
         inner = tuple(
             slice(c.start - w.start, c.stop - w.start) for c, w in zip(core, window, strict=True)
         )
         labels = found.labels[(slice(None), *inner)]
-        sizes = np.bincount(labels.reshape(-1).astype(np.int64), minlength=len(found.kinds))
-        sizes[0] = 0
-        (present,) = np.nonzero(sizes)
+        count = len(found.kinds)
+        sizes = np.bincount(labels.reshape(-1).astype(np.int64), minlength=count)
+        is_dust = np.zeros(count, np.bool_)
+        if found.is_whole is not None:
+            around = np.bincount(found.labels.reshape(-1).astype(np.int64), minlength=count)
+            is_dust = found.is_whole & (around < self._blockwise.min_size) & (around == sizes)
+        is_dust[0] = False
         first = np.uint64(self._first_id(start, len(labels)))
-        ids = np.where(labels != 0, labels.astype(np.uint64) + first, np.uint64(0))
-        self._fragments(len(labels))[(slice(None), *core)] = ids
+        ids = np.arange(count, dtype=np.uint64) + first
+        ids[0], ids[is_dust] = 0, _DUST
+        self._fragments(len(labels))[(slice(None), *core)] = ids[labels]
+        sizes[0], sizes[is_dust] = 0, 0
+        (present,) = np.nonzero(sizes)
         nodes = {"ids": present.astype(np.uint64) + first, "sizes": sizes[present]}
         save_arrays(self._part("nodes", start), {**nodes, "kinds": found.kinds[present]})
 
@@ -181,6 +195,7 @@ class BlockwiseSegmentation:
             slice(c.start - w.start, c.stop - w.start) for c, w in zip(core, window, strict=True)
         )
         labels = self._fragments()[(slice(None), *window)]
+        labels[labels == _DUST] = 0
         edges = self._blockwise.edges(self._predicted(window), labels, inner, start)
         save_arrays(self._part("edges", start), {"pairs": edges.pairs, **edges.columns})
 
@@ -195,7 +210,8 @@ class BlockwiseSegmentation:
         if len(nodes.ids):
             segments = np.asarray(self._blockwise.lookup(nodes, edges), np.int64)
         if self._blockwise.makes == "objects":
-            segments = _without_gaps(segments)
+            is_small = np.bincount(segments, nodes.sizes)[segments] < self._blockwise.min_size
+            segments = _without_gaps(segments, is_small)
         sizes = np.bincount(segments, nodes.sizes, minlength=1).astype(np.int64)
         save_arrays(
             self._folder / "lookup.npz", {"ids": nodes.ids, "segments": segments, "sizes": sizes}
@@ -215,7 +231,7 @@ class BlockwiseSegmentation:
         place = [s // self._grid.edge for s in start]
         number = int(np.ravel_multi_index(place, counts))
         capacity: int = (self._grid.edge + 2 * self._grid.halo) ** len(start)
-        return number * capacity * num_maps
+        return int(_DUST) + number * capacity * num_maps
 
     def _fragments(self, num_maps: int = 1) -> Any:
         """The array of fragments; made when the first block is written."""
@@ -235,12 +251,14 @@ class BlockwiseSegmentation:
         return self._folder / kind / ("_".join(map(str, start)) + ".npz")
 
 
-def _without_gaps(segments: Voxels) -> Voxels:
-    """The segments numbered from 1 in the order of their first fragment; 0 stays 0."""
+def _without_gaps(segments: Voxels, is_last: Voxels) -> Voxels:
+    """The segments numbered from 1 in the order of their first fragment, but for those that come
+    last; 0 stays 0."""
     values, first, number = np.unique(segments, return_index=True, return_inverse=True)
     rank = np.zeros(len(values), np.int64)
     kept = np.flatnonzero(values != 0)
-    rank[kept[np.argsort(first[kept])]] = np.arange(1, len(kept) + 1)
+    order = np.lexsort((first[kept], is_last[first[kept]]))
+    rank[kept[order]] = np.arange(1, len(kept) + 1)
     return rank[number]
 
 

@@ -41,22 +41,77 @@ def mutex_watershed(
         (*spatial) uint32; segments from 1. Memory is linear in the number of edges used.
     """
     shape = weights.shape[1:]
+    return _segmented(weights, offsets, strides, mask, random_strides, [0] * len(shape), shape)[0]
+
+
+def mutex_watershed_of_part(
+    weights: Array,
+    offsets: Sequence[Sequence[int]],
+    strides: Sequence[Sequence[int]],
+    random_strides: bool,
+    corner: Sequence[int],
+    whole: Sequence[int],
+) -> tuple[Array, Array]:
+    """What is certain of the mutex watershed of a volume from a part of it.
+
+    Only those merges are made that no edge outside the part can prevent, so that each segment is a
+    part of one segment of the whole.
+
+    Args:
+        weights, offsets, strides, random_strides: as of `mutex_watershed`.
+        corner: of the part in the volume, in voxels.
+        whole: shape of the volume.
+
+    Returns:
+        (*spatial) uint32; and for each label whether it may grow: (labels + 1,) bool. The others
+        are whole segments.
+    """
+    shape = weights.shape[1:]
+    is_open = np.zeros(shape, np.bool_)
+    for axis, (first, size, end) in enumerate(zip(corner, shape, whole, strict=True)):
+        reach = max(abs(offset[axis]) for offset in offsets)
+        along = np.moveaxis(is_open, axis, 0)
+        if first > 0:
+            along[:reach] = True
+        if first + size < end:
+            along[max(size - reach, 0) :] = True
+    return _segmented(
+        weights, offsets, strides, None, random_strides, corner, whole, is_open.reshape(-1)
+    )
+
+
+def _segmented(
+    weights: Array,
+    offsets: Sequence[Sequence[int]],
+    strides: Sequence[Sequence[int]] | None,
+    mask: Array | None,
+    random_strides: bool,
+    corner: Sequence[int],
+    whole: Sequence[int],
+    is_open: Array | None = None,
+) -> tuple[Array, Array]:
+    shape = weights.shape[1:]
     dims = len(shape)
     to_3d = (1,) * (3 - dims)
     volume = np.ascontiguousarray(weights, np.float32).reshape(len(offsets), *to_3d, *shape)
     steps = np.array([[0] * (3 - dims) + list(o) for o in offsets], np.int64)
     every = [[1] * dims] * len(offsets) if strides is None else strides
     stride = np.array([[1] * (3 - dims) + list(s) for s in every], np.int64)
+    place = np.array([[0] * (3 - dims) + list(corner), [1] * (3 - dims) + list(whole)], np.int64)
     inside = np.ones(volume.shape[1:], np.bool_)
     if mask is not None:
         inside = np.ascontiguousarray(mask != 0).reshape(volume.shape[1:])
     largest = float(np.abs(volume).max(initial=0.0))
     scale = (_LEVELS - 1) / largest if largest > 0 else 0.0
-    edges, attractive = _sorted_edges(volume, steps, stride, random_strides, inside, scale)
+    edges, attractive = _sorted_edges(volume, steps, stride, place, random_strides, inside, scale)
     delta = steps @ np.array([volume.shape[2] * volume.shape[3], volume.shape[3], 1])
-    roots = merge_sorted(edges, attractive, delta, inside.size)
-    segments: Array = _number(roots, inside.reshape(-1)).reshape(shape)
-    return segments
+    opened = np.zeros(0, np.bool_) if is_open is None else is_open
+    roots = merge_sorted(edges, attractive, delta, inside.size, opened)
+    segments, first = _number(roots, inside.reshape(-1))
+    may_grow = np.zeros(len(first) + 1, np.bool_)
+    if is_open is not None:
+        may_grow[1:] = is_open[first]
+    return segments.reshape(shape), may_grow
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
@@ -69,31 +124,36 @@ def _mixed(number):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _visit(volume, steps, stride, drawn, inside, scale, place, edges, attractive):  # type: ignore[no-untyped-def]
+def _visit(volume, steps, stride, where, drawn, inside, scale, place, edges, attractive):  # type: ignore[no-untyped-def]
     """Visit all edges in use: count them by level (if `edges` is empty), or sort them into
     place."""
     channels, depth, height, width = volume.shape
     fill = len(edges) > 0
     size = depth * height * width
+    oz, oy, ox = where[0]
+    whole_depth, whole_height, whole_width = where[1]
+    whole_size = whole_depth * whole_height * whole_width
     for c in range(channels):
         dz, dy, dx = steps[c]
         sz, sy, sx = stride[c]
         one_in = np.uint64(sz * sy * sx)
         if drawn:
             sz = sy = sx = 1
-        for z in range(0, depth, sz):
+        for z in range(-oz % sz, depth, sz):
             if z + dz < 0 or z + dz >= depth:
                 continue
-            for y in range(0, height, sy):
+            for y in range(-oy % sy, height, sy):
                 if y + dy < 0 or y + dy >= height:
                     continue
-                for x in range(0, width, sx):
+                for x in range(-ox % sx, width, sx):
                     if x + dx < 0 or x + dx >= width:
                         continue
                     if not (inside[z, y, x] and inside[z + dz, y + dy, x + dx]):
                         continue
-                    if drawn and _mixed(c * size + (z * height + y) * width + x) % one_in != 0:
-                        continue
+                    if drawn:
+                        voxel = ((z + oz) * whole_height + y + oy) * whole_width + x + ox
+                        if _mixed(c * whole_size + voxel) % one_in != 0:
+                            continue
                     weight = volume[c, z, y, x]
                     level = _LEVELS - 1 - int(abs(weight) * scale)
                     if fill:
@@ -104,13 +164,14 @@ def _visit(volume, steps, stride, drawn, inside, scale, place, edges, attractive
 
 
 @numba.njit(cache=True, nogil=True)
-def _sorted_edges(volume, steps, stride, drawn, inside, scale):  # type: ignore[no-untyped-def]
+def _sorted_edges(volume, steps, stride, where, drawn, inside, scale):  # type: ignore[no-untyped-def]
     """Edges (channel * size + voxel) from the strongest to the weakest, by counting sort."""
     place = np.zeros(_LEVELS, np.int64)
     _visit(
         volume,
         steps,
         stride,
+        where,
         drawn,
         inside,
         scale,
@@ -124,7 +185,7 @@ def _sorted_edges(volume, steps, stride, drawn, inside, scale):  # type: ignore[
     edges = np.empty(total, np.int64)
     attractive = np.empty(total, np.bool_)
     if total > 0:
-        _visit(volume, steps, stride, drawn, inside, scale, begin, edges, attractive)
+        _visit(volume, steps, stride, where, drawn, inside, scale, begin, edges, attractive)
     return edges, attractive
 
 
@@ -149,7 +210,7 @@ def _slot(table, a, b):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def merge_sorted(edges, attractive, delta, size):  # type: ignore[no-untyped-def]
+def merge_sorted(edges, attractive, delta, size, is_open):  # type: ignore[no-untyped-def]
     """Kruskal's algorithm with mutual exclusions.
 
     Args:
@@ -157,6 +218,8 @@ def merge_sorted(edges, attractive, delta, size):  # type: ignore[no-untyped-def
             node + delta[channel].
         attractive: whether an edge attracts.
         size: number of nodes.
+        is_open: whether a node has further edges, which are not known here; empty: none has.
+            Changed in place.
 
     Returns:
         A parent for every node, uint32.
@@ -165,7 +228,13 @@ def merge_sorted(edges, attractive, delta, size):  # type: ignore[no-untyped-def
     tells whether a pair is among them. When two roots merge, the one with the longer list survives
     and takes over the new entries of the shorter one, so that an entry moves only logarithmically
     often.
+
+    An open cluster may be part of a larger one, with which others must stay apart. Two closed
+    clusters merge as if all were known. A closed one merges with an open one unless it must stay
+    apart from an open cluster, which may be the same; then it may belong to either, and is open
+    from there on.
     """
+    some_open = len(is_open) > 0
     last = len(edges) - 1
     while last >= 0 and not attractive[last]:
         last -= 1  # trailing repulsive edges cannot change the segmentation
@@ -206,6 +275,18 @@ def merge_sorted(edges, attractive, delta, size):  # type: ignore[no-untyped-def
             at, key = _slot(table, a, b)
             if table[at] != 0:
                 continue
+        if some_open:
+            if is_open[a] and is_open[b]:
+                continue
+            if is_open[a] != is_open[b]:
+                closed = b if is_open[a] else a
+                walk = head[closed]
+                while walk >= 0 and not is_open[_find(parent, partner[walk])]:
+                    walk = following[walk]
+                if walk >= 0:
+                    is_open[closed] = True
+                    continue
+            is_open[a] |= is_open[b]
         parent[b] = a
         walk = head[b]
         while walk >= 0:
@@ -238,8 +319,9 @@ def _regrown(table, parent):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _number(parent, inside):  # type: ignore[no-untyped-def]
-    """Segments 1, 2, ... in the order of their first voxel; 0 outside."""
+    """Segments 1, 2, ... in the order of their first voxel, 0 outside; and the root of each."""
     name = np.zeros(len(parent), np.uint32)
+    roots = np.empty(len(parent), np.uint32)
     out = np.zeros(len(parent), np.uint32)
     count = np.uint32(0)
     for voxel in range(len(parent)):
@@ -247,7 +329,8 @@ def _number(parent, inside):  # type: ignore[no-untyped-def]
             continue
         root = _find(parent, voxel)
         if name[root] == 0:
+            roots[count] = root
             count += np.uint32(1)
             name[root] = count
         out[voxel] = name[root]
-    return out
+    return out, roots[:count].copy()

@@ -120,7 +120,7 @@ def mutex_watershed_on_graph(count: int, pairs: Array, weights: Array) -> Array:
     first = pairs[order, 0].astype(np.int64)
     delta = pairs[order, 1].astype(np.int64) - first
     edges = np.arange(len(order), dtype=np.int64) * count + first
-    parent = merge_sorted(edges, weights[order] > 0, delta, count)
+    parent = merge_sorted(edges, weights[order] > 0, delta, count, np.zeros(0, np.bool_))
     return _numbered(parent)
 
 

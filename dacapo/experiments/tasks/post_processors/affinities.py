@@ -21,7 +21,7 @@ from dacapo.experiments.tasks.post_processors.post_processor import (
 )
 
 if TYPE_CHECKING:
-    from dacapo.experiments.tasks.post_processors.blockwise import AffinityBlocks
+    from dacapo.experiments.tasks.post_processors.blockwise import AffinityBlocks, Place
     from dacapo.experiments.tasks.post_processors.post_processor import Volume
     from dacapo.ops.region_graph import Reduction
 
@@ -77,15 +77,26 @@ class MutexWatershed(AffinitiesPostProcessor):
         ]
 
     def blockwise(self, neighborhood: Offsets, setting: Setting) -> AffinityBlocks:
-        """Segments of blocks are joined by a mutex watershed on the strongest edges between them,
-        which are those that decide."""
+        """What is certain of a block is joined by a mutex watershed on the strongest edges between
+        fragments, which are those that decide: the result is that of the whole volume."""
         from dacapo.experiments.tasks.post_processors.blockwise import AffinityBlocks
 
         bias, long_bias = setting.bias, setting.long_bias
 
-        def cut(prediction: Volume) -> Volume:
-            affinities = prediction[: len(neighborhood)]
-            return self._segment(affinities, neighborhood, bias, long_bias)
+        strides = [self.long_stride if _is_long(offset) else 1 for offset in neighborhood]
+
+        def cut(prediction: Volume, place: Place) -> tuple[Volume, Volume]:
+            from dacapo.ops.mutex_watershed import mutex_watershed_of_part
+
+            labels, may_grow = mutex_watershed_of_part(
+                _biased(prediction[: len(neighborhood)], neighborhood, bias, long_bias),
+                neighborhood,
+                [[stride] * len(place.corner) for stride in strides],
+                self.random_strides,
+                place.corner,
+                place.whole,
+            )
+            return labels, ~may_grow
 
         def weigh(channel: int, affinities: Volume) -> dict[str, Volume]:
             weights = affinities - (long_bias if _is_long(neighborhood[channel]) else bias)
@@ -102,21 +113,17 @@ class MutexWatershed(AffinitiesPostProcessor):
             both = np.concatenate([pairs[attracts], pairs[repels]])
             return mutex_watershed_on_graph(count, both, weights)
 
-        strides = [self.long_stride if _is_long(offset) else 1 for offset in neighborhood]
         how: dict[str, Reduction] = {"attraction": "max", "repulsion": "max"}
         return AffinityBlocks(neighborhood, strides, how, cut, weigh, join, setting.min_size)
 
     def _segment(
         self, affinities: Volume, neighborhood: Offsets, bias: float, long_bias: float
     ) -> Volume:
-        import numpy as np
-
         from dacapo.ops.mutex_watershed import mutex_watershed
 
         is_long = [_is_long(offset) for offset in neighborhood]
         strides = [[self.long_stride if far else 1] * len(neighborhood[0]) for far in is_long]
-        biases = np.where(is_long, long_bias, bias).astype(np.float32)
-        weights = affinities - biases.reshape(-1, *[1] * (affinities.ndim - 1))
+        weights = _biased(affinities, neighborhood, bias, long_bias)
         return mutex_watershed(weights, neighborhood, strides, random_strides=self.random_strides)
 
 
@@ -190,8 +197,8 @@ class Agglomeration(AffinitiesPostProcessor):
             )
         steps = _unit_steps(neighborhood)
 
-        def cut(prediction: Volume) -> Volume:
-            return self._fragments(_to_next_voxel(prediction, steps))
+        def cut(prediction: Volume, place: Place) -> tuple[Volume, None]:
+            return self._fragments(_to_next_voxel(prediction, steps)), None
 
         def weigh(channel: int, affinities: Volume) -> dict[str, Volume]:
             return {"sum": affinities, "size": affinities * 0 + 1}
@@ -216,6 +223,15 @@ class Agglomeration(AffinitiesPostProcessor):
         from dacapo.ops.agglomeration import fragments
 
         return fragments(affinities, self.low_threshold, self.high_threshold, self.per_section)
+
+
+def _biased(affinities: Volume, neighborhood: Offsets, bias: float, long_bias: float) -> Volume:
+    """Weights that attract above 0 and repel below."""
+    import numpy as np
+
+    is_long = [_is_long(offset) for offset in neighborhood]
+    biases = np.where(is_long, long_bias, bias).astype(np.float32)
+    return affinities - biases.reshape(-1, *[1] * (affinities.ndim - 1))
 
 
 def _is_long(offset: Sequence[int]) -> bool:

@@ -28,10 +28,25 @@ class Fragments:
         labels: (K, *spatial), ids from 1; 0 belongs to none. K is 1 except for classes that may
             overlap.
         kinds: (largest id + 1,) a number for each: its class, or the seed from which it grew.
+        is_whole: (largest id + 1,) whether it is certain to be all of a segment; None: none is.
     """
 
     labels: Volume
     kinds: Volume
+    is_whole: Volume | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a part lies in a volume.
+
+    Attributes:
+        corner: its first voxel.
+        whole: shape of the volume.
+    """
+
+    corner: Sequence[int]
+    whole: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -67,11 +82,12 @@ class Blockwise(ABC):
     min_size: int = 0
 
     @abstractmethod
-    def fragments(self, prediction: Volume, seeds: Volume | None) -> Fragments:
+    def fragments(self, prediction: Volume, place: Place, seeds: Volume | None) -> Fragments:
         """Cut a block.
 
         Args:
             prediction: (C, *spatial) float32, of the block and its surroundings.
+            place: where they lie.
             seeds: (*spatial) ids of seeds that are the same in all blocks, 0 elsewhere.
         """
 
@@ -103,7 +119,7 @@ class AffinityBlocks(Blockwise):
     Args:
         neighborhood: the offsets of the edges, in voxels, and the channels of the affinities there.
         strides: of each offset; see `pairs_at`.
-        cut: prediction -> (*spatial) fragments.
+        cut: prediction -> (*spatial) fragments, and which of them are whole segments.
         weigh: (channel, affinities) -> columns of the edges.
         join: (number of fragments, pairs, columns) -> the cluster of each fragment, from 0.
     """
@@ -115,7 +131,7 @@ class AffinityBlocks(Blockwise):
         neighborhood: Sequence[Sequence[int]],
         strides: Sequence[int],
         columns: Mapping[str, Reduction],
-        cut: Callable[[Volume], Volume],
+        cut: Callable[[Volume, Place], tuple[Volume, Volume | None]],
         weigh: Callable[[int, Volume], Mapping[str, Volume]],
         join: Callable[[int, Volume, Mapping[str, Volume]], Volume],
         min_size: int,
@@ -127,8 +143,12 @@ class AffinityBlocks(Blockwise):
         self._neighborhood, self._strides = neighborhood, strides
         self._cut, self._weigh, self._join = cut, weigh, join
 
-    def fragments(self, prediction: Volume, seeds: Volume | None) -> Fragments:
-        return _of_one_kind(self._cut(prediction)[None])
+    def fragments(self, prediction: Volume, place: Place, seeds: Volume | None) -> Fragments:
+        import numpy as np
+
+        labels, is_whole = self._cut(prediction, place)
+        kinds = np.zeros(int(labels.max(initial=0)) + 1, np.int64)
+        return Fragments(labels[None], kinds, is_whole)
 
     def reach(self, dims: int) -> tuple[Sequence[int], Sequence[int]]:
         from dacapo.ops.affinities import reach
@@ -168,7 +188,7 @@ class ComponentBlocks(Blockwise):
     ) -> None:
         self._cut, self._min_size, self.makes = cut, min_size, makes
 
-    def fragments(self, prediction: Volume, seeds: Volume | None) -> Fragments:
+    def fragments(self, prediction: Volume, place: Place, seeds: Volume | None) -> Fragments:
         import numpy as np
 
         from dacapo.ops.components import components
@@ -234,7 +254,7 @@ class WatershedBlocks(Blockwise):
         self.seeds, self._interior, self._inside = seeds, interior, inside
         self._min_size = min_size
 
-    def fragments(self, prediction: Volume, seeds: Volume | None) -> Fragments:
+    def fragments(self, prediction: Volume, place: Place, seeds: Volume | None) -> Fragments:
         import numpy as np
 
         from dacapo.ops.components import components
@@ -290,12 +310,6 @@ class WatershedBlocks(Blockwise):
         is_seeded[segment[nodes.kinds != 0]] = True
         keep = is_seeded & (sizes >= self._min_size)
         return np.where(keep[segment], segment + 1, 0)
-
-
-def _of_one_kind(labels: Volume) -> Fragments:
-    import numpy as np
-
-    return Fragments(labels, np.zeros(int(labels.max(initial=0)) + 1, np.int64))
 
 
 def _faces(labels: Volume, core: Sequence[slice]) -> Iterator[tuple[int, Volume, Volume]]:
