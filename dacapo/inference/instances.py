@@ -18,7 +18,7 @@ from dacapo.arrays.kept import BlockLog
 from dacapo.arrays.views import lazy
 from dacapo.experiments.tasks.post_processors.blockwise import Blockwise, Nodes, Place
 from dacapo.ops.fragments import absorb
-from dacapo.ops.region_graph import Edges, add_up
+from dacapo.ops.region_graph import Edges, add_up, joined
 from dacapo.processes.files import write_atomically
 
 Voxels = np.ndarray[Any, np.dtype[Any]]
@@ -183,13 +183,23 @@ class BlockwiseSegmentation:
         self._fragments(len(labels))[(slice(None), *core)] = ids[labels]
         sizes[0], sizes[is_dust] = 0, 0
         (present,) = np.nonzero(sizes)
-        nodes = {"ids": present.astype(np.uint64) + first, "sizes": sizes[present]}
-        save_arrays(self._part("nodes", start), {**nodes, "kinds": found.kinds[present]})
+        nodes = {
+            "ids": present.astype(np.uint64) + first,
+            "sizes": sizes[present],
+            "kinds": found.kinds[present],
+        }
+        if self._blockwise.stitches:
+            for axis, last, following in _faces(inner, found.labels.shape[1:]):
+                here, there = found.labels[0][last], found.labels[0][following]
+                nodes[f"same{axis}"] = (here != 0) & (here == there)
+        save_arrays(self._part("nodes", start), nodes)
 
     def _connect(self, start: tuple[int, ...]) -> None:
         """Note the edges that start in a block."""
         core = self._grid.core(start)
         below, above = self._blockwise.reach(len(core))
+        if self._blockwise.stitches:
+            above = [max(a, 1) for a in above]
         window = self._grid.window(core, below, above)
         inner = tuple(
             slice(c.start - w.start, c.stop - w.start) for c, w in zip(core, window, strict=True)
@@ -197,7 +207,16 @@ class BlockwiseSegmentation:
         labels = self._fragments()[(slice(None), *window)]
         labels[labels == _DUST] = 0
         edges = self._blockwise.edges(self._predicted(window), labels, inner, start)
-        save_arrays(self._part("edges", start), {"pairs": edges.pairs, **edges.columns})
+        same = np.zeros((0, 2), np.uint64)
+        if self._blockwise.stitches:
+            nodes = load_arrays(self._part("nodes", start))
+            for axis, last, following in _faces(inner, labels.shape[1:]):
+                both = np.stack([labels[0][last], labels[0][following]], axis=-1)
+                same = np.concatenate([same, both[nodes[f"same{axis}"]]])
+            same = np.unique(same[(same != 0).all(axis=1)], axis=0)
+        save_arrays(
+            self._part("edges", start), {"pairs": edges.pairs, "same": same, **edges.columns}
+        )
 
     def _decide(self) -> None:
         """Join fragments to segments, numbered from 1 without gaps."""
@@ -208,7 +227,8 @@ class BlockwiseSegmentation:
         edges = add_up(self._stored_edges(starts), self._blockwise.columns)
         segments = np.zeros(0, np.int64)
         if len(nodes.ids):
-            segments = np.asarray(self._blockwise.lookup(nodes, edges), np.int64)
+            whole, nodes_of, edges_of = self._stitched(nodes, edges, starts)
+            segments = np.asarray(self._blockwise.lookup(nodes_of, edges_of), np.int64)[whole]
         if self._blockwise.makes == "objects":
             is_small = np.bincount(segments, nodes.sizes)[segments] < self._blockwise.min_size
             segments = _without_gaps(segments, is_small)
@@ -217,10 +237,27 @@ class BlockwiseSegmentation:
             self._folder / "lookup.npz", {"ids": nodes.ids, "segments": segments, "sizes": sizes}
         )
 
+    def _stitched(
+        self, nodes: Nodes, edges: Edges, starts: Sequence[tuple[int, ...]]
+    ) -> tuple[Voxels, Nodes, Edges]:
+        """The fragment to which each part belongs, and the graph of fragments."""
+        if not self._blockwise.stitches:
+            return np.arange(len(nodes.ids)), nodes, edges
+        same = np.concatenate([load_arrays(self._part("edges", s))["same"] for s in starts])
+        whole = joined(len(nodes.ids), np.searchsorted(nodes.ids, same))
+        kinds = np.zeros(whole.max() + 1, np.int64)
+        kinds[whole] = nodes.kinds
+        ids = np.arange(len(kinds), dtype=np.uint64)
+        merged = Nodes(ids, np.bincount(whole, nodes.sizes).astype(np.int64), kinds)
+        pairs = np.sort(ids[whole[edges.indices(nodes.ids)]], axis=1)
+        differ = pairs[:, 0] != pairs[:, 1]
+        columns = {name: values[differ] for name, values in edges.columns.items()}
+        return whole, merged, add_up([Edges(pairs[differ], columns)], self._blockwise.columns)
+
     def _stored_edges(self, starts: Sequence[tuple[int, ...]]) -> Iterator[Edges]:
         for start in starts:
-            columns = dict(load_arrays(self._part("edges", start)))
-            yield Edges(columns.pop("pairs"), columns)
+            stored = load_arrays(self._part("edges", start))
+            yield Edges(stored["pairs"], {name: stored[name] for name in self._blockwise.columns})
 
     def _predicted(self, window: Slices) -> Voxels:
         return np.asarray(self._prediction[(slice(None), *window)], np.float32)
@@ -249,6 +286,15 @@ class BlockwiseSegmentation:
 
     def _part(self, kind: str, start: tuple[int, ...]) -> Path:
         return self._folder / kind / ("_".join(map(str, start)) + ".npz")
+
+
+def _faces(core: Slices, shape: Sequence[int]) -> Iterator[tuple[int, Slices, Slices]]:
+    """The last voxels of a block along each axis, and those that follow, where there are some."""
+    for axis, along in enumerate(core):
+        if along.stop < shape[axis]:
+            last = (*core[:axis], slice(along.stop - 1, along.stop), *core[axis + 1 :])
+            following = (*core[:axis], slice(along.stop, along.stop + 1), *core[axis + 1 :])
+            yield axis, last, following
 
 
 def _without_gaps(segments: Voxels, is_last: Voxels) -> Voxels:

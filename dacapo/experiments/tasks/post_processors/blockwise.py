@@ -70,6 +70,8 @@ class Blockwise(ABC):
     Attributes:
         columns: of the edges, with how the values of a pair of fragments are added up.
         context: whether a block is cut better with its surroundings in view.
+        stitches: whether fragments that lie on both sides of a face, as a block and its
+            surroundings show them, are one.
         makes: objects (ids), classes (one of them at each voxel), or masks (one map per class).
         seeds: makes the seeds from which fragments grow, if there are any.
         min_size: smaller segments are absorbed by their neighbours.
@@ -77,6 +79,7 @@ class Blockwise(ABC):
 
     columns: ClassVar[Mapping[str, Reduction]] = {}
     context: ClassVar[bool] = False
+    stitches: bool = False
     makes: Literal["objects", "classes", "masks"] = "objects"
     seeds: Blockwise | None = None
     min_size: int = 0
@@ -136,7 +139,9 @@ class AffinityBlocks(Blockwise):
         join: Callable[[int, Volume, Mapping[str, Volume]], Volume],
         min_size: int,
         channels: Sequence[int] | None = None,
+        stitches: bool = False,
     ) -> None:
+        self.stitches = stitches
         self.columns = columns  # type: ignore[misc]
         self.min_size = min_size
         self._channels = range(len(neighborhood)) if channels is None else channels
