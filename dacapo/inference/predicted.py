@@ -12,7 +12,7 @@ from dacapo.arrays.units import from_world, is_pixel
 from dacapo.arrays.views import lazy
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets.dataset import NormalizedRaw
-from dacapo.inference.blocks import largest_block, predict_region
+from dacapo.inference.blocks import largest_block, predict_region, uses_windows, window_stride
 from dacapo.inference.trained import TrainedModel
 
 _MAX_CHUNKS = 8
@@ -30,7 +30,6 @@ def predicted(model: TrainedModel, volume: NormalizedRaw, roi: Roi | None = None
         InputError: the volume does not fit the model.
     """
     check_fits(model, volume)
-    largest_block(model)
     size = model.sample_shape.output_voxel_size
     whole = roi or volume.raw.roi
     shape = whole.shape / size
@@ -51,13 +50,16 @@ def predicted(model: TrainedModel, volume: NormalizedRaw, roi: Roi | None = None
     period = _period(model)
 
     def read(region: Roi) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        if uses_windows(model):
+            return predict_region(model, volume, region, corner)
         # From a multiple of the period on, counted from the corner of the volume: then a voxel's
         # prediction does not depend on the region, nor on the block, in which it is computed.
         shifted = Roi(region.offset - corner, region.shape)
         aligned = shifted.snap_to_grid(period, mode="grow")
         begin = (shifted.offset - aligned.offset) / size
         part = tuple(slice(b, b + n) for b, n in zip(begin, region.shape / size, strict=True))
-        found = predict_region(model, volume, Roi(aligned.offset + corner, aligned.shape))
+        whole = Roi(aligned.offset + corner, aligned.shape)
+        found = predict_region(model, volume, whole, corner)
         return np.ascontiguousarray(found[:, *part])
 
     return lazy(volume.raw, whole, channels, np.float32, read, size)
@@ -90,6 +92,8 @@ def check_fits(model: TrainedModel, volume: NormalizedRaw) -> None:
 def block_edge(model: TrainedModel, wanted: int) -> int:
     """An edge for blocks of the output, in voxels, near a wanted one: a multiple of the network's
     period, so that a prediction does not depend on the blocks."""
+    if uses_windows(model):
+        return wanted
     steps = _period(model) / model.sample_shape.output_voxel_size
     unit = int(np.lcm.reduce(steps))
     return max(unit, round(wanted / unit) * unit)
@@ -105,15 +109,16 @@ def _period(model: TrainedModel) -> Coordinate:
 def efficient_edge(model: TrainedModel, chunk: int) -> int:
     """The edge of blocks, a multiple of a chunk, for which the network computes the least twice.
 
-    Neighbouring forwards overlap by the context of the network, so a block is predicted best by a
+    Neighbouring passes overlap by the context of the network, so a block is predicted best by a
     whole number of large ones.
     """
-    limit = int(min(largest_block(model) / model.sample_shape.output_voxel_size))
+    step = window_stride(model) if uses_windows(model) else largest_block(model)
+    limit = int(min(step / model.sample_shape.output_voxel_size))
     edges = [n * chunk for n in range(1, _MAX_CHUNKS + 1)]
     allowed = [e for e in edges if e**model.sample_shape.output_voxel_size.dims <= _MAX_BLOCK]
 
     def overlap(edge: int) -> float:
-        count = -(-edge // limit)
+        count = -(-edge // limit) + uses_windows(model)  # a window more lies across each face
         return count * limit / edge
 
     return min(allowed or edges[:1], key=lambda edge: (round(overlap(edge), 2), edge))

@@ -12,7 +12,7 @@ from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.run import Run
 from dacapo.experiments.tasks.post_processors import LookupSegmentation
 from dacapo.experiments.validation_iteration_scores import ValidationIterationScores
-from dacapo.inference.blocks import largest_block, predict
+from dacapo.inference.blocks import predict
 from dacapo.inference.ground_truth import ground_truth
 
 
@@ -42,10 +42,9 @@ def check_scorable(run: Run) -> None:
     """Before training, refuse data that could not be validated.
 
     Raises:
-        InputError: blocks are too small for prediction; or `task.criterion` is NaN for a dataset
-            even with a perfect segmentation, so that the mean over the datasets would not exist.
+        InputError: `task.criterion` is NaN for a dataset even with a perfect segmentation, so that
+            the mean over the datasets would not exist.
     """
-    largest_block(run)
     evaluator, criterion = run.task.evaluator, run.task.criterion
     for dataset in run.datasplit.validate:
         known = ground_truth(dataset, run.task.predictor.classes)

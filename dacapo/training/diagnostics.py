@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
 import torch
 from torch import nn
 
 from dacapo.experiments.run import Run
-from dacapo.inference.blocks import predict_block
 
 _WORTH_IT = 1.3
 _NUM_ROUNDS = 3
@@ -18,7 +16,7 @@ _BLACK_IS_0 = {"gamma", "poisson", "salt_and_pepper", "missing_sections", "dark_
 
 def startup_warnings(run: Run) -> list[str]:
     """Warnings about precision, augmentations, and dependence on the block size."""
-    return [line for line in (precision_hint(run), window_warning(run), zero_warning(run)) if line]
+    return [line for line in (precision_hint(run), zero_warning(run)) if line]
 
 
 def zero_warning(run: Run) -> str:
@@ -78,30 +76,3 @@ def bf16_speed_ratios() -> list[float]:
         return min(times)
 
     return [fastest(raw, False) / fastest(last, True) for _ in range(_NUM_ROUNDS)]
-
-
-def window_warning(run: Run) -> str:
-    """Warn of a network whose prediction depends on the block, and measure by how much."""
-    if not run.architecture.window_dependent:
-        return ""
-    dataset = run.datasplit.validate[0]
-    small, large = (
-        predict_block(run, dataset, shape)
-        for shape in (run.model.input_shape, run.model.eval_input_shape)
-    )
-    if small.shape == large.shape:
-        return (
-            "this network's prediction depends on the size of the block it is computed in; "
-            "prediction always uses blocks of the size of training"
-        )
-    cut = tuple(
-        slice((n - s) // 2, (n - s) // 2 + s)
-        for n, s in zip(large.shape[1:], small.shape[1:], strict=True)
-    )
-    difference = np.abs(large[:, *cut] - small)
-    return (
-        f"this network's prediction depends on the size of the block it is computed in: with newly "
-        f"initialised weights it differs by {difference.mean():.2g} on average and "
-        f"{difference.max():.2g} at most between blocks of {list(run.model.input_shape)} and "
-        f"{list(run.model.eval_input_shape)}; prediction always uses the latter"
-    )

@@ -216,7 +216,14 @@ class Agglomeration(AffinitiesPostProcessor):
         channels = [channel for channel, _ in steps]
         how: dict[str, Reduction] = {"sum": "sum", "size": "sum"}
         return AffinityBlocks(
-            nearest, [1] * len(steps), how, cut, weigh, join, setting.min_size, channels,
+            nearest,
+            [1] * len(steps),
+            how,
+            cut,
+            weigh,
+            join,
+            setting.min_size,
+            channels,
             stitches=True,
         )
 
