@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -315,21 +316,33 @@ def _copied(chunk: int) -> int:
 def copy_blocks(
     array: Array, target: Any, edge: int, blocks: BlockLog | None = None, name: str = ""
 ) -> None:
-    """Copy block by block.
+    """Copy block by block; while one is read, or computed, the one before is written.
 
     Args:
         target: a zarr array or an HDF5 dataset.
         edge: of a block, in voxels: whole chunks of the target.
         blocks: knows which blocks are there already, by this name of the target.
     """
-    blocks = blocks or BlockLog()
-    for start in blocks.missing(name, list(product(*(range(0, n, edge) for n in array.shape)))):
-        begin = Coordinate(start)
-        shape = Coordinate(min(edge, n - s) for s, n in zip(start, array.shape, strict=True))
-        roi = Roi(array.offset + begin * array.voxel_size, shape * array.voxel_size)
-        place = tuple(slice(b, b + s) for b, s in zip(begin, shape, strict=True))
-        target[(..., *place)] = array.read(roi)
-        blocks.add(name, start)
+    log = blocks or BlockLog()
+    starts = list(product(*(range(0, n, edge) for n in array.shape)))
+
+    def write(start: tuple[int, ...], place: tuple[slice, ...], voxels: Any) -> None:
+        target[(..., *place)] = voxels
+        log.add(name, start)
+
+    with ThreadPoolExecutor(1, "write") as pool:
+        last: Future[None] | None = None
+        for start in log.missing(name, starts):
+            begin = Coordinate(start)
+            shape = Coordinate(min(edge, n - s) for s, n in zip(start, array.shape, strict=True))
+            roi = Roi(array.offset + begin * array.voxel_size, shape * array.voxel_size)
+            voxels = array.read(roi)
+            if last is not None:
+                last.result()
+            place = tuple(slice(b, b + s) for b, s in zip(begin, shape, strict=True))
+            last = pool.submit(write, start, place, voxels)
+        if last is not None:
+            last.result()
 
 
 def _write_hdf5(file: Path, dataset: str, array: Array, chunk: int) -> None:

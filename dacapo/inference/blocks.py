@@ -10,7 +10,7 @@ region asked for.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
@@ -26,6 +26,7 @@ from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.model import Model
 from dacapo.experiments.train_state import TrainState
 from dacapo.experiments.trainers.trainer import SampleShape, Trainer
+from dacapo.processes.prefetch import prefetch
 
 Volume = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -110,8 +111,8 @@ def _in_blocks(run: Network, raw: RawReader, roi: Roi, corner: Coordinate) -> Vo
     voxel_size = run.sample_shape.output_voxel_size
     out = np.empty((run.model.num_out_channels, *(roi.shape / voxel_size)), np.float32)
     halo = run.architecture.halo * run.sample_shape.input_voxel_size
-    for block in _blocks(run, roi):
-        prediction = _forward(run, raw, block.raw)
+    blocks = list(_blocks(run, roi))
+    for block, prediction in zip(blocks, _forwards(run, raw, [b.raw for b in blocks]), strict=True):
         place = [
             slice(b // v, e // v)
             for b, e, v in zip(block.begin, block.end, voxel_size, strict=True)
@@ -143,9 +144,10 @@ def _blended(run: Network, raw: RawReader, roi: Roi, corner: Coordinate) -> Volu
     total = np.zeros((run.model.num_out_channels, *extent), np.float32)
     weight = np.zeros(extent, np.float32)
     gaussian = _gaussian(window)
-    for number in product(*numbers):
-        begin = Coordinate(number) * stride - first
-        prediction = _forward(run, raw, Roi(roi.begin + begin - (read - size) / 2, read))
+    begins = [Coordinate(number) * stride - first for number in product(*numbers)]
+    context = (read - size) / 2
+    rois = [Roi(roi.begin + begin - context, read) for begin in begins]
+    for begin, prediction in zip(begins, _forwards(run, raw, rois), strict=True):
         at = begin / voxel_size
         place = tuple(
             slice(max(a, 0), min(a + w, e)) for a, w, e in zip(at, window, extent, strict=True)
@@ -172,10 +174,15 @@ def _output_shape(run: Network, input_shape: Coordinate) -> Coordinate:
     return run.model.compute_output_shape(input_shape)[1]
 
 
-def _forward(run: Network, raw: RawReader, roi: Roi) -> torch.Tensor:
-    """Predict from the raw in a region: (C, *spatial)."""
-    values = torch.from_numpy(np.ascontiguousarray(raw.read_raw(roi)))
-    return run.train_state.forward(values[None].to(run.trainer.device))[0]
+def _forwards(run: Network, raw: RawReader, rois: Sequence[Roi]) -> Iterator[torch.Tensor]:
+    """Predict from the raw in each region: (C, *spatial); the next is read in the meantime."""
+
+    def read(number: int) -> torch.Tensor:
+        values = torch.from_numpy(np.ascontiguousarray(raw.read_raw(rois[number])))[None]
+        return values.pin_memory() if run.trainer.device.type == "cuda" else values
+
+    for values in prefetch(read, 0, len(rois), 1):
+        yield run.train_state.forward(values.to(run.trainer.device, non_blocking=True))[0]
 
 
 @dataclass(frozen=True)

@@ -206,7 +206,8 @@ class BlockwiseSegmentation:
         )
         labels = self._fragments()[(slice(None), *window)]
         labels[labels == _DUST] = 0
-        edges = self._blockwise.edges(self._predicted(window), labels, inner, start)
+        place = Place(start, self._grid.shape)
+        edges = self._blockwise.edges(self._predicted(window), labels, inner, place)
         same = np.zeros((0, 2), np.uint64)
         if self._blockwise.stitches:
             nodes = load_arrays(self._part("nodes", start))

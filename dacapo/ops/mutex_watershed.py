@@ -80,6 +80,20 @@ def mutex_watershed_of_part(
     )
 
 
+def is_drawn(
+    channel: int, voxels: Array, whole: Sequence[int], stride: Sequence[int]
+) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Whether `random_strides` uses the edges of a channel at these voxels.
+
+    Args:
+        voxels: (N,) flat indices in the volume.
+        whole: shape of the volume.
+    """
+    numbers = channel * int(np.prod(whole)) + np.asarray(voxels, np.int64)
+    drawn: np.ndarray[Any, np.dtype[np.bool_]] = _are_drawn(numbers, int(np.prod(stride)))
+    return drawn
+
+
 def _segmented(
     weights: Array,
     offsets: Sequence[Sequence[int]],
@@ -121,6 +135,14 @@ def _mixed(number):  # type: ignore[no-untyped-def]
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
+
+
+@numba.njit(cache=True, nogil=True)
+def _are_drawn(numbers, one_in):  # type: ignore[no-untyped-def]
+    out = np.empty(len(numbers), np.bool_)
+    for i in range(len(numbers)):
+        out[i] = _mixed(numbers[i]) % np.uint64(one_in) == 0
+    return out
 
 
 @numba.njit(cache=True, nogil=True)

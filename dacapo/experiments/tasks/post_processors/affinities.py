@@ -114,7 +114,10 @@ class MutexWatershed(AffinitiesPostProcessor):
             return mutex_watershed_on_graph(count, both, weights)
 
         how: dict[str, Reduction] = {"attraction": "max", "repulsion": "max"}
-        return AffinityBlocks(neighborhood, strides, how, cut, weigh, join, setting.min_size)
+        return AffinityBlocks(
+            neighborhood, strides, how, cut, weigh, join, setting.min_size,
+            draws=self.random_strides,
+        )  # fmt: skip
 
     def _segment(
         self, affinities: Volume, neighborhood: Offsets, bias: float, long_bias: float

@@ -100,7 +100,7 @@ class Blockwise(ABC):
 
     @abstractmethod
     def edges(
-        self, prediction: Volume, labels: Volume, core: Sequence[slice], corner: Sequence[int]
+        self, prediction: Volume, labels: Volume, core: Sequence[slice], place: Place
     ) -> Edges:
         """The edges that start in a block.
 
@@ -108,7 +108,7 @@ class Blockwise(ABC):
             prediction: (C, *spatial) float32, of the block and all within reach.
             labels: (K, *spatial) ids of the fragments there.
             core: the block in both.
-            corner: of the block in the volume, in voxels.
+            place: of the block.
         """
 
     @abstractmethod
@@ -122,6 +122,7 @@ class AffinityBlocks(Blockwise):
     Args:
         neighborhood: the offsets of the edges, in voxels, and the channels of the affinities there.
         strides: of each offset; see `pairs_at`.
+        draws: whether as many edges are drawn at random instead; see `mutex_watershed`.
         cut: prediction -> (*spatial) fragments, and which of them are whole segments.
         weigh: (channel, affinities) -> columns of the edges.
         join: (number of fragments, pairs, columns) -> the cluster of each fragment, from 0.
@@ -140,8 +141,9 @@ class AffinityBlocks(Blockwise):
         min_size: int,
         channels: Sequence[int] | None = None,
         stitches: bool = False,
+        draws: bool = False,
     ) -> None:
-        self.stitches = stitches
+        self.stitches, self._draws = stitches, draws
         self.columns = columns  # type: ignore[misc]
         self.min_size = min_size
         self._channels = range(len(neighborhood)) if channels is None else channels
@@ -161,14 +163,25 @@ class AffinityBlocks(Blockwise):
         return reach(self._neighborhood)
 
     def edges(
-        self, prediction: Volume, labels: Volume, core: Sequence[slice], corner: Sequence[int]
+        self, prediction: Volume, labels: Volume, core: Sequence[slice], place: Place
     ) -> Edges:
+        import numpy as np
+
+        from dacapo.ops.mutex_watershed import is_drawn
         from dacapo.ops.region_graph import Edges, add_up, pairs_at
 
         tables = []
         each = zip(self._channels, self._neighborhood, self._strides, strict=True)
         for channel, offset, stride in each:
-            pairs, at = pairs_at(labels[0], offset, core, [stride] * len(core), corner)
+            every = [1 if self._draws else stride] * len(core)
+            pairs, at = pairs_at(labels[0], offset, core, every, place.corner)
+            if self._draws and stride > 1:
+                shape = [c.stop - c.start for c in core]
+                inside = np.unravel_index(at, shape)
+                voxels = [i + c for i, c in zip(inside, place.corner, strict=True)]
+                flat = np.ravel_multi_index(voxels, tuple(place.whole))
+                used = is_drawn(channel, flat, place.whole, [stride] * len(core))
+                pairs, at = pairs[used], at[used]
             affinities = prediction[channel][tuple(core)].reshape(-1)[at]
             tables.append(Edges(pairs, self._weigh(channel, affinities)))
         return add_up(tables, self.columns)
@@ -214,7 +227,7 @@ class ComponentBlocks(Blockwise):
         return [0] * dims, [1] * dims
 
     def edges(
-        self, prediction: Volume, labels: Volume, core: Sequence[slice], corner: Sequence[int]
+        self, prediction: Volume, labels: Volume, core: Sequence[slice], place: Place
     ) -> Edges:
         from dacapo.ops.region_graph import Edges, add_up
 
@@ -280,7 +293,7 @@ class WatershedBlocks(Blockwise):
         return [0] * dims, [1] * dims
 
     def edges(
-        self, prediction: Volume, labels: Volume, core: Sequence[slice], corner: Sequence[int]
+        self, prediction: Volume, labels: Volume, core: Sequence[slice], place: Place
     ) -> Edges:
         import numpy as np
 
