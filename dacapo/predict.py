@@ -71,6 +71,8 @@ class VolumeOptions(Config):
     """Type of the stored prediction."""
     output: str
     """The new image, like NAME.ome.zarr."""
+    num_workers: int = ranged(1, low=1)
+    """Processes that work on blocks at the same time; they share the GPUs, or the cores."""
     overwrite: bool = False
     """Replace an output that exists."""
     version: str = "0.5"
@@ -114,7 +116,8 @@ def predict_command(options: PredictConfig) -> None:
     import numpy as np
 
     from dacapo.arrays.kept import check_output, kept_output, made_by
-    from dacapo.arrays.write import fill_ome_zarr
+    from dacapo.arrays.write import FORMATS, fill_ome_zarr
+    from dacapo.inference.jobs import predict_into
     from dacapo.inference.volumes import check_apart, prepare, provenance
     from dacapo.training.terminal import block_progress, console, duration, resumable
 
@@ -136,6 +139,9 @@ def predict_command(options: PredictConfig) -> None:
         block_progress() as progress,
         kept_output(output, json.dumps(origin), options.overwrite, progress, edge) as blocks,
     ):
+        predict_into(
+            blocks.folder / "0", stored, prepared, edge, blocks, "level 0", FORMATS[options.version]
+        )
         fill_ome_zarr(
             blocks.folder, stored, version=options.version, levels=options.levels, chunk=chunk,
             blocks=blocks, attributes={"dacapo": origin},

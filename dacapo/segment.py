@@ -50,8 +50,8 @@ def segment_command(options: SegmentConfig) -> None:
     import time
 
     from dacapo.arrays.kept import check_output, kept_output, made_by
-    from dacapo.arrays.write import fill_ome_zarr
-    from dacapo.inference.instances import BlockwiseSegmentation, Grid
+    from dacapo.arrays.write import FORMATS, fill_ome_zarr
+    from dacapo.inference.jobs import predict_into, segment_into, segmentation_of
     from dacapo.inference.object_tables import write_tables
     from dacapo.inference.volumes import check_apart, open_prediction, prepare, provenance
     from dacapo.training.terminal import block_progress, console, duration, resumable
@@ -61,8 +61,7 @@ def segment_command(options: SegmentConfig) -> None:
     before = made_by(output)
     check_output(output, options.overwrite or before is not None)
     prepared = prepare(options) if options.input else open_prediction(options)
-    post_processor, setting = prepared.model.choose_parameters(options.parameters)
-    blockwise = post_processor.blockwise(setting)
+    _, setting = prepared.model.choose_parameters(options.parameters)
     origin = provenance(options, prepared.model, prepared.volume)
     origin["parameters"] = vars(setting)
     if before == origin and not options.overwrite:
@@ -75,20 +74,22 @@ def segment_command(options: SegmentConfig) -> None:
         block_progress() as progress,
         kept_output(output, json.dumps(origin), options.overwrite, progress) as blocks,
     ):
-        prediction = prepared.kept_prediction(blocks)
-        chunk = options.chunk
-        grid = Grid(prediction.shape, max(1, round(options.block / chunk)) * chunk, options.halo)
-        made = BlockwiseSegmentation(
-            blockwise, prediction.source, grid, blocks.work / "segments", blocks
-        )
-        made.run()
-        blocks.edge = grid.edge
+        prediction = prepared.prediction
+        if options.input:
+            prediction = predict_into(
+                blocks.work / "prediction", prepared.stored(), prepared, prepared.edge(None),
+                blocks, "prediction",
+            )  # fmt: skip
+        made = segmentation_of(options, prepared, prediction, blocks.work, blocks)
+        blocks.edge = made.grid.edge
+        level = blocks.folder / "0"
+        labels = segment_into(level, made, prediction, options, blocks, FORMATS[options.version])
         written = fill_ome_zarr(
-            blocks.folder, made.array(prediction), is_labels=True, version=options.version,
-            levels=options.levels, chunk=chunk, blocks=blocks, attributes={"dacapo": origin},
+            blocks.folder, labels, is_labels=True, version=options.version, levels=options.levels,
+            chunk=options.chunk, blocks=blocks, attributes={"dacapo": origin},
         )  # fmt: skip
-        if blockwise.makes != "masks":
-            write_tables(written, grid, output, blocks.work / "objects", blocks)
+        if made.makes != "masks":
+            write_tables(written, made.grid, output, blocks.work / "objects", blocks)
     seconds = time.perf_counter() - begin
     console.print(f"{output}: {made.summary}, {duration(seconds)}")
 

@@ -22,6 +22,7 @@ from dacapo.predict import PredictConfig
 from dacapo.preview import PreviewConfig
 from dacapo.remove import RemoveConfig
 from dacapo.score import ScoreConfig
+from dacapo.segment import SegmentConfig
 from dacapo.status import StatusConfig
 from dacapo.view import ViewConfig
 
@@ -30,7 +31,8 @@ PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"
 PAGES += sorted((ROOT / "docs").rglob("*.md"))
 OWN = {
     "compare": CompareConfig, "convert": ConvertConfig, "score": ScoreConfig,
-    "remove": RemoveConfig, "predict": PredictConfig, "status": StatusConfig,
+    "remove": RemoveConfig, "predict": PredictConfig,
+    "segment": SegmentConfig, "status": StatusConfig,
     "view": ViewConfig,
 }  # fmt: skip
 WITH_TRAIN = {"inspect": InspectConfig, "preview": PreviewConfig}

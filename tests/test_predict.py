@@ -106,8 +106,8 @@ def test_what_was_interrupted_is_continued(
         patch.setattr(KeptBlocks, "add", die_after_a_while)
         with pytest.raises(KeyboardInterrupt):
             predict_command(again)
-        assert len((unfinished / ".work" / "blocks.txt").read_text().split("\n")) == 1 + 3
-        with (unfinished / ".work" / "blocks.txt").open("a") as file:
+        assert len((unfinished / ".work" / "blocks.main.txt").read_text().split("\n")) == 1 + 3
+        with (unfinished / ".work" / "blocks.main.txt").open("a") as file:
             file.write("\nlevel 0:0,1")  # torn by a kill
         with pytest.raises(KeyboardInterrupt):
             predict_command(again)

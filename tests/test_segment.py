@@ -193,3 +193,14 @@ def test_the_command(
     out = capsys.readouterr().out
     assert "Setting(bias=0.4" in out
     assert " object" in out
+
+def test_several_processes(runs_dir: Path, tmp_path: Path) -> None:
+    wanted, _ = options(runs_dir, tmp_path, "distance")
+    wanted = replace(wanted, block=16, halo=8)
+    segment_command(wanted)
+    several = replace(wanted, num_workers=2, output=str(tmp_path / "t.ome.zarr"))
+    segment_command(several)
+    assert np.array_equal(read(several.output), read(wanted.output))
+    for table in ("objects", "contacts"):
+        ours, theirs = (tmp_path / f"{name}.{table}.csv" for name in "ts")
+        assert ours.read_bytes() == theirs.read_bytes()

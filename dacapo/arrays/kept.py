@@ -34,8 +34,20 @@ class BlockLog:
         """Note a block that is done."""
 
 
+class BlockNotes:
+    """The blocks that a process has done, a line each; each process has a file of its own."""
+
+    def __init__(self, folder: str | Path, process: str) -> None:
+        self._file = Path(folder) / f"blocks.{process}.txt"
+
+    def add(self, name: str, start: tuple[int, ...]) -> None:
+        """Note a block that is done."""
+        with self._file.open("a") as file:
+            file.write(f"\n{_line(name, start)};")
+
+
 class KeptBlocks(BlockLog):
-    """Notes the blocks in a file; see `kept_output`.
+    """Notes the blocks in files; see `kept_output`.
 
     Attributes:
         folder: the output while it is unfinished.
@@ -45,28 +57,42 @@ class KeptBlocks(BlockLog):
 
     def __init__(self, folder: Path, progress: Callable[[str, int, int], None], edge: int) -> None:
         self.folder, self.work, self.edge, self.share = folder, folder / _WORK, edge, 0.0
-        self._file = self.work / "blocks.txt"
+        self._notes = BlockNotes(self.work, "main")
         self._progress = progress
         self._counts: dict[str, list[int]] = {}
-        lines = self._file.read_text().split("\n") if self._file.exists() else []
-        self._done = {line[:-1] for line in lines if line.endswith(";")}  # others are torn
+        self._done: set[str] = set()
+        self.read_notes()
+
+    def read_notes(self) -> None:
+        """Read what all processes have noted."""
+        for file in self.work.glob("blocks.*.txt"):
+            lines = file.read_text().split("\n")
+            self._done |= {line[:-1] for line in lines if line.endswith(";")}  # others are torn
 
     def missing(self, name: str, starts: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, ...]]:
-        left = [start for start in starts if self._line(name, start) not in self._done]
+        left = [start for start in starts if _line(name, start) not in self._done]
+        before = self._counts.get(name)
         self._counts[name] = [len(starts) - len(left), len(starts)]
+        if before is not None and name == next(iter(self._counts)):  # others have worked on it
+            self.share += (self._counts[name][0] - before[0]) / len(starts)
         self._progress(name, *self._counts[name])
         yield from left
 
+    def report(self, name: str, done: int) -> None:
+        """Show how many blocks other processes have done."""
+        self._progress(name, done, self._counts[name][1])
+
     def add(self, name: str, start: tuple[int, ...]) -> None:
-        with self._file.open("a") as file:
-            file.write(f"\n{self._line(name, start)};")
+        self._notes.add(name, start)
+        self._done.add(_line(name, start))
         self._counts[name][0] += 1
         if name == next(iter(self._counts)):
             self.share += 1 / self._counts[name][1]
         self._progress(name, *self._counts[name])
 
-    def _line(self, name: str, start: tuple[int, ...]) -> str:
-        return f"{name}:{','.join(map(str, start))}"
+
+def _line(name: str, start: tuple[int, ...]) -> str:
+    return f"{name}:{','.join(map(str, start))}"
 
 
 def check_output(path: Path, overwrite: bool) -> None:
@@ -145,7 +171,7 @@ def kept_output(
 def _continues(work: Path, key: str) -> bool:
     """Whether an unfinished output has this key; one without a key has no blocks either."""
     file = work / "key.txt"
-    return file.read_text() == key if file.exists() else not (work / "blocks.txt").exists()
+    return file.read_text() == key if file.exists() else not any(work.glob("blocks.*.txt"))
 
 
 @contextmanager

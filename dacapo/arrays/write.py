@@ -30,7 +30,8 @@ _OME_UNITS = {"nm": "nanometer", "um": "micrometer", "µm": "micrometer", "mm": 
               "pm": "picometer", "m": "meter"}  # fmt: skip
 _MIN_EDGE = 128
 """Voxels along the edge of the blocks that are copied, unless chunks are larger."""
-_FORMATS: dict[str, Literal[2, 3]] = {"0.4": 2, "0.5": 3}
+FORMATS: dict[str, Literal[2, 3]] = {"0.4": 2, "0.5": 3}
+"""The version of zarr of each version of OME-Zarr."""
 
 
 def write_array(
@@ -107,8 +108,8 @@ def fill_ome_zarr(
     """
     import zarr
 
-    if version not in _FORMATS:
-        raise InputError(f"version={version}: choose from {', '.join(_FORMATS)}")
+    if version not in FORMATS:
+        raise InputError(f"version={version}: choose from {', '.join(FORMATS)}")
     for array in (image, *labels.values()) if labels else (image,):
         if len(array.channel_shape) > 1:
             raise InputError(
@@ -116,7 +117,7 @@ def fill_ome_zarr(
                 f"{len(array.channel_shape)}, of shape {array.channel_shape}"
             )
     blocks = blocks or BlockLog()
-    group = zarr.open_group(str(folder), mode="a", zarr_format=_FORMATS[version])
+    group = zarr.open_group(str(folder), mode="a", zarr_format=FORMATS[version])
     group.attrs.update(attributes or {})
     _write_pyramid(folder, group, image, not is_labels, version, levels, chunk, shard, {}, blocks)
     if labels:
@@ -214,7 +215,7 @@ def _write_pyramid(
             before = _written(folder, number - 1, made)
             level = resample(before, level.voxel_size, interpolate)
         stored = _as_type(level, array.dtype)
-        target = create_array(folder / str(number), stored, chunk, shard, _FORMATS[version])
+        target = create_array(folder / str(number), stored, chunk, shard, FORMATS[version])
         edge = 0 if number else blocks.edge
         copy_blocks(stored, target, edge or _copied(shard or chunk), blocks, f"level {number}")
         size = from_world(level.voxel_size, array.unit)
@@ -324,7 +325,7 @@ def copy_blocks(
         blocks: knows which blocks are there already, by this name of the target.
     """
     log = blocks or BlockLog()
-    starts = list(product(*(range(0, n, edge) for n in array.shape)))
+    starts = block_starts(array.shape, edge)
 
     def write(start: tuple[int, ...], place: tuple[slice, ...], voxels: Any) -> None:
         target[(..., *place)] = voxels
@@ -333,16 +334,26 @@ def copy_blocks(
     with ThreadPoolExecutor(1, "write") as pool:
         last: Future[None] | None = None
         for start in log.missing(name, starts):
-            begin = Coordinate(start)
-            shape = Coordinate(min(edge, n - s) for s, n in zip(start, array.shape, strict=True))
-            roi = Roi(array.offset + begin * array.voxel_size, shape * array.voxel_size)
+            place, roi = block_at(array, start, edge)
             voxels = array.read(roi)
             if last is not None:
                 last.result()
-            place = tuple(slice(b, b + s) for b, s in zip(begin, shape, strict=True))
             last = pool.submit(write, start, place, voxels)
         if last is not None:
             last.result()
+
+
+def block_starts(shape: Sequence[int], edge: int) -> list[tuple[int, ...]]:
+    """The first voxel of each block of a volume."""
+    return list(product(*(range(0, n, edge) for n in shape)))
+
+
+def block_at(array: Array, start: Sequence[int], edge: int) -> tuple[tuple[slice, ...], Roi]:
+    """The voxels of a block, and where it lies."""
+    begin = Coordinate(start)
+    shape = Coordinate(min(edge, n - s) for s, n in zip(start, array.shape, strict=True))
+    roi = Roi(array.offset + begin * array.voxel_size, shape * array.voxel_size)
+    return tuple(slice(b, b + s) for b, s in zip(begin, shape, strict=True)), roi
 
 
 def _write_hdf5(file: Path, dataset: str, array: Array, chunk: int) -> None:

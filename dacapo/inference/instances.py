@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from funlib.geometry import Roi
 from dacapo.arrays.array import Array, Source
 from dacapo.arrays.kept import BlockLog
 from dacapo.arrays.views import lazy
+from dacapo.arrays.write import block_starts
 from dacapo.experiments.tasks.post_processors.blockwise import Blockwise, Nodes, Place
 from dacapo.ops.fragments import absorb
 from dacapo.ops.region_graph import Edges, add_up, joined
@@ -23,6 +23,7 @@ from dacapo.processes.files import write_atomically
 
 Voxels = np.ndarray[Any, np.dtype[Any]]
 Slices = tuple[slice, ...]
+Start = tuple[int, ...]
 _DUST = np.uint64(1)
 """The id of fragments that are whole segments and too small: they need no place in the graph."""
 
@@ -43,7 +44,7 @@ class Grid:
 
     def starts(self) -> list[tuple[int, ...]]:
         """The first voxel of each block."""
-        return list(product(*(range(0, n, self.edge) for n in self.shape)))
+        return block_starts(self.shape, self.edge)
 
     def core(self, start: Sequence[int]) -> Slices:
         """The voxels of a block."""
@@ -83,7 +84,8 @@ class BlockwiseSegmentation:
         log: BlockLog,
         name: str = "segments",
     ) -> None:
-        self._blockwise, self._prediction, self._grid = blockwise, prediction, grid
+        self._blockwise, self._prediction, self.grid = blockwise, prediction, grid
+        self.makes = blockwise.makes
         self._folder, self._log, self._name = folder, log, name
         self._seeds: BlockwiseSegmentation | None = None
         if blockwise.seeds is not None:
@@ -91,19 +93,39 @@ class BlockwiseSegmentation:
                 blockwise.seeds, prediction, grid, folder / "seeds", log, "seeds"
             )
 
-    def run(self) -> None:
-        """Make fragments, edges and the lookup table; what is there already is kept."""
+    def run(self, ahead: Callable[[str, list[Start]], None] = lambda name, starts: None) -> None:
+        """Make fragments, edges and the lookup table; what is there already is kept.
+
+        Args:
+            ahead: called before each pass with its name and its blocks, which it may do.
+        """
         if self._seeds is not None:
-            self._seeds.run()
+            self._seeds.run(ahead)
         self._folder.mkdir(parents=True, exist_ok=True)
-        for pass_name, work in (("fragments", self._cut), ("edges", self._connect)):
-            label = f"{self._name}/{pass_name}"
-            for start in self._log.missing(label, self._grid.starts()):
+        for name, work in self._passes().items():
+            self._make_fragments()
+            ahead(name, self.grid.starts())
+            for start in self._log.missing(name, self.grid.starts()):
                 work(start)
-                self._log.add(label, start)
+                self._log.add(name, start)
         if not (self._folder / "lookup.npz").exists():
             self._decide()
+        self.open()
+
+    def open(self) -> None:
+        """Read the lookup table, after which any part of the segmentation can be read."""
         self._lookup = load_arrays(self._folder / "lookup.npz")
+
+    def work(self, name: str) -> Callable[[Start], None]:
+        """What a pass does with a block, after the passes before it."""
+        if self._seeds is not None:
+            if name.startswith(self._seeds._name):
+                return self._seeds.work(name)
+            self._seeds.open()
+        return self._passes()[name]
+
+    def _passes(self) -> dict[str, Callable[[Start], None]]:
+        return {f"{self._name}/fragments": self._cut, f"{self._name}/edges": self._connect}
 
     @property
     def summary(self) -> str:
@@ -115,7 +137,7 @@ class BlockwiseSegmentation:
 
     def array(self, like: Array) -> Array:
         """The segmentation, on the grid of a prediction: (*spatial), or (K, *spatial) of masks."""
-        maps = self._fragments().shape[0]
+        maps = self._blockwise.num_maps
         num = len(self._lookup["sizes"])
         kind = np.uint8 if self._blockwise.makes == "masks" else np.min_scalar_type(num)
         dtype = np.dtype(kind) if self._blockwise.makes != "objects" else np.result_type(kind, "u4")
@@ -147,8 +169,8 @@ class BlockwiseSegmentation:
         limit = self._blockwise.min_size
         if limit <= 1:
             return self.read(window)
-        halo = [min(limit, self._grid.halo)] * len(window)
-        wide = self._grid.window(window, halo, halo)
+        halo = [min(limit, self.grid.halo)] * len(window)
+        wide = self.grid.window(window, halo, halo)
         (labels,) = self.read(wide)
         inner = tuple(
             slice(w.start - v.start, w.stop - v.start) for w, v in zip(window, wide, strict=True)
@@ -160,7 +182,7 @@ class BlockwiseSegmentation:
 
     def _cut(self, start: tuple[int, ...]) -> None:
         """Write the fragments of a block, and note their sizes and kinds."""
-        grid, core = self._grid, self._grid.core(start)
+        grid, core = self.grid, self.grid.core(start)
         halo = [grid.halo if self._blockwise.context else 0] * len(core)
         window = grid.window(core, halo, halo)
         seeds = None if self._seeds is None else self._seeds.read(window)[0]
@@ -180,7 +202,7 @@ class BlockwiseSegmentation:
         first = np.uint64(self._first_id(start, len(labels)))
         ids = np.arange(count, dtype=np.uint64) + first
         ids[0], ids[is_dust] = 0, _DUST
-        self._fragments(len(labels))[(slice(None), *core)] = ids[labels]
+        self._fragments()[(slice(None), *core)] = ids[labels]
         sizes[0], sizes[is_dust] = 0, 0
         (present,) = np.nonzero(sizes)
         nodes = {
@@ -196,17 +218,17 @@ class BlockwiseSegmentation:
 
     def _connect(self, start: tuple[int, ...]) -> None:
         """Note the edges that start in a block."""
-        core = self._grid.core(start)
+        core = self.grid.core(start)
         below, above = self._blockwise.reach(len(core))
         if self._blockwise.stitches:
             above = [max(a, 1) for a in above]
-        window = self._grid.window(core, below, above)
+        window = self.grid.window(core, below, above)
         inner = tuple(
             slice(c.start - w.start, c.stop - w.start) for c, w in zip(core, window, strict=True)
         )
         labels = self._fragments()[(slice(None), *window)]
         labels[labels == _DUST] = 0
-        place = Place(start, self._grid.shape)
+        place = Place(start, self.grid.shape)
         edges = self._blockwise.edges(self._predicted(window), labels, inner, place)
         same = np.zeros((0, 2), np.uint64)
         if self._blockwise.stitches:
@@ -221,7 +243,7 @@ class BlockwiseSegmentation:
 
     def _decide(self) -> None:
         """Join fragments to segments, numbered from 1 without gaps."""
-        starts = self._grid.starts()
+        starts = self.grid.starts()
         parts = [load_arrays(self._part("nodes", start)) for start in starts]
         # Blocks come in the order of their numbers, so ids rise.
         nodes = Nodes(*(np.concatenate([p[k] for p in parts]) for k in ("ids", "sizes", "kinds")))
@@ -265,25 +287,25 @@ class BlockwiseSegmentation:
 
     def _first_id(self, start: tuple[int, ...], num_maps: int) -> int:
         """Ids of a block lie above it: its number times what a block and its halo can hold."""
-        counts = [-(-n // self._grid.edge) for n in self._grid.shape]
-        place = [s // self._grid.edge for s in start]
+        counts = [-(-n // self.grid.edge) for n in self.grid.shape]
+        place = [s // self.grid.edge for s in start]
         number = int(np.ravel_multi_index(place, counts))
-        capacity: int = (self._grid.edge + 2 * self._grid.halo) ** len(start)
+        capacity: int = (self.grid.edge + 2 * self.grid.halo) ** len(start)
         return int(_DUST) + number * capacity * num_maps
 
-    def _fragments(self, num_maps: int = 1) -> Any:
-        """The array of fragments; made when the first block is written."""
+    def _fragments(self) -> Any:
+        return zarr.open_array(str(self._folder / "fragments"), mode="r+")
+
+    def _make_fragments(self) -> None:
+        """The array of fragments, unless it is there."""
         path = self._folder / "fragments"
-        if path.exists():
-            return zarr.open_array(str(path), mode="r+")
-        edge = self._grid.edge
-        chunk = next(c for c in (64, 32, 16, 8, 4, 2, 1) if edge % c == 0)
-        return zarr.create_array(
-            str(path),
-            shape=(num_maps, *self._grid.shape),
-            chunks=(1, *(chunk,) * len(self._grid.shape)),
-            dtype=np.uint64,
-        )
+        if not (path / "zarr.json").exists():
+            edge = self.grid.edge
+            chunk = next(c for c in (64, 32, 16, 8, 4, 2, 1) if edge % c == 0)
+            zarr.create_array(
+                str(path), shape=(self._blockwise.num_maps, *self.grid.shape), dtype=np.uint64,
+                chunks=(1, *(chunk,) * len(self.grid.shape)), overwrite=True,
+            )  # fmt: skip
 
     def _part(self, kind: str, start: tuple[int, ...]) -> Path:
         return self._folder / kind / ("_".join(map(str, start)) + ".npz")

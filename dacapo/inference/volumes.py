@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dacapo.arrays import Array, open_array, views
-from dacapo.arrays.kept import KeptBlocks, made_by
-from dacapo.arrays.write import copy_blocks, create_array
+from dacapo.arrays.kept import made_by
 from dacapo.config import encode
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.array_opener import in_region, resampled
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
 _NO_INFLUENCE = (
     "_type_", "device", "overwrite", "run", "runs_dir", "input", "output", "iteration", "criterion",
-    "prediction", "parameters",
+    "prediction", "parameters", "num_workers",
 )  # fmt: skip
 _MAX_FILES = 200_000
 
@@ -52,15 +51,6 @@ class Prepared:
     volume: NormalizedRaw | None
     prediction: Array
     chunk: int
-
-    def kept_prediction(self, blocks: KeptBlocks) -> Array:
-        """The prediction to read more than once; it is made first if it is not there."""
-        if self.volume is None:
-            return self.prediction
-        stored = self.stored()
-        target = create_array(blocks.work / "prediction", stored, self.chunk)
-        copy_blocks(stored, target, self.edge(None), blocks, "prediction")
-        return replace(stored, source=target)
 
     def stored(self) -> Array:
         """The prediction in the type in which it is stored."""

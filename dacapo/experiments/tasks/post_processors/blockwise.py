@@ -72,6 +72,7 @@ class Blockwise(ABC):
         context: whether a block is cut better with its surroundings in view.
         stitches: whether fragments that lie on both sides of a face, as a block and its
             surroundings show them, are one.
+        num_maps: of fragments: 1, or one per class if those may overlap.
         makes: objects (ids), classes (one of them at each voxel), or masks (one map per class).
         seeds: makes the seeds from which fragments grow, if there are any.
         min_size: smaller segments are absorbed by their neighbours.
@@ -81,6 +82,7 @@ class Blockwise(ABC):
     context: ClassVar[bool] = False
     stitches: bool = False
     makes: Literal["objects", "classes", "masks"] = "objects"
+    num_maps: int = 1
     seeds: Blockwise | None = None
     min_size: int = 0
 
@@ -203,8 +205,9 @@ class ComponentBlocks(Blockwise):
         cut: Callable[[Volume], Volume],
         min_size: int,
         makes: Literal["objects", "classes", "masks"] = "objects",
+        num_maps: int = 1,
     ) -> None:
-        self._cut, self._min_size, self.makes = cut, min_size, makes
+        self._cut, self._min_size, self.makes, self.num_maps = cut, min_size, makes, num_maps
 
     def fragments(self, prediction: Volume, place: Place, seeds: Volume | None) -> Fragments:
         import numpy as np

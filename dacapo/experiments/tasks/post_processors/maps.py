@@ -90,6 +90,7 @@ class Threshold(MapsPostProcessor):
             lambda prediction: reader.classes(prediction) > setting.threshold,
             setting.min_size,
             "masks",
+            len(reader.names),
         )
 
     def thresholds(self, reader: PredictionReader) -> Sequence[float]:

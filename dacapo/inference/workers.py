@@ -1,0 +1,119 @@
+"""Several processes that work on the blocks of one output, scheduled by daisy (Rust, version 2)."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dacapo.arrays.kept import BlockNotes, KeptBlocks
+from dacapo.errors import InputError
+
+Start = tuple[int, ...]
+Work = Callable[[Start], None]
+
+_MAX_RETRIES = 2
+_MAX_FAILURES = 3
+"""A worker ends after so many failures in a row, as it may be the worker that is ill."""
+
+
+def distribute(
+    blocks: KeptBlocks, name: str, starts: Sequence[Start], open_work: Callable[[int], Work],
+    num_workers: int,
+) -> None:  # fmt: skip
+    """Let processes do the blocks that are missing, each noting what it has done.
+
+    A block that fails is tried again; a worker that is killed is replaced, a limited number of
+    times.
+
+    Args:
+        name: of what is done, in the log.
+        starts: the first voxel of each block.
+        open_work: called once in each process with its number; returns what is done with a block.
+        num_workers: with 1 nothing is done here.
+
+    Raises:
+        InputError: blocks failed; the message has the first error. The others are done.
+    """
+    missing = list(blocks.missing(name, starts))
+    if num_workers < 2 or len(missing) < 2:
+        return
+    import daisy
+    import daisy.logging
+    from funlib.geometry import Roi
+
+    logging.getLogger("daisy").setLevel(logging.ERROR)
+    daisy.logging.set_log_basedir(str(blocks.work / "logs"))
+    notes_folder = str(blocks.work)
+
+    def work() -> None:
+        _work(missing, name, notes_folder, open_work)
+
+    task = daisy.Task(
+        name.replace("/", "_").replace(" ", "_"),
+        total_roi=Roi((0,), (len(missing),)),
+        read_roi=Roi((0,), (1,)),
+        write_roi=Roi((0,), (1,)),
+        process_function=work,
+        read_write_conflict=False,
+        max_workers=min(num_workers, len(missing)),
+        max_retries=_MAX_RETRIES,
+        timeout=None,
+    )
+    progress = _Progress(blocks, name, len(starts) - len(missing))
+    try:
+        states = daisy.run_blockwise(
+            task, progress=progress, return_states=True, host="127.0.0.1", summary=False,
+            block_tracking=False,
+        )  # fmt: skip
+    finally:
+        blocks.read_notes()
+    (state,) = states.values()
+    if state.completed_count < len(missing):
+        raise InputError(
+            f"{name}: {len(missing) - state.completed_count} of {len(missing)} blocks failed, the "
+            f"others are kept; the first error:\n{state.first_worker_error}"
+        )
+
+
+class _Progress:
+    """Passes daisy's counts on."""
+
+    def __init__(self, blocks: KeptBlocks, name: str, before: int) -> None:
+        self._blocks, self._name, self._before = blocks, name, before
+
+    def on_start(self, states: Any) -> None:
+        self.on_progress(states)
+
+    def on_progress(self, states: Any) -> None:
+        done = sum(int(state.completed_count) for state in states.values())
+        self._blocks.report(self._name, self._before + done)
+
+    def on_finish(self, states: Any) -> None:
+        self.on_progress(states)
+
+
+def _work(
+    missing: Sequence[Start], name: str, notes_folder: str, open_work: Callable[[int], Work]
+) -> None:
+    """What a worker process does: load once, then one block after the other."""
+    import daisy
+
+    client = daisy.Client()
+    work = open_work(client.worker_id)
+    notes = BlockNotes(notes_folder, f"{os.uname().nodename}.{os.getpid()}")
+    failures = 0
+    while True:
+        try:
+            with client.acquire_block() as block:
+                if block is None:
+                    return
+                start = missing[block.write_roi.offset[0]]
+                work(start)
+                notes.add(name, start)
+            failures = 0
+        except Exception:  # acquire_block has reported it, with its traceback
+            failures += 1
+            if failures == _MAX_FAILURES:
+                raise
