@@ -101,6 +101,9 @@ class PredictConfig(VolumeOptions):
     block: int | None = ranged(None, low=1)
     """Edge of the blocks that are computed and kept at a time, in voxels, rounded to whole chunks
     (default: one for which the network computes little twice)."""
+    check_seams: bool = False
+    """First predict a part in blocks of two grids and as a whole, and refuse to go on where these
+    differ by more than 1e-4."""
 
 
 def main() -> None:
@@ -118,7 +121,8 @@ def predict_command(options: PredictConfig) -> None:
     from dacapo.arrays.kept import check_output, kept_output, made_by
     from dacapo.arrays.write import FORMATS, fill_ome_zarr
     from dacapo.inference.jobs import predict_into
-    from dacapo.inference.volumes import check_apart, prepare, provenance
+    from dacapo.inference.seams import MAX_SEAM, largest_seam
+    from dacapo.inference.volumes import check_apart, prepare, provenance, warn_of_space
     from dacapo.training.terminal import block_progress, console, duration, resumable
 
     output = Path(options.output)
@@ -133,6 +137,12 @@ def predict_command(options: PredictConfig) -> None:
         return
     edge = prepared.edge(options.block)
     console.print(f"{prepared}: {list(stored.source.shape)} {stored.dtype}, {stored.extent()}")
+    if options.check_seams:
+        seam = largest_seam(prepared.prediction, edge)
+        console.print(f"largest difference between blocks and the whole: {seam:.2g}")
+        if seam > MAX_SEAM:
+            raise InputError(f"the prediction depends on the blocks: by {seam:.2g} at most")
+    warn_of_space(output, [stored])
     begin = time.perf_counter()
     with (
         resumable(),

@@ -53,7 +53,13 @@ def segment_command(options: SegmentConfig) -> None:
     from dacapo.arrays.write import FORMATS, fill_ome_zarr
     from dacapo.inference.jobs import predict_into, segment_into, segmentation_of
     from dacapo.inference.object_tables import write_tables
-    from dacapo.inference.volumes import check_apart, open_prediction, prepare, provenance
+    from dacapo.inference.volumes import (
+        check_apart,
+        open_prediction,
+        prepare,
+        provenance,
+        warn_of_space,
+    )
     from dacapo.training.terminal import block_progress, console, duration, resumable
 
     output = Path(options.output)
@@ -68,6 +74,7 @@ def segment_command(options: SegmentConfig) -> None:
         console.print(f"{output} is finished; overwrite=true makes it again")
         return
     console.print(f"{prepared}, {setting}: {prepared.prediction.extent()}")
+    warn_of_space(output, [prepared.prediction] if options.input else [])
     begin = time.perf_counter()
     with (
         resumable(),

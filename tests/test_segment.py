@@ -194,6 +194,7 @@ def test_the_command(
     assert "Setting(bias=0.4" in out
     assert " object" in out
 
+
 def test_several_processes(runs_dir: Path, tmp_path: Path) -> None:
     wanted, _ = options(runs_dir, tmp_path, "distance")
     wanted = replace(wanted, block=16, halo=8)

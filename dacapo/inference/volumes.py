@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,12 @@ import numpy as np
 from dacapo.arrays import Array, open_array, views
 from dacapo.arrays.kept import made_by
 from dacapo.config import encode
-from dacapo.errors import InputError
+from dacapo.errors import InputError, warn
 from dacapo.experiments.datasplits.array_opener import in_region, resampled
 from dacapo.experiments.datasplits.datasets.dataset import NormalizedRaw
 from dacapo.experiments.datasplits.datasets.statistics import find_range
 from dacapo.experiments.datasplits.volume_config import ArrayKind
+from dacapo.processes.files import format_bytes
 from dacapo.runs import RunFolder, find_run_folders, missing_run
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 _NO_INFLUENCE = (
     "_type_", "device", "overwrite", "run", "runs_dir", "input", "output", "iteration", "criterion",
-    "prediction", "parameters", "num_workers",
+    "prediction", "parameters", "num_workers", "check_seams",
 )  # fmt: skip
 _MAX_FILES = 200_000
 
@@ -119,6 +121,18 @@ def check_apart(output: Path, uri: str) -> None:
     source = _local_path(uri)
     if source is not None and (source := source.resolve()).is_relative_to(output.resolve()):
         raise InputError(f"output={output}: the input, {uri}, lies there: choose another output")
+
+
+def warn_of_space(output: Path, arrays: Sequence[Array]) -> None:
+    """Warn if the disk may not hold the output."""
+    folder = next(p for p in output.resolve().parents if p.exists())
+    needed = sum(a.nbytes for a in arrays) * 8 / 7  # with the pyramid
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        warn(
+            f"output={output}: up to {format_bytes(needed)} are needed, less as far as they can be "
+            f"compressed, and {format_bytes(free)} are free"
+        )
 
 
 def provenance(options: Any, model: TrainedModel, volume: NormalizedRaw | None) -> dict[str, Any]:

@@ -7,8 +7,10 @@ import pytest
 import torch
 from funlib.geometry import Coordinate, Roi
 
+from dacapo.arrays.views import lazy
 from dacapo.experiments.run import Run
 from dacapo.inference.blocks import predict, uses_windows, window_stride
+from dacapo.inference.seams import MAX_SEAM, largest_seam
 from tests.conftest import small_run_config
 
 
@@ -98,3 +100,21 @@ def test_a_part_sees_raw_beyond_itself() -> None:
     begin = Coordinate(8, 10, 12)  # shifted by multiples of the network's period
     part = predict(run, dataset, Roi(begin * size, Coordinate(7, 9, 11) * size))
     assert np.abs(part - whole[:, 8:15, 10:19, 12:23]).max() < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["valid", *WINDOWED])
+def test_no_seams(kind: str) -> None:
+    none = "architecture.eval_shape_increase=[0,0,0]"
+    run = Run(small_run_config(none, *WINDOWED.get(kind, ())))
+    dataset = run.datasplit.validate[0]
+
+    def read(roi: Roi) -> np.ndarray:
+        return predict(run, dataset, roi)
+
+    shown = lazy(dataset.gt, dataset.gt.roi, (6,), np.float32, read)
+    assert largest_seam(shown, 10 if kind != "valid" else 8) < 1e-5
+
+    def torn(roi: Roi) -> np.ndarray:
+        return read(roi) + 1e-3 * roi.begin[0] / dataset.gt.voxel_size[0]
+
+    assert largest_seam(lazy(dataset.gt, dataset.gt.roi, (6,), np.float32, torn), 8) > MAX_SEAM
