@@ -1,23 +1,36 @@
-"""`python -m dacapo.view run=NAME/0`: snapshots of a run in neuroglancer, in the browser."""
+"""`python -m dacapo.view`: volumes, or snapshots of a run, in neuroglancer, in the browser."""
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dacapo.cli import run_command
 from dacapo.config import Config, config, ranged
 from dacapo.errors import InputError
 
+if TYPE_CHECKING:
+    from dacapo.figures.neuroglancer import Layer
+
 
 @config(None)
 @dataclass(kw_only=True)
 class ViewConfig(Config):
-    """Open a snapshot of a run, which trainer.snapshot_interval keeps, in neuroglancer."""
+    """Open volumes, or a snapshot of a run that trainer.snapshot_interval keeps, in
+    neuroglancer."""
 
-    run: str
-    """The run: its folder, or name/repetition below runs_dir."""
+    raw: str | None = None
+    """Raw: file.h5:dataset, stack.tif, a zarr, a URL..."""
+    prediction: str | None = None
+    """What dacapo.predict has written."""
+    gt: str | None = None
+    """Ground truth."""
+    segmentation: str | None = None
+    """Ids, such as what dacapo.segment has written."""
+    run: str | None = None
+    """The run whose snapshot to open instead: its folder, or name/repetition below runs_dir."""
     runs_dir: str = "runs"
     """Folder that holds the runs."""
     iteration: int | None = None
@@ -34,18 +47,27 @@ def main() -> None:
 
 
 def view(options: ViewConfig) -> None:
-    """Serve a snapshot until Ctrl-C."""
-    from dacapo.figures.neuroglancer import show, snapshot_layers
-    from dacapo.runs import RunFolder, missing_run
+    """Serve layers until Ctrl-C."""
+    from dacapo.figures.neuroglancer import file_layers, show
 
-    path = Path(options.run)
-    folder = RunFolder(path if path.is_dir() else Path(options.runs_dir) / options.run)
-    if not folder.holds_run():
-        raise InputError(missing_run(options.run, Path(options.runs_dir)))
-    layers = snapshot_layers(folder, options.iteration)
+    layers = file_layers(options.raw, options.prediction, options.gt, options.segmentation)
+    if bool(layers) == (options.run is not None):
+        raise InputError("give run=, or some of raw=, prediction=, gt= and segmentation=")
+    layers = layers or _snapshot(str(options.run), options)
     with show(layers, options.address, options.port) as url:
         print(f"{url}\nCtrl-C ends it", flush=True)
         threading.Event().wait()
+
+
+def _snapshot(run: str, options: ViewConfig) -> list[Layer]:
+    from dacapo.figures.neuroglancer import snapshot_layers
+    from dacapo.runs import RunFolder, missing_run
+
+    path = Path(run)
+    folder = RunFolder(path if path.is_dir() else Path(options.runs_dir) / run)
+    if not folder.holds_run():
+        raise InputError(missing_run(run, Path(options.runs_dir)))
+    return snapshot_layers(folder, options.iteration)
 
 
 if __name__ == "__main__":

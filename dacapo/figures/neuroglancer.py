@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from dacapo.arrays import Array, open_array
+from dacapo.arrays import Array, open_array, views
 from dacapo.arrays.units import in_nm
 from dacapo.errors import InputError
+from dacapo.experiments.datasplits.datasets import as_labels
+from dacapo.experiments.datasplits.datasets.statistics import find_range
 from dacapo.runs import RunFolder
 
 _RANGES = {"raw": (0.0, 1.0), "target": (0.0, 1.0), "prediction": (0.0, 1.0)}
@@ -20,12 +22,40 @@ _SHADER = "#uicontrol invlerp normalized\nvoid main() { emitGrayscale(normalized
 
 @dataclass(frozen=True)
 class Layer:
-    """A volume to show, and the values that are shown as black and white."""
+    """A volume to show.
+
+    Attributes:
+        low, high: the values that are shown as black and white; None: ids, shown in colours.
+    """
 
     name: str
     array: Array
-    low: float
-    high: float
+    low: float | None = None
+    high: float | None = None
+
+
+def file_layers(
+    raw: str | None, prediction: str | None, gt: str | None, segmentation: str | None
+) -> list[Layer]:
+    """Volumes of any files; they may be larger than memory.
+
+    Raises:
+        InputError: a file cannot be opened.
+    """
+    layers = []
+    if raw is not None:
+        array = open_array(raw, key="raw", pixels_if_silent=True)
+        low, high = (float(np.mean(level)) for level in find_range(array, "percentile"))
+        layers.append(Layer("raw", array, low, high))
+    if prediction is not None:
+        array = open_array(prediction, key="prediction", pixels_if_silent=True)
+        shown = views.each(array, lambda values: values, np.float32)
+        layers.append(Layer("prediction", shown, 0.0, 1.0))
+    for name, uri in (("gt", gt), ("segmentation", segmentation)):
+        if uri is not None:
+            array = open_array(uri, key=name, pixels_if_silent=True)
+            layers.append(Layer(name, views.each(array, as_labels, np.uint64)))
+    return layers
 
 
 def snapshot_layers(folder: RunFolder, iteration: int | None) -> list[Layer]:
@@ -74,14 +104,26 @@ def show(layers: Sequence[Layer], address: str, port: int) -> Iterator[str]:
     try:
         with viewer.txn() as state:
             for layer in layers:
-                state.layers[layer.name] = _image(neuroglancer, layer)
+                state.layers[layer.name] = _shown(neuroglancer, layer)
             state.layout = "4panel"
         yield str(viewer)
     finally:
         neuroglancer.server.stop()
 
 
-def _image(neuroglancer: Any, layer: Layer) -> Any:
+def _shown(neuroglancer: Any, layer: Layer) -> Any:
+    volume = local_volume(neuroglancer, layer)
+    if layer.low is None:
+        return neuroglancer.SegmentationLayer(source=volume)
+    return neuroglancer.ImageLayer(
+        source=volume,
+        shader=_SHADER,
+        shader_controls={"normalized": {"range": [layer.low, layer.high]}},
+    )
+
+
+def local_volume(neuroglancer: Any, layer: Layer) -> Any:
+    """The volume that neuroglancer reads from, where it is looked at."""
     array = layer.array
     channels = ["c^"] * len(array.channel_shape)
     names = [name.lstrip("-") for name in array.axis_names]
@@ -91,13 +133,9 @@ def _image(neuroglancer: Any, layer: Layer) -> Any:
         scales=[*[1] * len(channels), *in_nm(array.voxel_size)],
     )
     offset = [round(o / v) for o, v in zip(array.offset, array.voxel_size, strict=True)]
-    volume = neuroglancer.LocalVolume(
-        array.read(array.roi),
+    return neuroglancer.LocalVolume(
+        array.source,
         dimensions=space,
         voxel_offset=[*[0] * len(channels), *offset],
-    )
-    return neuroglancer.ImageLayer(
-        source=volume,
-        shader=_SHADER,
-        shader_controls={"normalized": {"range": [layer.low, layer.high]}},
+        volume_type="segmentation" if layer.low is None else "image",
     )

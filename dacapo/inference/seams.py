@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise, product
+from typing import Any
 
 import numpy as np
 from funlib.geometry import Coordinate, Roi
@@ -29,8 +30,8 @@ def largest_seam(prediction: Array, edge: int) -> float:
     for first in (edge, max(1, edge // 3)):
         for begin, end in _blocks(shape, edge, first):
             roi = Roi(corner + begin * size, (end - begin) * size)
-            place = tuple(slice(b, e) for b, e in zip(begin, end, strict=True))
-            part = prediction.read(roi) - whole[..., *place]
+            place: Any = (..., *(slice(b, e) for b, e in zip(begin, end, strict=True)))
+            part = prediction.read(roi) - whole[place]
             largest = max(largest, float(np.abs(part).max()))
     return largest
 
