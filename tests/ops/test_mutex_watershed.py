@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.measure import label
 
-from dacapo.ops.mutex_watershed import mutex_watershed
+from dacapo.ops.mutex_watershed import mutex_watershed, mutex_watershed_of_part
 from dacapo.ops.overlap import overlap, variation_of_information
 
 
@@ -109,3 +109,36 @@ def test_large_enough_for_the_hash_table_to_grow() -> None:
     out = mutex_watershed(weights, offsets)
     assert out.min() == 1
     assert np.array_equal(np.unique(out), np.arange(1, out.max() + 1))
+
+
+@pytest.mark.parametrize("shape", [(18, 20, 21), (60, 64)])
+@pytest.mark.parametrize("drawn", [False, True])
+def test_what_is_certain_of_a_part_is_so_in_the_whole(
+    shape: tuple[int, ...], drawn: bool, rng: np.random.Generator
+) -> None:
+    dims = len(shape)
+    near = np.eye(dims, dtype=int)
+    offsets = [*near.tolist(), *(-3 * near).tolist(), [2] * dims]
+    strides = [[1] * dims] * dims + [[2] * dims] * (dims + 1)
+    # No two are of one level, and the strongest is in the part, so that both have the same levels.
+    levels = rng.permutation(2**16)[: len(offsets) * int(np.prod(shape))] / 2**16
+    weights = (levels * rng.choice([-1, 1], len(levels))).astype(np.float32)
+    weights = weights.reshape(len(offsets), *shape)
+    weights[(0, *[8] * dims)] = 1
+    whole = mutex_watershed(weights, offsets, strides, random_strides=drawn)
+    corner, size = [5] * dims, [12] * dims
+    place = tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))
+    part, may_grow = mutex_watershed_of_part(
+        weights[(slice(None), *place)], offsets, strides, drawn, corner, shape
+    )
+    pairs = np.unique(np.stack([part.reshape(-1), whole[place].reshape(-1)]), axis=1)
+    assert len(np.unique(part)) == pairs.shape[1]  # each lies in one segment of the whole
+    assert not may_grow[0]
+    for ours, theirs in pairs.T.tolist():
+        if not may_grow[ours]:
+            assert (part == ours).sum() == (whole == theirs).sum()
+    assert may_grow.any()
+    assert len(np.unique(part)) < part.size
+    alone, grows = mutex_watershed_of_part(weights, offsets, strides, drawn, [0] * dims, shape)
+    assert np.array_equal(alone, whole)
+    assert not grows.any()
