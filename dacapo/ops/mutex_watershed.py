@@ -253,8 +253,9 @@ def merge_sorted(edges, attractive, delta, size, is_open):  # type: ignore[no-un
 
     An open cluster may be part of a larger one, with which others must stay apart. Two closed
     clusters merge as if all were known. A closed one merges with an open one unless it must stay
-    apart from an open cluster that may be part of the same; then it may belong to either, and is
-    open from there on.
+    apart from an open cluster, which may be part of the same; then it may belong to either, and is
+    open from there on. (That two open clusters must stay apart is never certain, as an edge that
+    is not known here may have joined them before.)
     """
     some_open = len(is_open) > 0
     last = len(edges) - 1
@@ -301,12 +302,9 @@ def merge_sorted(edges, attractive, delta, size, is_open):  # type: ignore[no-un
             if is_open[a] and is_open[b]:
                 continue
             if is_open[a] != is_open[b]:
-                opened, closed = (a, b) if is_open[a] else (b, a)
+                closed = b if is_open[a] else a
                 walk = head[closed]
-                while walk >= 0:
-                    other = _find(parent, partner[walk])
-                    if is_open[other] and table[_slot(table, opened, other)[0]] == 0:
-                        break
+                while walk >= 0 and not is_open[_find(parent, partner[walk])]:
                     walk = following[walk]
                 if walk >= 0:
                     is_open[closed] = True
