@@ -67,7 +67,8 @@ def segment_command(options: SegmentConfig) -> None:
     before = made_by(output)
     check_output(output, options.overwrite or before is not None)
     prepared = prepare(options) if options.input else open_prediction(options)
-    _, setting = prepared.model.choose_parameters(options.parameters)
+    post_processor, setting = prepared.model.choose_parameters(options.parameters)
+    post_processor.blockwise(setting)  # refuses what cannot be done in blocks
     origin = provenance(options, prepared.model, prepared.volume)
     origin["parameters"] = vars(setting)
     if before == origin and not options.overwrite:

@@ -169,7 +169,9 @@ def test_what_was_interrupted_is_continued(
     [
         ({"parameters": {"bais": 0.3}}, r"parameters: there is no parameter bais.*mean bias\?"),
         ({"parameters": {"bias": 3.0}}, r"bias=.*3.0"),
-        ({"parameters": {"bias": "high"}}, r"bias"),
+        ({"parameters": {"bias": "high"}}, r"parameters: bias=high must be one number, or null"),
+        ({"parameters": {"bias": [0.3]}}, r"parameters: bias=\[0.3\] must be one number"),
+        ({"parameters": {"bias": None}}, r"parameters: .*bias"),
         ({"input": ""}, r"give input= or prediction="),
         ({"prediction": "p.ome.zarr"}, r"give input= or prediction="),
         ({"input": "", "prediction": "none.ome.zarr"}, r"prediction=none.ome.zarr"),
@@ -180,6 +182,13 @@ def test_mistakes(runs_dir: Path, tmp_path: Path, changed: dict[str, Any], messa
     with pytest.raises(InputError, match=message):
         segment_command(replace(wanted, **changed))
     assert not Path(wanted.output).exists()
+
+
+def test_a_quantile_is_refused_before_anything_is_predicted(runs_dir: Path, tmp_path: Path) -> None:
+    wanted, _ = options(runs_dir, tmp_path, "affinities task/post_processor=agglomeration")
+    with pytest.raises(InputError, match=r"quantile=50: .*parameters=\{quantile: null\}"):
+        segment_command(replace(wanted, parameters={"quantile": 50}))
+    assert not list(tmp_path.glob("*.ome.zarr*"))
 
 
 def test_the_command(

@@ -48,7 +48,8 @@ def write_tables(
     pairs, area = every.contacts.pairs, every.contacts.columns["area"]
     both = pairs[:, 0] != 0  # the smaller id is background
     rows = zip(*pairs[both].T.tolist(), area[both].tolist(), strict=True)
-    _write_csv(paths[1], ["first", "second", f"area_{_power(labels, 'area')}"], rows)
+    shared = "length" if labels.dims == 2 else "area"
+    _write_csv(paths[1], ["first", "second", f"{shared}_{_power(labels, 'area')}"], rows)
     return paths
 
 
@@ -61,10 +62,11 @@ def _object_rows(
     step = np.array(size)
     own = every.ids != 0
     centre = corner + (every.sums / every.voxels[:, None] + 0.5) * step
-    header = ["id", "voxels", f"volume_{_power(labels, 'volume')}"]
+    content, border = ("area", "perimeter") if labels.dims == 2 else ("volume", "surface")
+    header = ["id", "voxels", f"{content}_{_power(labels, 'volume')}"]
     header += [f"{n}_{unit}" for n in names]
     header += [f"{n}_{side}_{unit}" for side in ("begin", "end") for n in names]
-    header += [f"surface_{_power(labels, 'area')}"]
+    header += [f"{border}_{_power(labels, 'area')}"]
     columns = [
         every.ids, every.voxels, every.voxels * prod(size), *centre.T,
         *(corner + every.begin * step).T, *(corner + every.end * step).T, every.surface(),

@@ -90,7 +90,9 @@ class TrainedModel:
         """
         every = self.task.post_processor.enumerate_parameters()
         names = [name for name in vars(every[0]) if name != "id"]
-        for name in given:
+        for name, value in given.items():
+            if not (value is None or isinstance(value, int | float)):
+                raise InputError(f"parameters: {name}={value} must be one number, or null")
             if name not in names:
                 raise InputError(
                     f"parameters: there is no parameter {name}{did_you_mean(name, names)}; there "
@@ -111,7 +113,10 @@ class TrainedModel:
             raise InputError("parameters: those of this task cannot be set")
         # One value of each, in the config, which checks types and ranges.
         plain = {**encode(processor), **{n: [v] for n, v in {**vars(setting), **given}.items()}}
-        only = replace(config, post_processor=decode(plain))  # type: ignore[call-arg]
+        try:
+            only = replace(config, post_processor=decode(plain))  # type: ignore[call-arg]
+        except InputError as error:
+            raise InputError(f"parameters: {error}") from error
         made = only.build().post_processor
         return made, made.enumerate_parameters()[0]
 
