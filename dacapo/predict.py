@@ -84,6 +84,8 @@ class VolumeOptions(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if "://" in self.output:
+            raise InputError(f"output={self.output}: an output is a path here, not a URL")
         if Path(self.output).suffix != ".zarr":
             raise InputError(f"output={self.output}: the name must end in .ome.zarr")
         if self.version not in ("0.4", "0.5"):

@@ -251,7 +251,7 @@ def test_the_best_run_and_what_made_the_output(options: PredictConfig, runs_dir:
         ({"voxel_size": [1, 1, 1], "unit": "pixel"}, r"is measured in pixel, and the model was"),
         ({"axes": "czy", "voxel_size": [8, 8]}, r"has 2 axes, and the model 3"),
         ({"input": "none.h5:raw"}, r"input=none.h5:raw: no file none.h5"),
-        ({"output": "s3://bucket/a.zarr"}, r"output=s3:/+bucket/a.zarr: an output is a path"),
+        ({"output": "s3://bucket/a.zarr"}, r"output=s3://bucket/a.zarr: an output is a path"),
         ({"output": "a.tif"}, r"output=a.tif: the name must end in .ome.zarr"),
         ({"version": "0.3"}, r"version=0.3: choose 0.4 or 0.5"),
     ],

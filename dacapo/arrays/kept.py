@@ -101,8 +101,6 @@ def check_output(path: Path, overwrite: bool) -> None:
     Raises:
         InputError: something is there that is not to be replaced, or must not be.
     """
-    if ":/" in str(path):  # a Path has lost the second slash
-        raise InputError(f"output={path}: an output is a path on this machine, not a URL")
     if not path.exists() and not path.is_symlink():
         return
     if not overwrite:
