@@ -192,6 +192,7 @@ class BlockwiseSegmentation:
             slice(c.start - w.start, c.stop - w.start) for c, w in zip(core, window, strict=True)
         )
         labels = found.labels[(slice(None), *inner)]
+        assert len(labels) == self._blockwise.num_maps, (labels.shape, self._blockwise.num_maps)
         count = len(found.kinds)
         sizes = np.bincount(labels.reshape(-1).astype(np.int64), minlength=count)
         is_dust = np.zeros(count, np.bool_)

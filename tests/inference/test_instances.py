@@ -179,7 +179,7 @@ def test_components_are_exact(tmp_path: Path, interior: Volume, edge: int, min_s
 def test_classes_are_exact(
     tmp_path: Path, interior: Volume, kind: type[Threshold | Argmax], min_size: int
 ) -> None:
-    reader = PredictionReader(["a"], lambda p: p, lambda p: p[0], exclusive=True)
+    reader = PredictionReader(["a", "b", "c"], lambda p: p, lambda p: p[0], exclusive=True)
     prediction = np.concatenate([interior, 0.8 - interior, interior[:, ::-1]])
     options = {} if kind is Argmax else {"threshold": [0.5]}
     processor = kind(min_size=[min_size], **options).build(reader)
