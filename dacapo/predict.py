@@ -87,7 +87,7 @@ class VolumeOptions(Config):
         if "://" in self.output:
             raise InputError(f"output={self.output}: an output is a path here, not a URL")
         if Path(self.output).suffix != ".zarr":
-            raise InputError(f"output={self.output}: the name must end in .ome.zarr")
+            raise InputError(f"output={self.output}: the name must end in .zarr, as in a.ome.zarr")
         if self.version not in ("0.4", "0.5"):
             raise InputError(f"version={self.version}: choose 0.4 or 0.5")
 
@@ -120,7 +120,7 @@ def predict_command(options: PredictConfig) -> None:
 
     import numpy as np
 
-    from dacapo.arrays.kept import check_output, kept_output, made_by
+    from dacapo.arrays.kept import check_output, finish, kept_output, made_by
     from dacapo.arrays.write import FORMATS, fill_ome_zarr
     from dacapo.inference.jobs import predict_into
     from dacapo.inference.seams import MAX_SEAM, largest_seam
@@ -135,6 +135,7 @@ def predict_command(options: PredictConfig) -> None:
     stored, chunk = prepared.stored(), prepared.chunk
     origin = provenance(options, prepared.model, prepared.volume)
     if before == origin and not options.overwrite:
+        finish(output)
         console.print(f"{output} is finished; overwrite=true predicts it again")
         return
     edge = prepared.edge(options.block)

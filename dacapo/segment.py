@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,15 @@ class SegmentConfig(VolumeOptions):
         super().__post_init__()
         if bool(self.input) == bool(self.prediction):
             raise InputError("give input= or prediction=, one of them")
+        for f in fields(VolumeOptions) if self.prediction else ():
+            if f.name in _OF_INPUT and getattr(self, f.name) != f.default:
+                raise InputError(f"{f.name} is of input=, and prediction= is given")
+
+
+_OF_INPUT = (
+    "voxel_size", "offset", "unit", "axes", "time", "level", "resample", "intensity_range",
+    "padding", "dtype",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -49,10 +58,10 @@ def segment_command(options: SegmentConfig) -> None:
     import json
     import time
 
-    from dacapo.arrays.kept import check_output, kept_output, made_by
+    from dacapo.arrays.kept import check_output, finish, kept_output, made_by
     from dacapo.arrays.write import FORMATS, fill_ome_zarr
     from dacapo.inference.jobs import predict_into, segment_into, segmentation_of
-    from dacapo.inference.object_tables import write_tables
+    from dacapo.inference.object_tables import table_names, write_tables
     from dacapo.inference.volumes import (
         check_apart,
         open_prediction,
@@ -68,10 +77,11 @@ def segment_command(options: SegmentConfig) -> None:
     check_output(output, options.overwrite or before is not None)
     prepared = prepare(options) if options.input else open_prediction(options)
     post_processor, setting = prepared.model.choose_parameters(options.parameters)
-    post_processor.blockwise(setting)  # refuses what cannot be done in blocks
+    tables = table_names(output, post_processor.blockwise(setting).makes)
     origin = provenance(options, prepared.model, prepared.volume)
     origin["parameters"] = vars(setting)
     if before == origin and not options.overwrite:
+        finish(output)
         console.print(f"{output} is finished; overwrite=true makes it again")
         return
     console.print(f"{prepared}, {setting}: {prepared.prediction.extent()}")
@@ -80,7 +90,9 @@ def segment_command(options: SegmentConfig) -> None:
     with (
         resumable(),
         block_progress() as progress,
-        kept_output(output, json.dumps(origin), options.overwrite, progress) as blocks,
+        kept_output(
+            output, json.dumps(origin), options.overwrite, progress, beside=tables
+        ) as blocks,
     ):
         prediction = prepared.prediction
         if options.input:
@@ -96,8 +108,8 @@ def segment_command(options: SegmentConfig) -> None:
             blocks.folder, labels, is_labels=True, version=options.version, levels=options.levels,
             chunk=options.chunk, blocks=blocks, attributes={"dacapo": origin},
         )  # fmt: skip
-        if made.makes != "masks":
-            write_tables(written, made.grid, output, blocks.work / "objects", blocks)
+        if tables:
+            write_tables(written, made.grid, tables, blocks.work / "objects", blocks)
     seconds = time.perf_counter() - begin
     console.print(f"{output}: {made.summary}, {duration(seconds)}")
 

@@ -101,11 +101,11 @@ def test_what_was_interrupted_is_continued(
         if len(made) % 3 == 0:
             raise KeyboardInterrupt
 
-    unfinished = output.with_name(".k.ome.zarr.unfinished")
     with monkeypatch.context() as patch:
         patch.setattr(KeptBlocks, "add", die_after_a_while)
         with pytest.raises(KeyboardInterrupt):
             predict_command(again)
+        (unfinished,) = output.parent.glob(".k.ome.zarr.*.unfinished")
         assert len((unfinished / ".work" / "blocks.main.txt").read_text().split("\n")) == 1 + 3
         with (unfinished / ".work" / "blocks.main.txt").open("a") as file:
             file.write("\nlevel 0:0,1")  # torn by a kill
@@ -131,9 +131,35 @@ def test_what_was_interrupted_is_continued(
     assert (whole(again) == expected).all()
 
 
-def test_a_process_that_was_killed_while_it_made_an_array(options: PredictConfig) -> None:
-    output = Path(options.output)
-    (output.with_name(f".{output.name}.unfinished") / "0").mkdir(parents=True)
+def test_what_outlives_a_killed_process_cannot_write_into_another_output(
+    options: PredictConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders: list[Path] = []
+
+    def die(self: KeptBlocks, name: str, start: tuple[int, ...]) -> None:
+        folders.append(self.folder)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(KeptBlocks, "add", die)
+        for changed in ({}, {"intensity_range": [10.0, 20.0], "overwrite": True}):
+            with pytest.raises(KeyboardInterrupt):
+                predict_command(replace(options, **changed))  # type: ignore[arg-type]
+    assert folders[0] != folders[1]
+    assert [path.exists() for path in folders] == [False, True]
+
+
+def test_a_process_that_was_killed_while_it_made_an_array(
+    options: PredictConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(path: Path, *more: Any, **options: Any) -> Any:
+        path.mkdir()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dacapo.inference.jobs.create_array", die)
+        with pytest.raises(KeyboardInterrupt):
+            predict_command(options)
     predict_command(options)
     assert np.ptp(whole(options)) > 0
 
@@ -252,7 +278,7 @@ def test_the_best_run_and_what_made_the_output(options: PredictConfig, runs_dir:
         ({"axes": "czy", "voxel_size": [8, 8]}, r"has 2 axes, and the model 3"),
         ({"input": "none.h5:raw"}, r"input=none.h5:raw: no file none.h5"),
         ({"output": "s3://bucket/a.zarr"}, r"output=s3://bucket/a.zarr: an output is a path"),
-        ({"output": "a.tif"}, r"output=a.tif: the name must end in .ome.zarr"),
+        ({"output": "a.tif"}, r"output=a.tif: the name must end in .zarr"),
         ({"version": "0.3"}, r"version=0.3: choose 0.4 or 0.5"),
     ],
 )

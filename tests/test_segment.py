@@ -13,6 +13,7 @@ import pytest
 
 from dacapo.arrays import open_array
 from dacapo.arrays.kept import KeptBlocks
+from dacapo.arrays.write import write_array
 from dacapo.errors import InputError
 from dacapo.experiments.run import Run
 from dacapo.inference.blocks import predict
@@ -122,8 +123,16 @@ def test_from_a_prediction_and_with_other_parameters(
     keys = ("run", "runs_dir", "input", "device", "intensity_range", "dtype")
     prediction = str(tmp_path / "p.ome.zarr")
     predict_command(PredictConfig(output=prediction, **{k: getattr(wanted, k) for k in keys}))
-    other = replace(wanted, input="", prediction=prediction, output=str(tmp_path / "t.ome.zarr"))
+    other = SegmentConfig(
+        run=wanted.run, runs_dir=wanted.runs_dir, prediction=prediction, chunk=16,
+        output=str(tmp_path / "t.ome.zarr"),
+    )  # fmt: skip
     segment_command(other)
+    header = [(tmp_path / f"{name}.objects.csv").read_text().split("\n")[0] for name in "st"]
+    assert header[0] == header[1]
+    with pytest.raises(InputError, match=r"voxel_size is of input=, and prediction= is given"):
+        replace(other, voxel_size=[1.0, 2.0, 3.0])
+    segment_command(replace(other, prediction=f"{prediction}/0", output=str(tmp_path / "l.zarr")))
     assert np.array_equal(read(other.output), read(wanted.output))
     biased = replace(other, parameters={"bias": 0.9}, output=str(tmp_path / "u.ome.zarr"))
     segment_command(biased)
@@ -164,17 +173,64 @@ def test_what_was_interrupted_is_continued(
     assert sorted(p.name for p in tmp_path.glob(".*")) == []
 
 
+def test_tables_are_kept_with_their_segmentation(
+    runs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, _ = options(runs_dir, tmp_path, "affinities")
+    table = tmp_path / "s.objects.csv"
+    table.write_text("mine")
+    with pytest.raises(InputError, match=r"s.objects.csv, which belongs to it, exists already"):
+        segment_command(wanted)
+    assert table.read_text() == "mine"
+    table.unlink()
+
+    def die(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:  # killed after the image was complete
+        patch.setattr("dacapo.arrays.kept.finish", die)
+        with pytest.raises(KeyboardInterrupt):
+            segment_command(wanted)
+    assert Path(wanted.output).exists()
+    assert not table.exists()
+    segment_command(wanted)
+    assert table.read_text().startswith("id,voxels")
+    assert not (Path(wanted.output) / ".work").exists()
+
+
+def test_blocks_that_fail_in_several_processes(runs_dir: Path, tmp_path: Path) -> None:
+    """Those that can be done are done; mended input is another, so that nothing stale is left."""
+    wanted, _ = options(runs_dir, tmp_path, "affinities")
+    raw = str(tmp_path / "raw.zarr")
+    write_array(raw, open_array(wanted.input), chunk=8)
+    for chunk in (Path(raw) / "c" / "0" / "0").glob("*"):
+        chunk.write_bytes(b"damaged")
+    broken = PredictConfig(
+        run=wanted.run, runs_dir=wanted.runs_dir, input=raw, chunk=8, block=8, num_workers=2,
+        output=str(tmp_path / "p.ome.zarr"), intensity_range=[0, 255], device="cpu",
+    )  # fmt: skip
+    with pytest.raises(InputError, match=r"level 0: \d+ of 48 blocks failed, the others are kept"):
+        predict_command(broken)
+    (work,) = tmp_path.glob(".p.ome.zarr.*.unfinished/.work")
+    done = {
+        line for file in work.glob("blocks.*.txt") for line in file.read_text().split("\n") if line
+    }
+    assert "level 0:16,24,24;" in done
+    assert 0 < len(done) < 48
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
         ({"parameters": {"bais": 0.3}}, r"parameters: there is no parameter bais.*mean bias\?"),
         ({"parameters": {"bias": 3.0}}, r"bias=.*3.0"),
-        ({"parameters": {"bias": "high"}}, r"parameters: bias=high must be one number, or null"),
+        ({"parameters": {"bias": "high"}}, r"parameters: bias=high must be one number"),
         ({"parameters": {"bias": [0.3]}}, r"parameters: bias=\[0.3\] must be one number"),
         ({"parameters": {"bias": None}}, r"parameters: .*bias"),
         ({"input": ""}, r"give input= or prediction="),
+        ({"parameters": {"min_size": 0.5}}, r"parameters: min_size=0.5 must be a whole number"),
+        ({"parameters": {"bias": True}}, r"parameters: bias=True must be one number"),
         ({"prediction": "p.ome.zarr"}, r"give input= or prediction="),
-        ({"input": "", "prediction": "none.ome.zarr"}, r"prediction=none.ome.zarr"),
     ],
 )
 def test_mistakes(runs_dir: Path, tmp_path: Path, changed: dict[str, Any], message: str) -> None:

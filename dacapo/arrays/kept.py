@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import glob
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -10,9 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dacapo.errors import InputError
-from dacapo.processes.files import make_folder, temporary_name, write_atomically, writing
+from dacapo.processes.files import make_folder, temporary_name, writing
 
 _WORK = ".work"
+_BESIDE = ".work/beside"
 
 
 class BlockLog:
@@ -52,11 +55,13 @@ class KeptBlocks(BlockLog):
     Attributes:
         folder: the output while it is unfinished.
         work: a folder for what is needed until the output is finished.
+        beside: a folder for what belongs beside the finished output.
         share: the part of the first array that this process has written.
     """
 
     def __init__(self, folder: Path, progress: Callable[[str, int, int], None], edge: int) -> None:
-        self.folder, self.work, self.edge, self.share = folder, folder / _WORK, edge, 0.0
+        self.folder, self.edge, self.share = folder, edge, 0.0
+        self.work, self.beside = folder / _WORK, folder / _BESIDE
         self._notes = BlockNotes(self.work, "main")
         self._progress = progress
         self._counts: dict[str, list[int]] = {}
@@ -95,13 +100,22 @@ def _line(name: str, start: tuple[int, ...]) -> str:
     return f"{name}:{','.join(map(str, start))}"
 
 
-def check_output(path: Path, overwrite: bool) -> None:
+def check_output(path: Path, overwrite: bool, beside: Sequence[str] = ()) -> None:
     """Refuse an output that is in the way.
+
+    Args:
+        beside: names of files that belong beside it.
 
     Raises:
         InputError: something is there that is not to be replaced, or must not be.
     """
     if not path.exists() and not path.is_symlink():
+        for name in beside:
+            if path.with_name(name).exists() and not overwrite:
+                raise InputError(
+                    f"output={path}: {path.with_name(name)}, which belongs to it, exists already: "
+                    f"choose another, or overwrite=true"
+                )
         return
     if not overwrite:
         raise InputError(f"output={path} exists already: choose another, or overwrite=true")
@@ -118,7 +132,7 @@ def made_by(path: Path) -> object:
 
     try:
         return zarr.open_group(str(path), mode="r").attrs.get("dacapo")
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError, KeyError):  # what zarr raises for odd metadata
         return None
 
 
@@ -129,47 +143,58 @@ def kept_output(
     overwrite: bool = False,
     progress: Callable[[str, int, int], None] = lambda name, done, num: None,
     edge: int = 0,
+    beside: Sequence[str] = (),
 ) -> Iterator[KeptBlocks]:
-    """An output to fill, as `.NAME.unfinished` until it is complete.
+    """An output to fill, as `.NAME.KEY.unfinished` until it is complete.
 
-    If the process is interrupted, the next one with the same key continues there. An older output
-    is replaced when the new one is complete, not before.
+    If the process is interrupted, the next one with the same key continues there. Another key has
+    another folder, so that workers that outlive a killed process cannot write into it. An older
+    output is replaced when the new one is complete, not before.
 
     Args:
         key: identifies what is written and how; an unfinished output of another key is refused.
         overwrite: replace what is in the way.
         progress: called with a name, the number of its blocks that are done, and of all.
+        beside: names of files that belong beside the output; they are written to
+            `KeptBlocks.beside` and moved when it is complete.
 
     Raises:
         InputError: the output is in the way, another process is writing it, or the disk is full.
     """
-    check_output(path, overwrite)
-    unfinished = path.with_name(f".{path.name}.unfinished")
+    check_output(path, overwrite, beside)
+    digest = hashlib.sha256(key.encode()).hexdigest()[:8]
+    unfinished = path.with_name(f".{path.name}.{digest}.unfinished")
     with writing(path):
         make_folder(path.parent)
         with _locked(path):
-            if unfinished.exists() and not _continues(unfinished / _WORK, key):
+            others = set(path.parent.glob(f".{glob.escape(path.name)}.????????.unfinished"))
+            for other in others - {unfinished}:
                 if not overwrite:
                     raise InputError(
-                        f"output={path}: {unfinished} was begun with other input, weights or "
-                        f"options: repeat those, choose another output, or overwrite=true"
+                        f"output={path}: {other} was begun with other input, weights or options: "
+                        f"repeat those, choose another output, or overwrite=true"
                     )
-                shutil.rmtree(unfinished)
-            (unfinished / _WORK).mkdir(parents=True, exist_ok=True)
-            write_atomically(unfinished / _WORK / "key.txt", key.encode())
+                shutil.rmtree(other)
+            for folder in (_BESIDE, _WORK):
+                (unfinished / folder).mkdir(parents=True, exist_ok=True)
             yield KeptBlocks(unfinished, progress, edge)
             replaced = temporary_name(path)
             if path.exists():
                 path.rename(replaced)
             unfinished.rename(path)
-            for old in (path / _WORK, replaced):
-                shutil.rmtree(old, ignore_errors=True)
+            shutil.rmtree(replaced, ignore_errors=True)
+            finish(path)
 
 
-def _continues(work: Path, key: str) -> bool:
-    """Whether an unfinished output has this key; one without a key has no blocks either."""
-    file = work / "key.txt"
-    return file.read_text() == key if file.exists() else not any(work.glob("blocks.*.txt"))
+def finish(path: Path) -> None:
+    """Move what belongs beside a complete output there, and remove what was needed to make it.
+
+    A process may have been killed before it did so.
+    """
+    if (path / _BESIDE).exists():
+        for file in (path / _BESIDE).iterdir():
+            file.replace(path.parent / file.name)
+    shutil.rmtree(path / _WORK, ignore_errors=True)
 
 
 @contextmanager

@@ -52,6 +52,17 @@ def singular(unit: str) -> str:
     return one if one.lower() in _PICOMETRES else unit
 
 
+def symbol(unit: str) -> str:
+    """The usual symbol of a unit.
+
+    >>> symbol("nanometer"), symbol("microns"), symbol("nm")
+    ('nm', 'um', 'nm')
+    """
+    size = scale_of(unit, "unit")
+    symbols = {scale: name for name, scale in reversed(_PICOMETRES.items())}  # the first of each
+    return PIXEL if is_pixel(unit) else symbols[size]
+
+
 def is_pixel(unit: str) -> bool:
     """Whether a unit has no physical size."""
     return unit.strip().lower() in _PIXEL_NAMES

@@ -73,7 +73,9 @@ def predict_region(run: Network, raw: RawReader, roi: Roi, corner: Coordinate) -
     """
     run.model.eval()
     with run.train_state.using_ema(), torch.inference_mode():
-        return (_blended if uses_windows(run) else _in_blocks)(run, raw, roi, corner)
+        if uses_windows(run):
+            return _blended(run, raw, roi, corner)
+        return _in_blocks(run, raw, roi)
 
 
 def uses_windows(run: Network) -> bool:
@@ -106,7 +108,7 @@ def window_stride(run: Network) -> Coordinate:
     )
 
 
-def _in_blocks(run: Network, raw: RawReader, roi: Roi, corner: Coordinate) -> Volume:
+def _in_blocks(run: Network, raw: RawReader, roi: Roi) -> Volume:
     """Blocks side by side, without what padding affects."""
     voxel_size = run.sample_shape.output_voxel_size
     out = np.empty((run.model.num_out_channels, *(roi.shape / voxel_size)), np.float32)

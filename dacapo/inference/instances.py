@@ -48,7 +48,8 @@ class Grid:
 
     def core(self, start: Sequence[int]) -> Slices:
         """The voxels of a block."""
-        return tuple(slice(s, min(s + self.edge, n)) for s, n in self._axes(start))
+        each = zip(start, self.shape, strict=True)
+        return tuple(slice(s, min(s + self.edge, n)) for s, n in each)
 
     def window(self, core: Slices, below: Sequence[int], above: Sequence[int]) -> Slices:
         """A block and what is around it, as far as the volume reaches."""
@@ -56,9 +57,6 @@ class Grid:
             slice(max(c.start - b, 0), min(c.stop + a, n))
             for c, b, a, n in zip(core, below, above, self.shape, strict=True)
         )
-
-    def _axes(self, start: Sequence[int]) -> Iterator[tuple[int, int]]:
-        return zip(start, self.shape, strict=True)
 
 
 class BlockwiseSegmentation:
@@ -165,25 +163,27 @@ class BlockwiseSegmentation:
         return value[place].reshape(labels.shape)
 
     def read_absorbed(self, window: Slices) -> Voxels:
-        """Like `read`; segments that are too small are absorbed by the nearest larger one."""
+        """Like `read`; segments that are too small are absorbed by the nearest larger one, or
+        become background where there is none within the halo."""
         limit = self._blockwise.min_size
         if limit <= 1:
             return self.read(window)
-        halo = [min(limit, self.grid.halo)] * len(window)
+        halo = [self.grid.halo] * len(window)
         wide = self.grid.window(window, halo, halo)
         (labels,) = self.read(wide)
         inner = tuple(
             slice(w.start - v.start, w.stop - v.start) for w, v in zip(window, wide, strict=True)
         )
         sizes = np.append(self._lookup["sizes"], 0)  # dust
-        merged = absorb(labels, sizes[labels] < limit)
-        merged[merged == len(sizes) - 1] = 0  # nothing larger is near
+        merged = absorb(labels, (sizes < limit)[labels], self.grid.halo)
         return merged[None][(slice(None), *inner)]
 
     def _cut(self, start: tuple[int, ...]) -> None:
         """Write the fragments of a block, and note their sizes and kinds."""
         grid, core = self.grid, self.grid.core(start)
-        halo = [grid.halo if self._blockwise.context else 0] * len(core)
+        # Stitching needs the voxel beyond each face.
+        around = max(grid.halo, int(self._blockwise.stitches)) if self._blockwise.context else 0
+        halo = [around] * len(core)
         window = grid.window(core, halo, halo)
         seeds = None if self._seeds is None else self._seeds.read(window)[0]
         place = Place([w.start for w in window], grid.shape)
@@ -197,8 +197,8 @@ class BlockwiseSegmentation:
         sizes = np.bincount(labels.reshape(-1).astype(np.int64), minlength=count)
         is_dust = np.zeros(count, np.bool_)
         if found.is_whole is not None:
-            around = np.bincount(found.labels.reshape(-1).astype(np.int64), minlength=count)
-            is_dust = found.is_whole & (around < self._blockwise.min_size) & (around == sizes)
+            whole = np.bincount(found.labels.reshape(-1).astype(np.int64), minlength=count)
+            is_dust = found.is_whole & (whole < self._blockwise.min_size) & (whole == sizes)
         is_dust[0] = False
         first = np.uint64(self._first_id(start, len(labels)))
         ids = np.arange(count, dtype=np.uint64) + first
@@ -291,7 +291,7 @@ class BlockwiseSegmentation:
         counts = [-(-n // self.grid.edge) for n in self.grid.shape]
         place = [s // self.grid.edge for s in start]
         number = int(np.ravel_multi_index(place, counts))
-        capacity: int = (self.grid.edge + 2 * self.grid.halo) ** len(start)
+        capacity: int = (self.grid.edge + 2 * max(self.grid.halo, 1)) ** len(start)
         return int(_DUST) + number * capacity * num_maps
 
     def _fragments(self) -> Any:
@@ -301,8 +301,9 @@ class BlockwiseSegmentation:
         """The array of fragments, unless it is there."""
         path = self._folder / "fragments"
         if not (path / "zarr.json").exists():
+            # Whole chunks in a block, as no two processes may write to one.
             edge = self.grid.edge
-            chunk = next(c for c in (64, 32, 16, 8, 4, 2, 1) if edge % c == 0)
+            chunk = next((c for c in range(min(64, edge), 15, -1) if edge % c == 0), edge)
             zarr.create_array(
                 str(path), shape=(self._blockwise.num_maps, *self.grid.shape), dtype=np.uint64,
                 chunks=(1, *(chunk,) * len(self.grid.shape)), overwrite=True,

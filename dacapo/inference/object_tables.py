@@ -13,44 +13,52 @@ from typing import Any
 import numpy as np
 
 from dacapo.arrays.array import Array
-from dacapo.arrays.kept import BlockLog
-from dacapo.arrays.units import from_world, is_pixel
+from dacapo.arrays.kept import KeptBlocks
+from dacapo.arrays.units import from_world, is_pixel, symbol
 from dacapo.inference.instances import Grid, load_arrays, save_arrays
 from dacapo.ops.objects import Objects, combine, measure
 from dacapo.ops.region_graph import Edges
 from dacapo.processes.files import write_atomically
 
 
+def table_names(output: Path, makes: str) -> tuple[str, ...]:
+    """The names of the tables of a segmentation: of its objects or classes, and of contacts.
+
+    >>> table_names(Path("a/cells.ome.zarr"), "objects")
+    ('cells.objects.csv', 'cells.contacts.csv')
+    """
+    name = output.name.removesuffix(".zarr").removesuffix(".ome")
+    return () if makes == "masks" else (f"{name}.{makes}.csv", f"{name}.contacts.csv")
+
+
 def write_tables(
-    labels: Array, grid: Grid, output: Path, folder: Path, log: BlockLog
-) -> tuple[Path, Path]:
-    """Write `NAME.objects.csv` and `NAME.contacts.csv` beside a segmentation.
+    labels: Array, grid: Grid, names: Sequence[str], folder: Path, blocks: KeptBlocks
+) -> None:
+    """Write tables of the objects and of those that touch, to lie beside a segmentation.
 
     Args:
         labels: (*spatial) ids, 0 for background.
-        output: the segmentation, NAME.ome.zarr.
+        names: see `table_names`.
         folder: for what is kept on the way.
-        log: knows which blocks are measured.
+        blocks: knows which blocks are measured.
     """
     size = from_world(labels.voxel_size, labels.unit)
     areas = [prod(s for a, s in enumerate(size) if a != axis) for axis in range(labels.dims)]
-    for start in log.missing("objects", grid.starts()):
+    for start in blocks.missing("objects", grid.starts()):
         core = grid.core(start)
         window = grid.window(core, [0] * len(core), [1] * len(core))
         inner = tuple(slice(0, c.stop - c.start) for c in core)
         found = measure(np.asarray(labels.source[window]), inner, start, areas)
         _save(folder / ("_".join(map(str, start)) + ".npz"), found)
-        log.add("objects", start)
+        blocks.add("objects", start)
     every = combine(_load(folder / ("_".join(map(str, start)) + ".npz")) for start in grid.starts())
-    name = output.name.removesuffix(".zarr").removesuffix(".ome")
-    paths = output.with_name(f"{name}.objects.csv"), output.with_name(f"{name}.contacts.csv")
-    _write_csv(paths[0], *_object_rows(every, labels, size))
+    objects, contacts = (blocks.beside / name for name in names)
+    _write_csv(objects, *_object_rows(every, labels, size))
     pairs, area = every.contacts.pairs, every.contacts.columns["area"]
     both = pairs[:, 0] != 0  # the smaller id is background
     rows = zip(*pairs[both].T.tolist(), area[both].tolist(), strict=True)
     shared = "length" if labels.dims == 2 else "area"
-    _write_csv(paths[1], ["first", "second", f"{shared}_{_power(labels, 'area')}"], rows)
-    return paths
+    _write_csv(contacts, ["first", "second", f"{shared}_{_power(labels, 'area')}"], rows)
 
 
 def _object_rows(
@@ -76,7 +84,7 @@ def _object_rows(
 
 def _power(labels: Array, kind: str) -> str:
     """The unit of a length, of a face or of a voxel, as in nm3."""
-    unit = "px" if is_pixel(labels.unit) else labels.unit
+    unit = "px" if is_pixel(labels.unit) else symbol(labels.unit)
     power = {"length": 1, "area": labels.dims - 1, "volume": labels.dims}[kind]
     return unit if power == 1 else f"{unit}{power}"
 

@@ -90,9 +90,7 @@ class TrainedModel:
         """
         every = self.task.post_processor.enumerate_parameters()
         names = [name for name in vars(every[0]) if name != "id"]
-        for name, value in given.items():
-            if not (value is None or isinstance(value, int | float)):
-                raise InputError(f"parameters: {name}={value} must be one number, or null")
+        for name in given:
             if name not in names:
                 raise InputError(
                     f"parameters: there is no parameter {name}{did_you_mean(name, names)}; there "
@@ -111,8 +109,12 @@ class TrainedModel:
         processor = getattr(config, "post_processor", None)
         if not isinstance(processor, PostProcessorConfig):
             raise InputError("parameters: those of this task cannot be set")
-        # One value of each, in the config, which checks types and ranges.
-        plain = {**encode(processor), **{n: [v] for n, v in {**vars(setting), **given}.items()}}
+        # One value of each, in the config, which checks ranges.
+        values = {
+            **vars(setting),
+            **{n: _like(n, v, getattr(setting, n)) for n, v in given.items()},
+        }
+        plain = {**encode(processor), **{name: [value] for name, value in values.items()}}
         try:
             only = replace(config, post_processor=decode(plain))  # type: ignore[call-arg]
         except InputError as error:
@@ -127,6 +129,18 @@ class TrainedModel:
     def _size(self, data: Mapping[str, Any], key: str) -> Coordinate:
         size = [float(v) for v in data[key]]
         return to_world(size, self.unit, size, f"{self.folder.path}: {key}")
+
+
+def _like(name: str, value: Any, current: Any) -> Any:
+    """A parameter as a number of the kind that it has."""
+    if value is None and not isinstance(current, int | float):
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        may_be = "" if isinstance(current, int | float) else ", or null"
+        raise InputError(f"parameters: {name}={value} must be one number{may_be}")
+    if isinstance(current, int) and value != int(value):
+        raise InputError(f"parameters: {name}={value} must be a whole number")
+    return int(value) if isinstance(current, int) else value
 
 
 def _data_of(document: Mapping[str, Any], folder: RunFolder) -> Mapping[str, Any]:

@@ -105,8 +105,14 @@ def open_prediction(options: Any) -> Prepared:
     folder = find_run(options.run, Path(options.runs_dir), options.criterion)
     array = open_array(options.prediction, key="prediction")
     model = TrainedModel(folder, options.iteration, options.criterion, "cpu")
-    origin = made_by(Path(options.prediction))
-    if not isinstance(origin, Mapping) or origin.get("weights") != _digest(model):
+    path = Path(options.prediction)
+    origin = made_by(path) or made_by(path.parent)  # a level of the pyramid may be given
+    if not isinstance(origin, Mapping):
+        raise InputError(
+            f"prediction={options.prediction} does not say which weights made it, as what "
+            f"dacapo.predict writes does"
+        )
+    if origin.get("weights") != _digest(model):
         raise InputError(
             f"prediction={options.prediction} was not made by iteration {model.iteration} of "
             f"{folder.label}: predict again, or give run= and iteration= that made it"
@@ -248,12 +254,15 @@ def _intensity_range(options: Any, raw: Array, model: TrainedModel) -> Any:
 
 def _best_run(runs_dir: Path, criterion: str | None) -> RunFolder:
     best: dict[str, tuple[float, RunFolder]] = {}
+    known: set[str] = set()
     for folder in find_run_folders(runs_dir):
         history = folder.read_history()
         if history.header is None:
             continue
         by = criterion or history.header.selected_by
-        if by not in (c["name"] for c in history.header.criteria):
+        names = [c["name"] for c in history.header.criteria]
+        if by not in names:
+            known.update(names)
             continue
         found = history.best(by)
         if found is None:
@@ -263,6 +272,8 @@ def _best_run(runs_dir: Path, criterion: str | None) -> RunFolder:
             best[by] = value, folder
     if len(best) != 1:
         why = f"they are selected by {', '.join(best)}" if best else "none has a score"
+        if criterion and not best and known:
+            raise InputError(f"criterion={criterion}: choose from {', '.join(sorted(known))}")
         raise InputError(f"run=best: the runs below {runs_dir} cannot be compared: {why}")
     ((_, folder),) = best.values()
     return folder

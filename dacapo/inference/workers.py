@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ Start = tuple[int, ...]
 Work = Callable[[Start], None]
 
 _MAX_RETRIES = 2
-_MAX_FAILURES = 3
+_MAX_FAILURES = 30
 """A worker ends after so many failures in a row, as it may be the worker that is ill."""
 
 
@@ -34,7 +35,8 @@ def distribute(
         num_workers: with 1 nothing is done here.
 
     Raises:
-        InputError: blocks failed; the message has the first error. The others are done.
+        InputError: blocks failed; the message has the first error. The others are done, unless
+            processes ended again and again.
     """
     missing = list(blocks.missing(name, starts))
     if num_workers < 2 or len(missing) < 2:
@@ -67,6 +69,12 @@ def distribute(
             task, progress=progress, return_states=True, host="127.0.0.1", summary=False,
             block_tracking=False,
         )  # fmt: skip
+    except RuntimeError as error:  # daisy has given up starting processes
+        last = [line for line in str(error).splitlines() if line.strip()][-1:]
+        raise InputError(
+            f"{name}: processes ended again and again; what they printed is in "
+            f"{blocks.work / 'logs'}: {''.join(last).strip()}"
+        ) from error
     finally:
         blocks.read_notes()
     (state,) = states.values()
@@ -100,6 +108,7 @@ def _work(
     """What a worker process does: load once, then one block after the other."""
     import daisy
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal
     client = daisy.Client()
     work = open_work(client.worker_id)
     notes = BlockNotes(notes_folder, f"{os.uname().nodename}.{os.getpid()}")

@@ -17,20 +17,22 @@ def absorb_small(labels: Labels, min_size: int) -> Labels:
     """
     if min_size <= 1 or labels.size == 0:
         return labels
-    sizes = np.bincount(labels.reshape(-1))
-    return absorb(labels, (sizes < min_size)[labels])
+    is_small = (np.bincount(labels.reshape(-1)) < min_size)[labels]
+    return absorb(labels, is_small) if (~is_small & (labels != 0)).any() else labels
 
 
-def absorb(labels: Labels, small: np.ndarray[Any, np.dtype[np.bool_]]) -> Labels:
+def absorb(labels: Labels, small: Labels, within: float = np.inf) -> Labels:
     """Assign each voxel marked as small to the nearest label that is neither small nor 0.
 
-    If there is none, nothing changes.
+    Args:
+        small: (*spatial) bool.
+        within: in voxels; where there is none so near, voxels become 0.
     """
     drop = small & (labels != 0)
-    if not drop.any() or not ((labels != 0) & ~drop).any():
-        return labels
-    nearest = distance_transform_edt(
-        drop | (labels == 0), return_distances=False, return_indices=True
-    )
-    assert isinstance(nearest, np.ndarray)
-    return np.where(drop, labels[tuple(nearest)], labels)
+    kept = np.where(drop, np.zeros((), labels.dtype), labels)
+    if not drop.any() or not kept.any():
+        return kept
+    found = distance_transform_edt(kept == 0, return_indices=True)
+    assert isinstance(found, tuple)
+    distance, nearest = found
+    return np.where(drop & (distance <= within), kept[tuple(nearest)], kept)

@@ -186,3 +186,50 @@ def test_classes_are_exact(
     expected = in_memory(processor, prediction)
     assert len(np.unique(expected)) == (3 if kind is Argmax else 2)
     assert np.array_equal(blockwise(tmp_path, processor, prediction, 24), expected)
+
+
+@pytest.mark.parametrize("edge", [32, 64])
+def test_small_segments_far_from_large_ones_are_background(tmp_path: Path, edge: int) -> None:
+    """Whether they span blocks or not; an object, and pieces of three voxels across a face."""
+    shape = (12, 12, 64)
+    truth = np.zeros(shape, np.int64)
+    truth[:, :, :10] = 1
+    truth[::2, ::2, 30:33] = np.arange(2, 38).reshape(6, 6, 1)
+    exact = affinities(torch.from_numpy(truth)[None], NEIGHBORHOOD[:3])[0].numpy()
+    processor = MutexWatershed(bias=[0.5], long_bias=[0.5], min_size=[20]).build(NEIGHBORHOOD[:3])
+    (setting,) = processor.enumerate_parameters()
+    made = BlockwiseSegmentation(
+        processor.blockwise(setting), exact.astype(np.float32), Grid(shape, edge, 4), tmp_path,
+        BlockLog(),
+    )  # fmt: skip
+    made.run()
+    assert made.summary == "1 object"
+    found = np.concatenate(
+        [made.read_absorbed(made.grid.core(s))[0] for s in made.grid.starts()], 2
+    )
+    assert np.unique(found).tolist() == [0, 1]
+    assert (found[:, :, :10] == 1).all()
+    assert not found[:, :, 20:].any()
+
+
+def test_agglomeration_without_a_halo(tmp_path: Path, predicted_affinities: Volume) -> None:
+    processor = OF_AFFINITIES["agglomeration"].build(NEIGHBORHOOD)
+    found = blockwise(tmp_path, processor, predicted_affinities, 32, 0)
+    assert voi(found, in_memory(processor, predicted_affinities)) < 0.1
+
+
+@pytest.mark.parametrize(("edge", "chunk"), [(250, 50), (256, 64), (74, 37), (251, 251)])
+def test_fragments_lie_in_whole_chunks_of_a_fair_size(
+    tmp_path: Path, edge: int, chunk: int
+) -> None:
+    import zarr
+
+    processor = OF_AFFINITIES["mutex_watershed"].build(NEIGHBORHOOD)
+    (setting,) = processor.enumerate_parameters()
+    nothing = np.zeros((6, 8, 8, 8), np.float32)
+    made = BlockwiseSegmentation(
+        processor.blockwise(setting), nothing, Grid((8, 8, 8), edge, 8), tmp_path, BlockLog()
+    )
+    made.run()
+    array: Any = zarr.open_array(str(tmp_path / "fragments"))
+    assert array.chunks == (1, chunk, chunk, chunk)
