@@ -28,8 +28,8 @@ class SegmentConfig(VolumeOptions):
     parameters: dict[str, Any] = field(default_factory=dict)
     """Parameters of the post-processor, such as parameters={bias: 0.3} (default: those that scored
     best in validation)."""
-    block: int = ranged(256, low=8)
-    """Edge of the blocks, in voxels, rounded to whole chunks."""
+    block: int | None = ranged(None, low=8)
+    """Edge of the blocks, in voxels, rounded to whole chunks (default: 192, in 2D 2048)."""
     halo: int = ranged(32, low=0)
     """What is seen around a block, in voxels, so that it is cut as its neighbours are."""
 

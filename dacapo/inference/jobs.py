@@ -102,7 +102,8 @@ def segmentation_of(
 ) -> BlockwiseSegmentation:
     """The segmentation of a prediction with the parameters of a command."""
     post_processor, setting = prepared.model.choose_parameters(options.parameters)
-    edge = max(1, round(options.block / options.chunk)) * options.chunk
+    block = options.block or (2048 if prediction.dims == 2 else 192)
+    edge = max(1, round(block / options.chunk)) * options.chunk
     return BlockwiseSegmentation(
         post_processor.blockwise(setting), prediction.source,
         Grid(prediction.shape, edge, options.halo), work / "segments", log,
