@@ -31,9 +31,9 @@ class Precision(Enum):
 class VolumeOptions(Config):
     """A run, a volume for it, and an output."""
 
-    run: str
+    run: list[str]
     """The run: its folder, or name/repetition below runs_dir; best: the one with the best score
-    below runs_dir."""
+    below runs_dir. The predictions of several, [a/0,a/1], are averaged."""
     runs_dir: str = "runs"
     """Folder that holds the runs."""
     iteration: int | None = ranged(None, low=0)
@@ -62,6 +62,9 @@ class VolumeOptions(Config):
     intensity_range: list[float] | None = interval(None, strict=True)
     """Raw values that are mapped to 0 and 1 (default: as datasplit.normalize of the run does, by
     this volume)."""
+    mirror: bool = False
+    """Average the predictions of all mirror images of the volume: 8 times the work, 4 times in
+    2D."""
     padding: Padding = Padding.mirror
     """What the network sees beyond the border of the volume: mirrored voxels, or raw values of
     0."""
@@ -133,7 +136,7 @@ def predict_command(options: PredictConfig) -> None:
     check_output(output, options.overwrite or before is not None)
     prepared = prepare(options)
     stored, chunk = prepared.stored(), prepared.chunk
-    origin = provenance(options, prepared.model, prepared.volume)
+    origin = provenance(prepared)
     if before == origin and not options.overwrite:
         finish(output)
         console.print(f"{output} is finished; overwrite=true predicts it again")

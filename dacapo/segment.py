@@ -44,7 +44,7 @@ class SegmentConfig(VolumeOptions):
 
 _OF_INPUT = (
     "voxel_size", "offset", "unit", "axes", "time", "level", "resample", "intensity_range",
-    "padding", "dtype",
+    "mirror", "padding", "dtype",
 )  # fmt: skip
 
 
@@ -78,7 +78,7 @@ def segment_command(options: SegmentConfig) -> None:
     prepared = prepare(options) if options.input else open_prediction(options)
     post_processor, setting = prepared.model.choose_parameters(options.parameters)
     tables = table_names(output, post_processor.blockwise(setting).makes)
-    origin = provenance(options, prepared.model, prepared.volume)
+    origin = provenance(prepared)
     origin["parameters"] = vars(setting)
     if before == origin and not options.overwrite:
         finish(output)

@@ -21,7 +21,7 @@ from dacapo.inference.volumes import find_run
 from dacapo.predict import PredictConfig, main, predict_command
 from dacapo.runs import RunFolder
 from dacapo.train import train
-from tests.conftest import small_run_config, write_hdf5
+from tests.conftest import small_run_config, small_task_config, write_hdf5
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def options(run: Run, runs_dir: Path, tmp_path: Path) -> PredictConfig:
         tmp_path / "a.h5", {"raw": voxels}, voxel_size=[8, 8, 8], units="nm", offset=[16, 0, 800]
     )
     return PredictConfig(
-        run="a/0", runs_dir=str(runs_dir), input=f"{file}:raw", chunk=16,
+        run=["a/0"], runs_dir=str(runs_dir), input=f"{file}:raw", chunk=16,
         output=str(tmp_path / "p.ome.zarr"), device="cpu",
     )  # fmt: skip
 
@@ -255,22 +255,22 @@ def test_the_best_by_another_criterion(options: PredictConfig, runs_dir: Path) -
 def test_the_best_run_and_what_made_the_output(options: PredictConfig, runs_dir: Path) -> None:
     import zarr
 
-    predict_command(replace(options, run="best"))
+    predict_command(replace(options, run=["best"]))
     made_by: Any = zarr.open_group(options.output, mode="r").attrs["dacapo"]
     scores = {}
     for repetition in range(2):
         best = RunFolder(runs_dir / "a" / str(repetition)).read_history().best()
         assert best is not None
         scores[f"a/{repetition}"] = best.value
-    assert made_by["run"] == min(scores, key=lambda label: scores[label])
+    assert made_by["models"][0]["run"] == min(scores, key=lambda label: scores[label])
     assert made_by["channels"][0] == "affinity 1,0,0"
-    assert made_by["intensity_range"] == [0.0, 255.0]
+    assert made_by["models"][0]["intensity_range"] == [0.0, 255.0]
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"run": "b/0"}, r"run=b/0: there is no such run .* did you mean a/0\?"),
+        ({"run": ["b/0"]}, r"run=b/0: there is no such run .* did you mean a/0\?"),
         ({"iteration": 7}, r"iteration=7: .* has no such checkpoint; it has .*4, 6"),
         ({"criterion": "vio"}, r"criterion=vio: choose from voi"),
         ({"voxel_size": [16, 8, 8]}, r"a factor of 2, 1, 1: resample=true"),
@@ -299,3 +299,79 @@ def test_the_command(
     assert "a/0, iteration" in out
     assert "Mvoxel/s" in out
     assert whole(options).shape == (6, 8, 32, 32)
+
+
+def flipped_input(options: PredictConfig, axes: tuple[int, ...]) -> PredictConfig:
+    raw = open_array(options.input)
+    file = write_hdf5(
+        Path(options.output).with_name("flipped.h5"),
+        {"raw": np.flip(raw.read(raw.roi), axes)}, voxel_size=[8, 8, 8], units="nm",
+    )  # fmt: skip
+    output = str(Path(options.output).with_name("flipped.ome.zarr"))
+    return replace(options, input=f"{file}:raw", output=output)
+
+
+def mirrored_back(
+    run: Run, prediction: np.ndarray[Any, Any], axes: tuple[int, ...]
+) -> np.ndarray[Any, Any]:
+    """The channels of a mirrored prediction where they belong; NaN where one was not predicted."""
+    spatial = tuple(1 + axis for axis in axes)
+    found = np.flip(prediction, spatial)
+    out = np.full(found.shape, np.nan)
+    for number, channel in enumerate(run.task.predictor.mirrored(axes)):
+        if channel is None:
+            continue
+        shift = channel.shift or (0, 0, 0)
+        for voxel in np.ndindex(*found.shape[1:]):
+            at = [v + s for v, s in zip(voxel, shift, strict=True)]
+            if all(0 <= a < n for a, n in zip(at, found.shape[1:], strict=True)):
+                out[(number, *voxel)] = found[(channel.channel, *at)]
+    return out
+
+
+def test_mirror_images_are_averaged(
+    options: PredictConfig, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    single = type(options.dtype)("float32")
+    options = replace(options, dtype=single, block=16)
+    parts = []
+    for axes in ((), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)):
+        one = flipped_input(options, axes)
+        predict_command(replace(one, overwrite=True))
+        parts.append(mirrored_back(run, whole(one), axes))
+    predict_command(replace(options, mirror=True, check_seams=True))
+    assert np.abs(whole(options) - np.nanmean(parts, axis=0)).max() < 1e-5
+    assert np.abs(whole(options) - parts[0]).max() > 1e-2
+
+    other = flipped_input(replace(options, mirror=True), (0, 2))
+    predict_command(replace(other, overwrite=True))
+    turned = mirrored_back(run, whole(other), (0, 2))
+    assert np.nanmax(np.abs(turned - whole(options))) < 1e-5
+    assert np.isfinite(turned).mean() > 0.5
+
+
+def test_the_mirrored_prediction_of_a_region(options: PredictConfig) -> None:
+    options = replace(options, dtype=type(options.dtype)("float32"), mirror=True)
+    predict_command(options)
+    expected = whole(options)[:, 5:17, :, 5:13]
+    part = RegionConfig(z=[16 + 40, 16 + 136], x=[840, 904])
+    predict_command(replace(options, region=part, overwrite=True))
+    assert np.abs(whole(options) - expected).max() < 1e-5
+
+
+def test_runs_are_averaged(options: PredictConfig, runs_dir: Path) -> None:
+    options = replace(options, dtype=type(options.dtype)("float32"))
+    each = []
+    for run in ("a/0", "a/1"):
+        predict_command(replace(options, run=[run], overwrite=True))
+        each.append(whole(options))
+    assert np.abs(each[0] - each[1]).max() > 1e-2
+    predict_command(replace(options, run=["a/0", "a/1"], overwrite=True))
+    assert np.abs(whole(options) - np.mean(each, axis=0)).max() < 1e-6
+    with pytest.raises(InputError, match=r"run=\[a/0,a/0\]: a run is named twice"):
+        predict_command(replace(options, run=["a/0", "a/0"]))
+    with pytest.raises(InputError, match=r"run=\[\]: name a run"):
+        predict_command(replace(options, run=[]))
+    train(small_task_config("distance", "name=other"), runs_dir)
+    with pytest.raises(InputError, match=r"a/0 and other/0 do not predict the same channels"):
+        predict_command(replace(options, run=["a/0", "other/0"]))

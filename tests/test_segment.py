@@ -50,7 +50,7 @@ def options(runs_dir: Path, tmp_path: Path, task: str) -> tuple[SegmentConfig, V
     setting = run.task.post_processor.enumerate_parameters()[best.parameters]
     expected = run.task.post_processor.process(predict(run, dataset), setting)
     return SegmentConfig(
-        run=f"{name}/0", runs_dir=str(runs_dir), input=f"{file}:raw", chunk=16, device="cpu",
+        run=[f"{name}/0"], runs_dir=str(runs_dir), input=f"{file}:raw", chunk=16, device="cpu",
         intensity_range=[low, high], output=str(tmp_path / "s.ome.zarr"),
         dtype=Precision.float32,
     ), expected  # fmt: skip

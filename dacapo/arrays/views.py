@@ -69,19 +69,23 @@ def upright(array: Array) -> Array:
 
     An axis `-x`, along which they decrease, has its positions negated; here it becomes `x`.
     """
-    num = len(array.channel_shape)
-    flipped = [at for at, name in enumerate(array.axis_names) if name.startswith("-")]
-    if not flipped:
+    downwards = [at for at, name in enumerate(array.axis_names) if name.startswith("-")]
+    if not downwards:
         return array
     begin, end = list(array.roi.begin), list(array.roi.end)
-    for at in flipped:
+    for at in downwards:
         begin[at] = -end[at]
     return replace(
-        array,
-        source=_Flipped(array.source, tuple(num + at for at in flipped)),
+        flipped(array, downwards),
         offset=Coordinate(begin),
         axis_names=tuple(name.lstrip("-") for name in array.axis_names),
     )
+
+
+def flipped(array: Array, axes: Sequence[int]) -> Array:
+    """The voxels in reverse order along some spatial axes, in the same place."""
+    first = len(array.channel_shape)
+    return replace(array, source=_Flipped(array.source, tuple(first + axis for axis in axes)))
 
 
 def sample_blocks(array: Array, edge: int, count: int) -> Iterator[Roi]:

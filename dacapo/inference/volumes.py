@@ -20,6 +20,7 @@ from dacapo.experiments.datasplits.array_opener import in_region, resampled
 from dacapo.experiments.datasplits.datasets.dataset import NormalizedRaw
 from dacapo.experiments.datasplits.datasets.statistics import find_range
 from dacapo.experiments.datasplits.volume_config import ArrayKind
+from dacapo.experiments.trainers.augments import Mirror
 from dacapo.processes.files import format_bytes
 from dacapo.runs import RunFolder, find_run_folders, missing_run
 
@@ -39,20 +40,25 @@ _MAX_FILES = 200_000
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model, and its prediction for a volume.
+    """Models, and the mean of their predictions for a volume.
 
     Attributes:
         options: of the command, see `VolumeOptions`.
-        volume: None if the prediction is there already.
+        models: the first one's post-processor and scores are used.
+        volumes: what each of them sees; empty if the prediction is there already.
         prediction: (C, *spatial); computed where it is read, float32, or opened.
         chunk: the edge of chunks, in voxels: a multiple of the network's period.
     """
 
     options: Any
-    model: TrainedModel
-    volume: NormalizedRaw | None
+    models: Sequence[TrainedModel]
+    volumes: Sequence[NormalizedRaw]
     prediction: Array
     chunk: int
+
+    @property
+    def model(self) -> TrainedModel:
+        return self.models[0]
 
     def stored(self) -> Array:
         """The prediction in the type in which it is stored."""
@@ -67,8 +73,8 @@ class Prepared:
         return max(1, round(edge / self.chunk)) * self.chunk
 
     def __str__(self) -> str:
-        model = self.model
-        return f"{model.folder.label}, iteration {model.iteration}, on {model.trainer.device}"
+        names = (f"{model.folder.label}, iteration {model.iteration}" for model in self.models)
+        return f"{'; '.join(names)}; on {self.model.trainer.device}"
 
 
 def prepare(options: Any) -> Prepared:
@@ -81,16 +87,20 @@ def prepare(options: Any) -> Prepared:
     from dacapo.training.terminal import reported
 
     check_writable(Path(options.output).parent, "output")
-    folder = find_run(options.run, Path(options.runs_dir), options.criterion)
+    folders = _find_runs(options)
     raw = open_raw(options)
     with reported("loading the model"):
-        from dacapo.inference.predicted import block_edge, predicted
-        from dacapo.inference.trained import TrainedModel
+        from dacapo.inference.averaged import averaged
+        from dacapo.inference.predicted import block_edge
 
-        model = TrainedModel(folder, options.iteration, options.criterion, options.device)
-        volume = normalized(options, raw, model)
-    prediction = predicted(model, volume, region_of(options.region, volume.raw))
-    return Prepared(options, model, volume, prediction, block_edge(model, options.chunk))
+        models = _load(options, folders, options.device)
+        volumes = [normalized(options, raw, model) for model in models]
+    if options.mirror:
+        _warn_of_mirroring(models)
+    prediction = averaged(
+        models, volumes, region_of(options.region, volumes[0].raw), options.mirror
+    )
+    return Prepared(options, models, volumes, prediction, block_edge(models[0], options.chunk))
 
 
 def open_prediction(options: Any) -> Prepared:
@@ -100,11 +110,10 @@ def open_prediction(options: Any) -> Prepared:
         InputError: it was not made by these weights.
     """
     from dacapo.inference.predicted import block_edge
-    from dacapo.inference.trained import TrainedModel
 
-    folder = find_run(options.run, Path(options.runs_dir), options.criterion)
+    folders = _find_runs(options)
     array = open_array(options.prediction, key="prediction")
-    model = TrainedModel(folder, options.iteration, options.criterion, "cpu")
+    models = _load(options, folders, "cpu")
     path = Path(options.prediction)
     origin = made_by(path) or made_by(path.parent)  # a level of the pyramid may be given
     if not isinstance(origin, Mapping):
@@ -112,14 +121,44 @@ def open_prediction(options: Any) -> Prepared:
             f"prediction={options.prediction} does not say which weights made it, as what "
             f"dacapo.predict writes does"
         )
-    if origin.get("weights") != _digest(model):
+    made = origin.get("models")
+    weights = [m.get("weights") for m in made] if isinstance(made, list) else []
+    if weights != [_digest(model) for model in models]:
+        named = " and ".join(f"iteration {m.iteration} of {m.folder.label}" for m in models)
         raise InputError(
-            f"prediction={options.prediction} was not made by iteration {model.iteration} of "
-            f"{folder.label}: predict again, or give run= and iteration= that made it"
+            f"prediction={options.prediction} was not made by {named}: predict again, or give run= "
+            f"and iteration= that made it"
         )
     if options.region is not None:
         array = array.crop(in_region(array, options.region, "region").roi)
-    return Prepared(options, model, None, array, block_edge(model, options.chunk))
+    return Prepared(options, models, (), array, block_edge(models[0], options.chunk))
+
+
+def _find_runs(options: Any) -> list[RunFolder]:
+    if not options.run:
+        raise InputError("run=[]: name a run")
+    runs_dir = Path(options.runs_dir)
+    folders = [find_run(run, runs_dir, options.criterion) for run in options.run]
+    if len({folder.path.resolve() for folder in folders}) < len(folders):
+        raise InputError(f"run=[{','.join(options.run)}]: a run is named twice")
+    return folders
+
+
+def _load(options: Any, folders: Sequence[RunFolder], device: str) -> list[TrainedModel]:
+    from dacapo.inference.trained import TrainedModel
+
+    return [TrainedModel(f, options.iteration, options.criterion, device) for f in folders]
+
+
+def _warn_of_mirroring(models: Sequence[TrainedModel]) -> None:
+    """Warn of models that have never seen mirrored volumes."""
+    for model in models:
+        augments = getattr(model.run_config.trainer_config, "augments", {})
+        if not any(isinstance(augment, Mirror) for augment in augments.values()):
+            warn(
+                f"mirror=true: {model.folder.label} was trained without trainer/augments=[mirror], "
+                f"and may predict mirrored volumes worse"
+            )
 
 
 def check_apart(output: Path, uri: str) -> None:
@@ -141,22 +180,24 @@ def warn_of_space(output: Path, arrays: Sequence[Array]) -> None:
         )
 
 
-def provenance(options: Any, model: TrainedModel, volume: NormalizedRaw | None) -> dict[str, Any]:
+def provenance(prepared: Prepared) -> dict[str, Any]:
     """What an output depends on; it is kept with the output, and an unfinished one is continued
     only if all of it is the same."""
     from dacapo import __version__
 
-    given = {k: v for k, v in encode(options).items() if k not in _NO_INFLUENCE}
-    levels = None if volume is None else encode(list(volume.intensity_range))
+    options = prepared.options
+    models: list[dict[str, Any]] = [
+        {"run": model.folder.label, "iteration": model.iteration, "weights": _digest(model)}
+        for model in prepared.models
+    ]
+    for model, volume in zip(models, prepared.volumes, strict=False):
+        model["intensity_range"] = encode(list(volume.intensity_range))
     return {
         "version": __version__,
-        "run": model.folder.label,
-        "iteration": model.iteration,
-        "weights": _digest(model),
+        "models": models,
         "input": _state_of(options.input or options.prediction),
-        "intensity_range": levels,
-        "channels": list(model.channel_names),
-        "options": given,
+        "channels": list(prepared.model.channel_names),
+        "options": {k: v for k, v in encode(options).items() if k not in _NO_INFLUENCE},
     }
 
 

@@ -6,6 +6,7 @@ import torch
 from funlib.geometry import Coordinate, Roi
 from scipy.ndimage import distance_transform_edt
 
+from dacapo.errors import InputError
 from dacapo.experiments.tasks.label_groups import LabelGroups
 from dacapo.experiments.tasks.predictors import (
     AffinitiesPredictor,
@@ -320,3 +321,52 @@ class TestEvery:
             results.append((target[:, :, *inner], weight))
         assert torch.allclose(results[0][0], results[1][0], atol=1e-5)
         assert torch.allclose(results[0][1], results[1][1], atol=1e-5)
+
+
+DIAGONAL = [[1, 0, 0], [-2, 0, 0], [0, 2, -1], [0, 2, 1], [0, -1, 0], [1, 1, 1]]
+MIRRORED: dict[str, Predictor] = {
+    "affinities": AffinitiesPredictor(DIAGONAL),
+    "descriptors": DescriptorsPredictor(3, 2.0),
+    "both": with_lsds(DIAGONAL, 2.0),
+    "boundary": BoundaryPredictor(),
+    "distance": DistancePredictor(LabelGroups(), 3.0),
+    "one hot": OneHotPredictor(LabelGroups({"a": [1], "b": [2], "c": [3]})),
+    "classes": ClassPredictor(LabelGroups({"a": [1], "b": [2], "c": [3]})),
+}
+
+
+@pytest.mark.parametrize("kind", MIRRORED)
+@pytest.mark.parametrize("axes", [(0,), (2,), (0, 1), (0, 1, 2)])
+def test_the_target_of_mirrored_labels_is_the_mirrored_target(
+    kind: str, axes: tuple[int, ...]
+) -> None:
+    predictor = MIRRORED[kind]
+    labels = random_labels((1, 3, 3, 3)).repeat_interleave(4, 1)
+    labels = labels.repeat_interleave(4, 2).repeat_interleave(4, 3)
+    target = predictor.create_target(labels)
+    counts = predictor.create_weight(labels, target, torch.ones_like(labels))[0].numpy() > 0
+    expected = target[0].numpy()
+    spatial = tuple(1 + axis for axis in axes)
+    found = np.flip(predictor.create_target(torch.flip(labels, spatial))[0].numpy(), spatial)
+    inner = (slice(3, -3),) * 3
+    num_found = 0
+    channels = predictor.mirrored(axes)
+    for values, counted, channel in zip(expected, counts, channels, strict=True):
+        if channel is None:
+            continue
+        back = tuple(-step for step in channel.shift or (0, 0, 0))
+        mirrored = np.roll(found[channel.channel], back, (0, 1, 2))
+        mirrored = 1 - mirrored if channel.complement else mirrored
+        assert counted[inner].any()
+        assert np.abs((values - mirrored) * counted)[inner].max() < 1e-5
+        num_found += 1
+    missing = 0 if axes == (0, 1, 2) else 1  # of the diagonal one
+    assert num_found == len(expected) - (missing if kind in ("affinities", "both") else 0)
+
+
+def test_a_predictor_that_does_not_say_what_mirroring_does_is_refused() -> None:
+    class Own(BoundaryPredictor):
+        mirrored = Predictor.mirrored
+
+    with pytest.raises(InputError, match=r"mirror=true: Own does not define `mirrored`"):
+        Own().mirrored([0])

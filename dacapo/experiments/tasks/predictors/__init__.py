@@ -6,7 +6,11 @@ from dacapo.experiments.tasks.predictors.class_predictor import ClassPredictor, 
 from dacapo.experiments.tasks.predictors.combined_predictor import CombinedPredictor
 from dacapo.experiments.tasks.predictors.descriptors_predictor import DescriptorsPredictor
 from dacapo.experiments.tasks.predictors.distance_predictor import DistancePredictor
-from dacapo.experiments.tasks.predictors.predictor import GroupsPredictor, Predictor
+from dacapo.experiments.tasks.predictors.predictor import (
+    GroupsPredictor,
+    MirroredChannel,
+    Predictor,
+)
 
 __all__ = [
     "AffinitiesPredictor",
@@ -16,6 +20,7 @@ __all__ = [
     "DescriptorsPredictor",
     "DistancePredictor",
     "GroupsPredictor",
+    "MirroredChannel",
     "OneHotPredictor",
     "Predictor",
 ]

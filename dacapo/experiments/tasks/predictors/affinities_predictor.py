@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from funlib.geometry import Coordinate, Roi
 from torch import Tensor, nn
 
 from dacapo.experiments.arraytypes import ProbabilityArray
-from dacapo.experiments.tasks.predictors.predictor import Predictor
+from dacapo.experiments.tasks.predictors.predictor import MirroredChannel, Predictor
 from dacapo.ops.affinities import affinities, both_known, reach
 
 
@@ -49,6 +49,21 @@ class AffinitiesPredictor(Predictor):
 
     def known(self, gt: Tensor, target: Tensor, mask: Tensor, voxel_size: Coordinate) -> Tensor:
         return both_known(mask, self.neighborhood)
+
+    def mirrored(self, axes: Collection[int]) -> list[MirroredChannel | None]:
+        """Mirrored, the affinity of an offset is that of the mirrored offset; and an offset and its
+        opposite join the same two voxels."""
+        found: list[MirroredChannel | None] = []
+        for offset in self.neighborhood:
+            there = tuple(-step if axis in axes else step for axis, step in enumerate(offset))
+            back = tuple(-step for step in there)
+            if there in self.neighborhood:
+                found.append(MirroredChannel(self.neighborhood.index(there)))
+            elif back in self.neighborhood:
+                found.append(MirroredChannel(self.neighborhood.index(back), offset))
+            else:
+                found.append(None)
+        return found
 
     def unknown_in(self, shape: Coordinate, voxel_size: Coordinate) -> str:
         for offset in self.neighborhood:

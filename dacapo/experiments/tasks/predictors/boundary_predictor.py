@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from funlib.geometry import Coordinate, Roi
 from torch import Tensor, nn
 
 from dacapo.experiments.arraytypes import ProbabilityArray
 from dacapo.experiments.tasks.predictors.predictor import (
+    MirroredChannel,
     Predictor,
     by_channel,
     equal_axes,
@@ -53,6 +56,9 @@ class BoundaryPredictor(Predictor):
         steps = self._steps(gt, voxel_size)
         unknown = by_channel(lambda c: distance_to_unknown(c, steps), annotated)
         return annotated & ((unknown > self.width + _SLACK) | (gt == 0)[:, None])
+
+    def mirrored(self, axes: Collection[int]) -> list[MirroredChannel | None]:
+        return [MirroredChannel(0)]
 
     def unknown_in(self, shape: Coordinate, voxel_size: Coordinate) -> str:
         finest = min(voxel_size)

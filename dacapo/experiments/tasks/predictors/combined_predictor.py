@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from funlib.geometry import Coordinate, Roi
 from torch import Tensor, nn
 
 from dacapo.experiments.arraytypes import ArrayType, EmbeddingArray, ProbabilityArray
-from dacapo.experiments.tasks.predictors.predictor import Labels, Predictor
+from dacapo.experiments.tasks.predictors.predictor import Labels, MirroredChannel, Predictor
 
 
 class CombinedPredictor(Predictor):
@@ -85,6 +86,14 @@ class CombinedPredictor(Predictor):
     def unknown_in(self, shape: Coordinate, voxel_size: Coordinate) -> str:
         found = (head.unknown_in(shape, voxel_size) for head in self.heads.values())
         return next((text for text in found if text), "")
+
+    def mirrored(self, axes: Collection[int]) -> list[MirroredChannel | None]:
+        found: list[MirroredChannel | None] = []
+        for head in self.heads.values():
+            first = len(found)
+            for one in head.mirrored(axes):
+                found.append(one and replace(one, channel=first + one.channel))
+        return found
 
     def class_masks(self, labels: Labels) -> list[Labels]:
         return self._first.class_masks(labels)

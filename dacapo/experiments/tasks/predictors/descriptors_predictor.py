@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from itertools import combinations
+
 from funlib.geometry import Coordinate, Roi
 from torch import Tensor, nn
 
 from dacapo.experiments.arraytypes import ProbabilityArray
-from dacapo.experiments.tasks.predictors.predictor import Predictor, equal_axes, grown
+from dacapo.experiments.tasks.predictors.predictor import (
+    MirroredChannel,
+    Predictor,
+    equal_axes,
+    grown,
+)
 from dacapo.ops.descriptors import (
     TRUNCATE,
     local_shape_descriptors,
@@ -53,6 +61,14 @@ class DescriptorsPredictor(Predictor):
         share = window_share(mask, self._sigma(voxel_size), voxel_size)
         inside = (share * ((gt != 0) & (mask != 0)))[:, None]
         return inside.expand(-1, self.num_channels, *gt.shape[1:])
+
+    def mirrored(self, axes: Collection[int]) -> list[MirroredChannel | None]:
+        """The offset to the centre of mass changes its sign along mirrored axes, and so does a
+        correlation if one of its two axes is mirrored; 0.5 stands for 0."""
+        turned = [axis in axes for axis in range(self.dims)]
+        pairs = [turned[a] != turned[b] for a, b in combinations(range(self.dims), 2)]
+        signs = [*turned, *[False] * self.dims, *pairs, False]
+        return [MirroredChannel(channel, (), sign) for channel, sign in enumerate(signs)]
 
     def class_weights(self, foreground: Tensor, known: Tensor) -> Tensor:
         return known  # descriptors have no classes to balance

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from funlib.geometry import Coordinate, Roi
 from torch import Tensor, nn
 
+from dacapo.errors import InputError
 from dacapo.experiments.architectures.architecture import Architecture
 from dacapo.experiments.arraytypes import ArrayType
 from dacapo.experiments.model import Model
@@ -21,6 +23,21 @@ from dacapo.nn.weights import load_all, read_weights
 from dacapo.ops.weights import balance
 
 Labels = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class MirroredChannel:
+    """Where a channel is found in the prediction of a mirrored volume, after mirroring that back.
+
+    Attributes:
+        channel: of that prediction.
+        shift: from the voxel to the one that has its value, in voxels; empty: the same voxel.
+        complement: the value is 1 minus the one found.
+    """
+
+    channel: int
+    shift: tuple[int, ...] = ()
+    complement: bool = False
 
 
 class Predictor(ABC):
@@ -130,6 +147,18 @@ class Predictor(ABC):
         """The region of labels on which the targets of a region depend."""
         return roi
 
+    def mirrored(self, axes: Collection[int]) -> list[MirroredChannel | None]:
+        """Where each channel is found in the prediction of a volume that is mirrored along axes;
+        None: it was not predicted.
+
+        Raises:
+            InputError: this predictor does not say what mirroring does to its channels.
+        """
+        raise InputError(
+            f"mirror=true: {type(self).__name__} does not define `mirrored`, what mirroring does "
+            f"to its channels"
+        )
+
     def unknown_in(self, shape: Coordinate, voxel_size: Coordinate) -> str:
         """Which targets are unknown everywhere in labels of this shape, with the key to change.
 
@@ -170,6 +199,9 @@ class GroupsPredictor(Predictor):
 
     def foreground(self, gt: Tensor, target: Tensor) -> Tensor:
         return self.groups.members(gt).float()
+
+    def mirrored(self, axes: Collection[int]) -> list[MirroredChannel | None]:
+        return [MirroredChannel(channel) for channel in range(self.num_channels)]
 
 
 def equal_axes(gt: Tensor, voxel_size: Coordinate | None) -> Coordinate:
