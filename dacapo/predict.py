@@ -24,6 +24,7 @@ class Precision(Enum):
 
     float16 = "float16"
     float32 = "float32"
+    uint8 = "uint8"
 
 
 @config(None)
@@ -71,7 +72,8 @@ class VolumeOptions(Config):
     device: str = "auto"
     """cpu, cuda, cuda:1... (default: a GPU if there is one)."""
     dtype: Precision = Precision.float16
-    """Type of the stored prediction."""
+    """Type of the stored prediction; uint8: values between the bounds, which are written into the
+    output, in 255 steps."""
     output: str
     """The new image, like NAME.ome.zarr."""
     num_workers: int = ranged(1, low=1)

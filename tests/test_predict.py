@@ -63,7 +63,7 @@ def whole(options: PredictConfig) -> np.ndarray[Any, Any]:
     return array.read(array.roi)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "uint8"])
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_a_volume_is_predicted_as_in_validation(
     options: PredictConfig, run: Run, dtype: str, version: str
@@ -71,7 +71,9 @@ def test_a_volume_is_predicted_as_in_validation(
     kind = type(options.dtype)(dtype)
     predict_command(replace(options, dtype=kind, version=version))
     expected = predict(run, run.datasplit.validate[0])
-    assert np.abs(whole(options) - expected).max() < (1e-3 if dtype == "float16" else 1e-5)
+    found = whole(options) / (255 if dtype == "uint8" else 1)
+    limit = {"float16": 1e-3, "float32": 1e-5, "uint8": 0.5 / 255 + 1e-5}[dtype]
+    assert np.abs(found - expected).max() < limit
     array = open_array(options.output)
     assert array.dtype == dtype
     assert array.voxel_size == (8000, 8000, 8000)

@@ -270,3 +270,27 @@ def test_several_processes(runs_dir: Path, tmp_path: Path) -> None:
     for table in ("objects", "contacts"):
         ours, theirs = (tmp_path / f"{name}.{table}.csv" for name in "ts")
         assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_a_prediction_in_uint8(runs_dir: Path, tmp_path: Path) -> None:
+    wanted, _ = options(runs_dir, tmp_path, "distance")
+    segment_command(wanted)
+    small = replace(wanted, dtype=type(wanted.dtype)("uint8"), output=str(tmp_path / "u.ome.zarr"))
+    segment_command(small)
+    keys = ("run", "runs_dir", "input", "device", "intensity_range")
+    prediction = str(tmp_path / "p.ome.zarr")
+    given = {k: getattr(small, k) for k in keys}
+    predict_command(PredictConfig(output=prediction, dtype=small.dtype, **given))
+    assert open_array(prediction).dtype == np.uint8
+    segment_command(
+        SegmentConfig(
+            run=wanted.run, runs_dir=wanted.runs_dir, prediction=prediction, chunk=16,
+            num_workers=2, output=str(tmp_path / "t.ome.zarr"),
+        )
+    )  # fmt: skip
+    assert np.array_equal(read(small.output), read(str(tmp_path / "t.ome.zarr")))
+    foreground = read(small.output) != 0
+    assert (foreground == (read(wanted.output) != 0)).mean() > 0.99
+    unbounded, _ = options(runs_dir, tmp_path, "hot_distance")
+    with pytest.raises(InputError, match=r"dtype=uint8: not all channels of .* the same bounds"):
+        segment_command(replace(unbounded, dtype=small.dtype, overwrite=True))

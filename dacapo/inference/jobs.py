@@ -57,7 +57,7 @@ class SegmentationWork:
         prediction = prepared.prediction
         if options.input:
             source = zarr.open_array(str(folder / ".work" / "prediction"), mode="r")
-            prediction = replace(prediction, source=source)
+            prediction = prepared.restored(replace(prediction, source=source))
         made = segmentation_of(options, prepared, prediction, folder / ".work", BlockLog())
         if self.name != "level 0":
             return made.work(self.name)
@@ -70,13 +70,17 @@ def predict_into(
     target: Path, stored: Array, prepared: Prepared, edge: int, blocks: KeptBlocks, name: str,
     version: int = 3,
 ) -> Array:  # fmt: skip
-    """Write the prediction of a command, by several processes if it asks for them."""
+    """Write the prediction of a command, by several processes if it asks for them.
+
+    Returns:
+        The prediction as it was stored.
+    """
     options = prepared.options
     array = create_array(target, stored, prepared.chunk, None, version)
     work = PredictionWork(options, str(target), edge)
     distribute(blocks, name, block_starts(stored.shape, edge), work, options.num_workers)
     copy_blocks(stored, array, edge, blocks, name)
-    return replace(stored, source=array)
+    return prepared.restored(replace(stored, source=array))
 
 
 def segment_into(

@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ _NO_INFLUENCE = (
     "prediction", "parameters", "num_workers", "check_seams",
 )  # fmt: skip
 _MAX_FILES = 200_000
+_STEPS = 255  # of predictions in uint8
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,31 @@ class Prepared:
     def stored(self) -> Array:
         """The prediction in the type in which it is stored."""
         dtype = np.dtype(self.options.dtype.value)
-        return views.each(self.prediction, lambda values: values.astype(dtype), dtype)
+        if dtype != np.uint8:
+            return views.each(self.prediction, lambda values: values, dtype)
+        low, high = self.bounds
+        return views.each(
+            self.prediction, lambda v: np.rint((v - low) * (_STEPS / (high - low))), dtype
+        )
+
+    def restored(self, array: Array) -> Array:
+        """The values of a stored prediction."""
+        if array.dtype != np.uint8:
+            return array
+        low, high = self.bounds
+        step = np.float32((high - low) / _STEPS)
+        return views.each(array, lambda v: v * step + np.float32(low), np.float32)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """What the lowest and the highest number of a prediction in uint8 stand for."""
+        bounds = self.model.task.predictor.output_array_type.bounds
+        if bounds is None:
+            raise InputError(
+                f"dtype=uint8: not all channels of {self.model.folder.label} have the same bounds: "
+                f"choose float16 or float32"
+            )
+        return bounds
 
     def edge(self, wanted: int | None) -> int:
         """The edge of the blocks to predict at a time, in whole chunks."""
@@ -131,7 +156,8 @@ def open_prediction(options: Any) -> Prepared:
         )
     if options.region is not None:
         array = array.crop(in_region(array, options.region, "region").roi)
-    return Prepared(options, models, (), array, block_edge(models[0], options.chunk))
+    prepared = Prepared(options, models, (), array, block_edge(models[0], options.chunk))
+    return replace(prepared, prediction=prepared.restored(array))
 
 
 def _find_runs(options: Any) -> list[RunFolder]:
@@ -192,9 +218,13 @@ def provenance(prepared: Prepared) -> dict[str, Any]:
     ]
     for model, volume in zip(models, prepared.volumes, strict=False):
         model["intensity_range"] = encode(list(volume.intensity_range))
+    stored: dict[str, Any] = {}
+    if prepared.volumes and options.dtype.value == "uint8":
+        stored["bounds"] = list(prepared.bounds)
     return {
         "version": __version__,
         "models": models,
+        **stored,
         "input": _state_of(options.input or options.prediction),
         "channels": list(prepared.model.channel_names),
         "options": {k: v for k, v in encode(options).items() if k not in _NO_INFLUENCE},

@@ -14,6 +14,11 @@ class ArrayType:
     interpolatable: ClassVar[bool]
     """Whether values between those of two voxels are meaningful."""
 
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The lowest and the highest value; None if there are none."""
+        return None
+
 
 @dataclass(frozen=True)
 class IntensitiesArray(ArrayType):
@@ -56,6 +61,10 @@ class DistanceArray(ArrayType):
     classes: Sequence[str] = ()
     limit: float | None = None
 
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        return None if self.limit is None else (-self.limit, self.limit)
+
 
 @dataclass(frozen=True)
 class EmbeddingArray(ArrayType):
@@ -71,3 +80,7 @@ class ProbabilityArray(ArrayType):
 
     interpolatable = True
     channels: Sequence[str] = ()
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return 0.0, 1.0
