@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from math import isnan
@@ -32,7 +33,7 @@ class ScoreConfig(ObjectScoring, ClassScoring):
     segmentation: str
     """file.h5:dataset, store.zarr/array or image.ome.zarr."""
     gt: str
-    """Ground truth on the same grid; all of it is scored."""
+    """Ground truth on the same grid; all of it is scored, block by block for kind=instance."""
     kind: Kind
     """instance: labels are ids of objects; semantic: of classes, or 0 and anything else."""
     mask: str | None = None
@@ -66,12 +67,24 @@ def main() -> None:
 
 def score_command(options: ScoreConfig) -> None:
     """Score and print."""
-    scores, region = score(options)
-    print_json(scores, region) if options.json else print_scores(scores, region)
+    from dacapo.training.terminal import block_progress
+
+    if options.json:
+        print_json(*score(options))
+        return
+    with block_progress() as progress:
+        scores, region = score(options, progress)
+    print_scores(scores, region)
 
 
-def score(options: ScoreConfig) -> tuple[Scores, str]:
-    """The scores, and a description of the region that was scored."""
+def score(
+    options: ScoreConfig, progress: Callable[[str, int, int], None] = lambda name, done, num: None
+) -> tuple[Scores, str]:
+    """The scores, and a description of the region that was scored.
+
+    Args:
+        progress: is told how many blocks are done, and their number.
+    """
     from dacapo.experiments.tasks.label_groups import LabelGroups
     from dacapo.inference.score_files import score_files
 
@@ -92,6 +105,7 @@ def score(options: ScoreConfig) -> tuple[Scores, str]:
         options.segmentation,
         options.gt,
         evaluator,
+        progress=progress,
         read_labels=(lambda labels: labels) if is_instance else groups.split,
         **{name: getattr(options, name) for name in names},
     )

@@ -19,6 +19,12 @@ from tests.conftest import data_file, write_hdf5
 GRID = {"voxel_size": [40.0, 4.6, 4.6], "offset": [0.0, 0.0, 0.0], "units": "nm"}
 
 
+@pytest.fixture(params=[256, 5])
+def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one block, and in several."""
+    monkeypatch.setattr("dacapo.inference.score_files._BLOCK", request.param)
+
+
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
     monkeypatch.setattr(sys, "argv", ["score", *arguments])
     program.main()
@@ -44,6 +50,7 @@ def files(tmp_path: Path) -> tuple[str, np.ndarray, np.ndarray, np.ndarray]:
     return path, other, cells, mask
 
 
+@pytest.mark.usefixtures("block")
 def test_instances(
     files: tuple[str, np.ndarray, np.ndarray, np.ndarray],
     monkeypatch: pytest.MonkeyPatch,
@@ -87,6 +94,7 @@ def test_classes_in_another_format_and_a_table(
     assert "few" in table
 
 
+@pytest.mark.usefixtures("block")
 def test_run_length(
     files: tuple[str, np.ndarray, np.ndarray, np.ndarray],
     tmp_path: Path,
@@ -94,7 +102,7 @@ def test_run_length(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     path, _, cells, _ = files
-    z, y, x = np.argwhere(cells == np.bincount(cells[cells > 0]).argmax())[:2].T
+    z, y, x = np.argwhere(cells == np.bincount(cells[cells > 0]).argmax())[[0, -1]].T
     lines = [
         f"{n} 0 {4.6 * (x[n] + 0.5)} {4.6 * (y[n] + 0.5)} {40 * (z[n] + 0.5)} 1 {n - 1}"
         for n in range(2)
@@ -118,6 +126,7 @@ def test_files_without_a_voxel_size_are_counted_in_pixels(
     assert "pixel" in str(ours["region"])
 
 
+@pytest.mark.usefixtures("block")
 def test_true_and_false_another_byte_order_and_a_large_mask(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -134,6 +143,7 @@ def test_true_and_false_another_byte_order_and_a_large_mask(
     assert ours["scores"]["voi"] == 0
 
 
+@pytest.mark.usefixtures("block")
 def test_a_part_only_when_asked_for(
     files: tuple[str, np.ndarray, np.ndarray, np.ndarray],
     monkeypatch: pytest.MonkeyPatch,

@@ -79,7 +79,7 @@ class _Part:
         below = Coordinate(map(min, *shifts, size * 0))
         above = Coordinate(map(max, *shifts, size * 0))
         read = region.grow(-below, above).intersect(self.prediction.roi)
-        spatial = [1 + axis for axis in self.axes]
+        spatial = tuple(1 + axis for axis in self.axes)
         values = np.flip(self.prediction.read(self._mirror(read)), spatial)
         for number, channel in enumerate(self.channels):
             if channel is None:
@@ -88,10 +88,10 @@ class _Part:
             here = region.intersect(read - shift)
             if here.empty:
                 continue
-            found = values[(channel.channel, *_within(here + shift, read, size))]
-            place = (number, *_within(here, region, size))
-            total[place] += 1 - found if channel.complement else found
-            count[place] += 1
+            found = values[channel.channel][_within(here + shift, read, size)]
+            place = _within(here, region, size)
+            total[number][place] += 1 - found if channel.complement else found
+            count[number][place] += 1
 
     def _shift(self, channel: MirroredChannel) -> Coordinate:
         size = self.prediction.voxel_size
@@ -114,7 +114,9 @@ def _mirror_images(model: TrainedModel, volume: NormalizedRaw) -> Iterator[_Part
     shape = model.sample_shape
     steps = map(lcm, shape.input_voxel_size, shape.output_voxel_size)
     # Whole voxels of the output: mirrored, they lie on the same grid.
-    extent = Coordinate(n // step * step for n, step in zip(volume.raw.roi.shape, steps, strict=True))
+    extent = Coordinate(
+        n // step * step for n, step in zip(volume.raw.roi.shape, steps, strict=True)
+    )
     raw = volume.raw.crop(Roi(volume.raw.offset, extent))
     axes = range(raw.dims)
     for chosen in chain.from_iterable(combinations(axes, n) for n in range(1, raw.dims + 1)):

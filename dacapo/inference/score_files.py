@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ from dacapo.arrays.formats.swc import read_swc
 from dacapo.arrays.units import from_world, is_pixel
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets import Dataset, as_labels
-from dacapo.experiments.tasks.evaluators import Evaluator
+from dacapo.experiments.tasks.evaluators import Evaluator, GroundTruth, InstanceEvaluator
 from dacapo.inference.ground_truth import ground_truth
+
+_BLOCK = 256
+"""Edge of the blocks in which ids are compared, in voxels."""
 
 Labels = np.ndarray[Any, np.dtype[Any]]
 
@@ -32,6 +36,7 @@ def score_files(
     overlap_only: bool = False,
     voxel_size: Sequence[float] | None = None,
     unit: str | None = None,
+    progress: Callable[[str, int, int], None] = lambda name, done, num: None,
 ) -> tuple[Any, str]:
     """The scores, and a description of the region that was scored.
 
@@ -42,6 +47,7 @@ def score_files(
         skeletons: an .swc file or a folder of such files, in the unit of the ground truth.
         overlap_only: score only the region that all files share, not all of the ground truth.
         voxel_size, unit: override the files' metadata.
+        progress: is told the number of blocks that were compared, and of all.
 
     Raises:
         InputError: a file cannot be opened, or the files do not fit together.
@@ -56,12 +62,30 @@ def score_files(
     dataset = Dataset(
         "gt", labels, labels.crop(roi), annotated, ignore_label=ignore_label, skeletons=traced
     )
-    known = ground_truth(dataset)
-    if not np.any(known.mask):
-        raise InputError(f"{labels.name}: no voxel is annotated in the region to score")
-    voxels = as_labels(output.read(roi)).reshape(known.gt.shape)
-    scores = evaluator.against(known)(read_labels(voxels))
-    return scores, f"{list(known.gt.shape)} voxels, {labels.extent(roi)}"
+    scores: Any
+    if isinstance(evaluator, InstanceEvaluator):
+        scores = evaluator.evaluate_blocks(
+            _blocks(output, dataset, list(dataset.blocks(_BLOCK)), progress)
+        )
+    else:
+        ((voxels, known),) = _blocks(output, dataset, [roi], progress)
+        scores = evaluator.against(known)(read_labels(voxels))
+    return scores, f"{list(roi.shape / labels.voxel_size)} voxels, {labels.extent(roi)}"
+
+
+def _blocks(
+    output: Array, dataset: Dataset, rois: Sequence[Roi], progress: Callable[[str, int, int], None]
+) -> Iterator[tuple[Labels, GroundTruth]]:
+    """The labels of regions; those without an annotated voxel are left out."""
+    is_annotated = False
+    for number, roi in enumerate(rois, start=1):
+        known = ground_truth(replace(dataset, gt=dataset.gt.crop(roi)))
+        if np.any(known.mask):
+            is_annotated = True
+            yield as_labels(output.read(roi)).reshape(known.gt.shape), known
+        progress("score", number, len(rois))
+    if not is_annotated:
+        raise InputError(f"{dataset.gt.name}: no voxel is annotated in the region to score")
 
 
 def _open(uri: str, key: str, grid: dict[str, Any]) -> Array:

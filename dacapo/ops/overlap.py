@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -100,6 +102,44 @@ def overlap(ground_truth: Labels, prediction: Labels, counted: Labels | None = N
         columns,
         np.bincount(rows, number, len(ground_truth_ids)).astype(np.float64),
         np.bincount(columns, number, len(prediction_ids)).astype(np.float64),
+        ground_truth_ids,
+        prediction_ids,
+    )
+
+
+def add_tables(tables: Iterable[Overlap]) -> Overlap:
+    """The table of several regions together, of which no two share a voxel; at least one."""
+    # Two sums of equally many tables are added at a time, so that each table is copied log n times.
+    sums: list[tuple[int, Overlap]] = []
+    for table in tables:
+        sums.append((1, table))
+        while len(sums) > 1 and sums[-1][0] == sums[-2][0]:
+            (count, one), (_, other) = sums.pop(), sums.pop()
+            sums.append((2 * count, _sum(one, other)))
+    return reduce(_sum, (table for _, table in reversed(sums)))
+
+
+def _sum(one: Overlap, other: Overlap) -> Overlap:
+    both = (one, other)
+    ground_truth_ids, of_rows = np.unique(
+        np.concatenate([t.ground_truth_ids for t in both]), return_inverse=True
+    )
+    prediction_ids, of_columns = np.unique(
+        np.concatenate([t.prediction_ids for t in both]), return_inverse=True
+    )
+    rows = np.concatenate([one.rows, other.rows + len(one.ground_truth_ids)])
+    columns = np.concatenate([one.columns, other.columns + len(one.prediction_ids)])
+    num = max(len(prediction_ids), 1)
+    cells, place = np.unique(of_rows[rows] * num + of_columns[columns], return_inverse=True)
+
+    def added(first: Floats, second: Floats, at: Whole, size: int) -> Floats:
+        return np.bincount(at, np.concatenate([first, second]), size).astype(np.float64)
+
+    return Overlap(
+        added(one.counts, other.counts, place, len(cells)),
+        *np.divmod(cells, num),
+        added(one.ground_truth, other.ground_truth, of_rows, len(ground_truth_ids)),
+        added(one.prediction, other.prediction, of_columns, len(prediction_ids)),
         ground_truth_ids,
         prediction_ids,
     )

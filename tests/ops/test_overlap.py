@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage.metrics import adapted_rand_error, variation_of_information
 
-from dacapo.ops.overlap import adapted_rand, overlap
+from dacapo.ops.overlap import Overlap, adapted_rand, add_tables, overlap
 from dacapo.ops.overlap import variation_of_information as voi
 
 labels = arrays(np.int64, (6, 7), elements=st.integers(0, 4))
@@ -191,3 +191,22 @@ def test_wrong_input() -> None:
         overlap(np.zeros(3, int), np.zeros(4, int))
     with pytest.raises(ValueError, match="must be integers"):
         overlap(np.zeros(3), np.zeros(3))
+
+
+def test_tables_of_parts_add_up(rng: np.random.Generator) -> None:
+    large = np.array([0, 1, 7, 2**40, 2**63], np.uint64)
+    shape = (11, 6, 5)
+    ground_truth, prediction = (large[rng.integers(0, n, shape)] for n in (5, 4))
+    counted = rng.random(shape) < 0.7
+    whole = overlap(ground_truth, prediction, counted)
+    layers = [(ground_truth[i], prediction[i], counted[i]) for i in range(len(counted))]
+    parts = add_tables(overlap(*layer) for layer in layers)
+
+    def cells(table: Overlap) -> set[tuple[int, int, float]]:
+        ids = table.ground_truth_ids[table.rows], table.prediction_ids[table.columns]
+        return set(zip(*(a.tolist() for a in ids), table.counts.tolist(), strict=True))
+
+    assert cells(parts) == cells(whole)
+    for name in ("ground_truth", "prediction", "ground_truth_ids", "prediction_ids"):
+        assert np.array_equal(getattr(parts, name), getattr(whole, name)), name
+    assert voi(parts) == voi(whole)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from math import inf
 
@@ -20,10 +20,11 @@ from dacapo.ops.detection import Detection
 from dacapo.ops.overlap import (
     Overlap,
     adapted_rand,
+    add_tables,
     overlap,
     variation_of_information,
 )
-from dacapo.ops.run_length import expected_run_length
+from dacapo.ops.run_length import Skeletons, expected_run_length
 
 _OVERLAP = [
     Criterion("voi_split", False, 0, inf, "bit", "conditional entropy of segments in ground truth"),
@@ -100,19 +101,36 @@ class InstanceEvaluator(Evaluator):
         return self.against(GroundTruth(gt, mask))(output)
 
     def against(self, ground_truth: GroundTruth) -> Callable[[Volume | LookupSegmentation], Scores]:
-        annotated = (
-            np.ones(ground_truth.gt.shape, bool)
-            if ground_truth.mask is None
-            else ground_truth.mask != 0
-        )
-        return _Scorer(self, ground_truth, annotated).score
+        return _Scorer(self, ground_truth).score
 
-    def scores(self, table: Overlap, ground_truth: GroundTruth, segment: Volume | None) -> Scores:
+    def evaluate_blocks(self, blocks: Iterable[tuple[Volume, GroundTruth]]) -> Scores:
+        """Scores of an output that is larger than memory; only the overlap of ids is held.
+
+        Args:
+            blocks: parts of the output that do not overlap, each with its ground truth, in whose
+                voxels the positions of all skeletons are given.
+        """
+        skeletons: Skeletons | None = None
+        found: list[tuple[Volume, Volume]] = []
+
+        def tables() -> Iterator[Overlap]:
+            nonlocal skeletons
+            for output, ground_truth in blocks:
+                annotated = _annotated(ground_truth)
+                skeletons = ground_truth.skeletons
+                if skeletons is not None:
+                    found.append(_at_nodes(skeletons, annotated, output))
+                yield overlap(ground_truth.gt, output, annotated)
+
+        table = add_tables(tables())
+        return self.scores(table, skeletons, _segments(found) if found else None)
+
+    def scores(self, table: Overlap, skeletons: Skeletons | None, segment: Volume | None) -> Scores:
         """All scores.
 
         Args:
             table: of all annotated voxels.
-            segment: the segment at each node of the skeletons, -1 at nodes that are ignored.
+            skeletons, segment: the segment at each node, -1 at nodes that are ignored.
         """
         known = table.objects(self.ignore_smaller)
         split, merge = variation_of_information(known)
@@ -133,17 +151,17 @@ class InstanceEvaluator(Evaluator):
         for threshold in self._thresholds:
             for name in _DETECTION:
                 values[_at(name, threshold)] = getattr(found, name)(threshold)
-        if ground_truth.skeletons is not None and segment is not None:
-            lengths = expected_run_length(ground_truth.skeletons, segment)
+        if skeletons is not None and segment is not None:
+            lengths = expected_run_length(skeletons, segment)
             values |= {c.name: v for c, v in zip(_RUN_LENGTH, lengths, strict=True)}
-        return Scores(self._table, values, self._reasons(found, ground_truth))
+        return Scores(self._table, values, self._reasons(found, skeletons is not None))
 
-    def _reasons(self, found: Detection, ground_truth: GroundTruth) -> dict[str, str]:
+    def _reasons(self, found: Detection, has_skeletons: bool) -> dict[str, str]:
         reasons = {
             c.name: "no ground-truth object is annotated and large enough" for c in self._table
         }
         reasons |= dict.fromkeys((c.name for c in _RUN_LENGTH), "no skeletons")
-        if ground_truth.skeletons is not None:
+        if has_skeletons:
             reasons |= dict.fromkeys(
                 (c.name for c in _RUN_LENGTH), "no edge of a skeleton is annotated"
             )
@@ -161,12 +179,10 @@ class _Scorer:
     The overlap of fragments is computed once; each way to merge them only looks up that table.
     """
 
-    def __init__(
-        self, evaluator: InstanceEvaluator, ground_truth: GroundTruth, annotated: Volume
-    ) -> None:
+    def __init__(self, evaluator: InstanceEvaluator, ground_truth: GroundTruth) -> None:
         self._evaluator = evaluator
         self._ground_truth = ground_truth
-        self._annotated = annotated
+        self._annotated = _annotated(ground_truth)
         self._of_fragments: tuple[Volume, Overlap] | None = None
 
     def score(self, output: Volume | LookupSegmentation) -> Scores:
@@ -182,29 +198,47 @@ class _Scorer:
             if self._of_fragments is None or self._of_fragments[0] is not fragments:
                 self._of_fragments = fragments, self._table(fragments)
             table = self._of_fragments[1].merge(output.lookup)
-        return self._evaluator.scores(table, self._ground_truth, self._at_nodes(output))
+        skeletons = self._ground_truth.skeletons
+        if skeletons is None:
+            return self._evaluator.scores(table, None, None)
+        segment = _segments([_at_nodes(skeletons, self._annotated, output)])
+        return self._evaluator.scores(table, skeletons, segment)
 
     def _table(self, output: Volume) -> Overlap:
         return overlap(self._ground_truth.gt, output, self._annotated)
 
-    def _at_nodes(self, output: Volume | LookupSegmentation) -> Volume | None:
-        """The segment at each node, -1 at nodes that are ignored."""
-        if self._ground_truth.skeletons is None:
-            return None
-        position = self._ground_truth.skeletons.position
-        place = np.floor(position).astype(np.int64)
-        inside = ((place >= 0) & (place < self._annotated.shape)).all(axis=1)
-        inside[inside] = self._annotated[tuple(place[inside].T)]
-        at = tuple(place[inside].T)
-        ids = (
-            output.lookup[output.fragments[at]]
-            if isinstance(output, LookupSegmentation)
-            else output[at]
-        )
-        number = np.unique(ids, return_inverse=True)[1].reshape(-1) + 1  # ids may be of any size
-        segment = np.full(len(position), -1, np.int64)
-        segment[inside] = np.where(ids == 0, 0, number)
-        return segment
+
+def _annotated(ground_truth: GroundTruth) -> Volume:
+    if ground_truth.mask is None:
+        return np.ones(ground_truth.gt.shape, bool)
+    return np.asarray(ground_truth.mask != 0)
+
+
+def _at_nodes(
+    skeletons: Skeletons, annotated: Volume, output: Volume | LookupSegmentation
+) -> tuple[Volume, Volume]:
+    """The nodes at annotated voxels, (nodes,) bool, and the ids of the segments there."""
+    place = np.floor(skeletons.position).astype(np.int64)
+    inside = ((place >= 0) & (place < annotated.shape)).all(axis=1)
+    inside[inside] = annotated[tuple(place[inside].T)]
+    at = tuple(place[inside].T)
+    if isinstance(output, LookupSegmentation):
+        return inside, output.lookup[output.fragments[at]]
+    return inside, output[at]
+
+
+def _segments(found: Sequence[tuple[Volume, Volume]]) -> Volume:
+    """The segment at each node as a small number, 0 for none, -1 at nodes that are ignored.
+
+    Args:
+        found: see `_at_nodes`, for parts that do not overlap.
+    """
+    ids = np.concatenate([ids for _, ids in found])
+    nodes = np.concatenate([np.flatnonzero(inside) for inside, _ in found])
+    number = np.unique(ids, return_inverse=True)[1].reshape(-1) + 1  # ids may be of any size
+    segment = np.full(len(found[0][0]), -1, np.int64)
+    segment[nodes] = np.where(ids == 0, 0, number)
+    return segment
 
 
 def _at(name: str, threshold: float) -> str:
