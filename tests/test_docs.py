@@ -17,6 +17,7 @@ from dacapo.compare import CompareConfig
 from dacapo.config import conf_dir
 from dacapo.convert import ConvertConfig
 from dacapo.experiments.run_config import RunConfig
+from dacapo.export import ExportConfig
 from dacapo.inspect import InspectConfig
 from dacapo.predict import PredictConfig
 from dacapo.preview import PreviewConfig
@@ -32,7 +33,7 @@ PAGES += sorted((ROOT / "docs").rglob("*.md"))
 OWN = {
     "compare": CompareConfig, "convert": ConvertConfig, "score": ScoreConfig,
     "remove": RemoveConfig, "predict": PredictConfig,
-    "segment": SegmentConfig, "status": StatusConfig,
+    "export": ExportConfig, "segment": SegmentConfig, "status": StatusConfig,
     "view": ViewConfig,
 }  # fmt: skip
 WITH_TRAIN = {"inspect": InspectConfig, "preview": PreviewConfig}

@@ -45,6 +45,7 @@ LAYERS = [
         "dacapo.cli",
         "dacapo.compare",
         "dacapo.convert",
+        "dacapo.export",
         "dacapo.inspect",
         "dacapo.predict",
         "dacapo.preview",

@@ -370,7 +370,7 @@ def test_runs_are_averaged(options: PredictConfig, runs_dir: Path) -> None:
     assert np.abs(each[0] - each[1]).max() > 1e-2
     predict_command(replace(options, run=["a/0", "a/1"], overwrite=True))
     assert np.abs(whole(options) - np.mean(each, axis=0)).max() < 1e-6
-    with pytest.raises(InputError, match=r"run=\[a/0,a/0\]: a run is named twice"):
+    with pytest.raises(InputError, match=r"run=\[a/0,a/0\]: a model is named twice"):
         predict_command(replace(options, run=["a/0", "a/0"]))
     with pytest.raises(InputError, match=r"run=\[\]: name a run"):
         predict_command(replace(options, run=[]))

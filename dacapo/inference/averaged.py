@@ -139,6 +139,6 @@ def _check_same(models: Sequence[TrainedModel]) -> None:
         sizes = first.sample_shape.output_voxel_size, other.sample_shape.output_voxel_size
         if list(other.channel_names) != list(first.channel_names) or sizes[0] != sizes[1]:
             raise InputError(
-                f"run: {first.folder.label} and {other.folder.label} do not predict the same "
+                f"run: {first.saved.label} and {other.saved.label} do not predict the same "
                 f"channels at the same voxel size, so they cannot be averaged"
             )

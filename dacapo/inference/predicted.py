@@ -75,10 +75,10 @@ def check_fits(model: TrainedModel, volume: NormalizedRaw) -> None:
             f"{raw.name} has {volume.num_channels} channels, and the model takes "
             f"{model.model.num_in_channels}"
         )
-    if is_pixel(raw.unit) != is_pixel(model.unit):
+    if is_pixel(raw.unit) != is_pixel(model.saved.unit):
         raise InputError(
             f"{raw.name} is measured in {raw.unit}, and the model was trained on voxels of "
-            f"{from_world(size, model.unit)} {model.unit}: set voxel_size and unit"
+            f"{from_world(size, model.saved.unit)} {model.saved.unit}: set voxel_size and unit"
         )
     if raw.voxel_size != size:
         factors = [f"{r / s:.3g}" for r, s in zip(raw.voxel_size, size, strict=True)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +17,6 @@ from dacapo.config import encode
 from dacapo.errors import InputError, warn
 from dacapo.experiments.datasplits.array_opener import in_region, resampled
 from dacapo.experiments.datasplits.datasets.dataset import NormalizedRaw
-from dacapo.experiments.datasplits.datasets.statistics import find_range
 from dacapo.experiments.datasplits.volume_config import ArrayKind
 from dacapo.experiments.trainers.augments import Mirror
 from dacapo.processes.files import format_bytes
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from funlib.geometry import Roi
 
     from dacapo.experiments.datasplits import RegionConfig
+    from dacapo.inference.saved import SavedModel
     from dacapo.inference.trained import TrainedModel
 
 
@@ -85,7 +84,7 @@ class Prepared:
         bounds = self.model.task.predictor.output_array_type.bounds
         if bounds is None:
             raise InputError(
-                f"dtype=uint8: not all channels of {self.model.folder.label} have the same bounds: "
+                f"dtype=uint8: not all channels of {self.model.saved.label} have the same bounds: "
                 f"choose float16 or float32"
             )
         return bounds
@@ -98,7 +97,7 @@ class Prepared:
         return max(1, round(edge / self.chunk)) * self.chunk
 
     def __str__(self) -> str:
-        names = (f"{model.folder.label}, iteration {model.iteration}" for model in self.models)
+        names = (f"{model.saved.label}, iteration {model.saved.iteration}" for model in self.models)
         return f"{'; '.join(names)}; on {self.model.trainer.device}"
 
 
@@ -112,13 +111,14 @@ def prepare(options: Any) -> Prepared:
     from dacapo.training.terminal import reported
 
     check_writable(Path(options.output).parent, "output")
-    folders = _find_runs(options)
+    found = _find_models(options)
     raw = open_raw(options)
     with reported("loading the model"):
         from dacapo.inference.averaged import averaged
         from dacapo.inference.predicted import block_edge
+        from dacapo.inference.trained import TrainedModel
 
-        models = _load(options, folders, options.device)
+        models = [TrainedModel(saved, options.device) for saved in found]
         volumes = [normalized(options, raw, model) for model in models]
     if options.mirror:
         _warn_of_mirroring(models)
@@ -135,10 +135,11 @@ def open_prediction(options: Any) -> Prepared:
         InputError: it was not made by these weights.
     """
     from dacapo.inference.predicted import block_edge
+    from dacapo.inference.trained import TrainedModel
 
-    folders = _find_runs(options)
+    found = _find_models(options)
     array = open_array(options.prediction, key="prediction")
-    models = _load(options, folders, "cpu")
+    models = [TrainedModel(saved, "cpu") for saved in found]
     path = Path(options.prediction)
     origin = made_by(path) or made_by(path.parent)  # a level of the pyramid may be given
     if not isinstance(origin, Mapping):
@@ -148,8 +149,8 @@ def open_prediction(options: Any) -> Prepared:
         )
     made = origin.get("models")
     weights = [m.get("weights") for m in made] if isinstance(made, list) else []
-    if weights != [_digest(model) for model in models]:
-        named = " and ".join(f"iteration {m.iteration} of {m.folder.label}" for m in models)
+    if weights != [saved.digest for saved in found]:
+        named = " and ".join(f"iteration {saved.iteration} of {saved.label}" for saved in found)
         raise InputError(
             f"prediction={options.prediction} was not made by {named}: predict again, or give run= "
             f"and iteration= that made it"
@@ -160,29 +161,38 @@ def open_prediction(options: Any) -> Prepared:
     return replace(prepared, prediction=prepared.restored(array))
 
 
-def _find_runs(options: Any) -> list[RunFolder]:
+def _find_models(options: Any) -> list[SavedModel]:
     if not options.run:
         raise InputError("run=[]: name a run")
-    runs_dir = Path(options.runs_dir)
-    folders = [find_run(run, runs_dir, options.criterion) for run in options.run]
-    if len({folder.path.resolve() for folder in folders}) < len(folders):
-        raise InputError(f"run=[{','.join(options.run)}]: a run is named twice")
-    return folders
+    found = [find_model(run, options) for run in options.run]
+    if len({saved.digest for saved in found}) < len(found):
+        raise InputError(f"run=[{','.join(options.run)}]: a model is named twice")
+    return found
 
 
-def _load(options: Any, folders: Sequence[RunFolder], device: str) -> list[TrainedModel]:
-    from dacapo.inference.trained import TrainedModel
+def find_model(run: str, options: Any) -> SavedModel:
+    """The model of a run or of a package, see `VolumeOptions`.
 
-    return [TrainedModel(f, options.iteration, options.criterion, device) for f in folders]
+    Raises:
+        InputError: there is none.
+    """
+    from dacapo.inference import saved
+
+    if saved.is_package(Path(run)):
+        if options.iteration is not None or options.criterion is not None:
+            raise InputError(f"run={run} has one model: leave out iteration and criterion")
+        return saved.of_package(Path(run))
+    folder = find_run(run, Path(options.runs_dir), options.criterion)
+    return saved.of_run(folder, options.iteration, options.criterion)
 
 
 def _warn_of_mirroring(models: Sequence[TrainedModel]) -> None:
     """Warn of models that have never seen mirrored volumes."""
     for model in models:
-        augments = getattr(model.run_config.trainer_config, "augments", {})
+        augments = getattr(model.saved.trainer, "augments", {})
         if not any(isinstance(augment, Mirror) for augment in augments.values()):
             warn(
-                f"mirror=true: {model.folder.label} was trained without trainer/augments=[mirror], "
+                f"mirror=true: {model.saved.label} was trained without trainer/augments=[mirror], "
                 f"and may predict mirrored volumes worse"
             )
 
@@ -213,8 +223,8 @@ def provenance(prepared: Prepared) -> dict[str, Any]:
 
     options = prepared.options
     models: list[dict[str, Any]] = [
-        {"run": model.folder.label, "iteration": model.iteration, "weights": _digest(model)}
-        for model in prepared.models
+        {"run": saved.label, "iteration": saved.iteration, "weights": saved.digest}
+        for saved in (model.saved for model in prepared.models)
     ]
     for model, volume in zip(models, prepared.volumes, strict=False):
         model["intensity_range"] = encode(list(volume.intensity_range))
@@ -229,12 +239,6 @@ def provenance(prepared: Prepared) -> dict[str, Any]:
         "channels": list(prepared.model.channel_names),
         "options": {k: v for k, v in encode(options).items() if k not in _NO_INFLUENCE},
     }
-
-
-def _digest(model: TrainedModel) -> str:
-    """Identifies the weights."""
-    checkpoint = model.folder.checkpoint(model.iteration)
-    return hashlib.sha256(checkpoint.read_bytes()).hexdigest()
 
 
 def _local_path(uri: str) -> Path | None:
@@ -301,26 +305,14 @@ def normalized(options: Any, raw: Array, model: TrainedModel) -> NormalizedRaw:
 
         wanted = from_world(size, raw.unit)
         raw = resampled(raw, wanted, ArrayKind.intensities, "resample")
-    return NormalizedRaw(raw, _intensity_range(options, raw, model), options.padding.value)
+    given = options.intensity_range and tuple(options.intensity_range)
+    levels = given or model.saved.normalization.range_of(raw)
+    return NormalizedRaw(raw, levels, options.padding.value)
 
 
 def region_of(region: RegionConfig | None, raw: Array) -> Roi:
     """The part of the input that was asked for."""
     return raw.roi if region is None else in_region(raw, region, "region").roi
-
-
-def _intensity_range(options: Any, raw: Array, model: TrainedModel) -> Any:
-    """What was given; else what the run's data split gives; else found as in training."""
-    if options.intensity_range is not None:
-        return tuple(options.intensity_range)
-    datasplit = model.run_config.datasplit_config
-    how = getattr(datasplit, "normalize", None)
-    if how is None or getattr(datasplit, "intensity_range", None) is not None:
-        if model.intensity_range is not None:
-            return tuple(model.intensity_range)
-        return find_range(raw)
-    low, high = datasplit.percentiles  # type: ignore[attr-defined]
-    return find_range(raw, how.value, (low, high))
 
 
 def _best_run(runs_dir: Path, criterion: str | None) -> RunFolder:

@@ -17,6 +17,9 @@ from typing import Any
 from dacapo.errors import InputError
 from dacapo.processes.files import check_yaml
 
+OWN_LIBRARY = "dacapo.export"
+"""The module that a package of `dacapo.export` names as the source of its network."""
+
 _YAML = (".yaml", ".yml")
 _MAX_DESCRIPTION = 2**20
 """Size of a description in bytes that is believed; the largest ones are a tenth of it."""
@@ -39,6 +42,7 @@ class Package:
             minimum.
         preprocessing: names of the steps that raw needs first.
         weights_source, weights_sha256: the file of its state dict, and its digest if given.
+        own_config: what `dacapo.export` has written of the model; empty in another's package.
     """
 
     path: Path
@@ -51,6 +55,12 @@ class Package:
     preprocessing: tuple[str, ...]
     weights_source: str
     weights_sha256: str | None
+    own_config: Mapping[str, Any]
+
+    @property
+    def is_own(self) -> bool:
+        """Whether `dacapo.export` has written it."""
+        return self.library == OWN_LIBRARY and bool(self.own_config)
 
     def read_weights(self, key: str) -> io.BytesIO:
         """The file of its state dict, verified against its digest.
@@ -98,6 +108,7 @@ def read_package(path: Path, key: str) -> Package:
         tuple(str(getattr(p, "id", None) or p.name) for p in inputs[0].preprocessing or ()),
         str(weights.source.path if hasattr(weights.source, "path") else weights.source),
         None if weights.sha256 is None else str(weights.sha256),
+        {} if is_old else dict((description.config.model_extra or {}).get("dacapo") or {}),
     )
 
 

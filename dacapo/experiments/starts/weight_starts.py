@@ -88,6 +88,8 @@ class BioimageioStart(Start):
         package = read_package(Path(self.path), "start.path")
         source = f"start.path={self.path}"
         tensors = read_state_dict(package.read_weights("start.path"), source)
+        if package.is_own:
+            return Weights(tensors, package.own_config["channels"]), source
         if package.preprocessing:
             source += (
                 f" (trained on raw after {', '.join(package.preprocessing)}; here it is -1..1)"
