@@ -63,6 +63,7 @@ def main() -> None:
 
 def export_command(options: ExportConfig) -> None:
     """Write the package, and report what is in it."""
+    from dacapo.inference.volumes import find_model
     from dacapo.processes.files import check_writable, format_bytes
     from dacapo.training.terminal import console, reported
 
@@ -70,12 +71,12 @@ def export_command(options: ExportConfig) -> None:
     check_writable(output.parent, "output")
     if output.exists() and not options.overwrite:
         raise InputError(f"output={output} exists already: set overwrite=true to replace it")
+    saved = find_model(options.run, options)
     with reported("exporting the model"):
         from dacapo.inference.package import write_package
         from dacapo.inference.trained import TrainedModel
-        from dacapo.inference.volumes import find_model
 
-        model = TrainedModel(find_model(options.run, options), "cpu")
+        model = TrainedModel(saved, "cpu")
         report = write_package(model, options)
     console.print(f"{output}: {format_bytes(output.stat().st_size)}, {report}")
 

@@ -90,11 +90,6 @@ class SavedModel:
         return {**plain, "normalization": encode(vars(self.normalization))}
 
 
-def is_package(path: Path) -> bool:
-    """Whether a model lies there that was exported."""
-    return path.is_file() or (path / "rdf.yaml").is_file()
-
-
 def of_package(path: Path) -> SavedModel:
     """The model of a package that `dacapo.export` has written.
 

@@ -176,14 +176,17 @@ def find_model(run: str, options: Any) -> SavedModel:
     Raises:
         InputError: there is none.
     """
-    from dacapo.inference import saved
-
-    if saved.is_package(Path(run)):
+    path = Path(run)
+    if path.is_file() or (path / "rdf.yaml").is_file():
         if options.iteration is not None or options.criterion is not None:
             raise InputError(f"run={run} has one model: leave out iteration and criterion")
-        return saved.of_package(Path(run))
+        from dacapo.inference.saved import of_package
+
+        return of_package(path)
     folder = find_run(run, Path(options.runs_dir), options.criterion)
-    return saved.of_run(folder, options.iteration, options.criterion)
+    from dacapo.inference.saved import of_run
+
+    return of_run(folder, options.iteration, options.criterion)
 
 
 def _warn_of_mirroring(models: Sequence[TrainedModel]) -> None:
