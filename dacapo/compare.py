@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dacapo.cli import run_command
-from dacapo.config import Config, config
+from dacapo.config import Config, config, ranged
 from dacapo.errors import InputError
 
 
@@ -23,6 +23,12 @@ class CompareConfig(Config):
     """Also score the volumes of datasplit.test, with the iteration and the parameters that
     validation selected. Do this once, at the very end: a volume that has guided a choice is no
     longer a test."""
+    baseline: str | None = None
+    """The configuration with which all others are compared, by its name or by what sets it apart
+    (default: all pairs)."""
+    margin: float | None = ranged(None, above=0)
+    """A difference of scores below which configurations are as good as each other (default: every
+    difference matters)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -42,7 +48,11 @@ def compare_command(options: CompareConfig) -> int:
     from dacapo.comparison.tables import compare
 
     output = Path(options.output) if options.output else None
-    return 1 if compare(Path(options.runs_dir), output, options.test) else 0
+    return (
+        1
+        if compare(Path(options.runs_dir), output, options.test, options.baseline, options.margin)
+        else 0
+    )
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from dacapo.runs.log import log_number, log_path
 from dacapo.runs.owner import Owner
 from dacapo.runs.writer import ERROR_FILE
 
-_VERSION = f"1 {__version__} {[field.name for field in fields(RunRecord)]}"
+_VERSION = f"2 {__version__} {[field.name for field in fields(RunRecord)]}"
 _NOT_CACHED = ("folder", "header", "validations", "owner", "submission", "best")
 
 

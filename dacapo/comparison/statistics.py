@@ -197,8 +197,7 @@ class Pooled:
 
     def tukey(self) -> float:
         """The half width of intervals that hold for all pairs together."""
-        limit = stats.studentized_range.ppf(LEVEL, len(self.means), self.df)
-        return float(limit) / math.sqrt(2) * self.error
+        return tukey_limit(len(self.means), self.df) * self.error
 
     def dunnett(self) -> float:
         """The half width of intervals that hold for all differences from one baseline. Dunnett
@@ -238,6 +237,12 @@ def fit_pooled(scores: Scores) -> Pooled | None:
         spread = max(float((complete[first] - complete[second]).var(ddof=1)), 1e-300)
         pairs[first, second] = pairs[second, first] = spread
     return Pooled(means, count, variance, df, unstable if num > 2 else (), pairs)
+
+
+@lru_cache
+def tukey_limit(num: int, df: float) -> float:
+    """The critical value at 5 % of the largest of all t statistics between `num` means."""
+    return float(stats.studentized_range.ppf(LEVEL, num, df)) / math.sqrt(2)
 
 
 @lru_cache

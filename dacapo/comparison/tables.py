@@ -11,6 +11,8 @@ import numpy as np
 from dacapo.comparison.collect import check_output, collect, write_dataset
 from dacapo.comparison.records import read_records
 from dacapo.comparison.run_record import RunRecord
+from dacapo.comparison.verdict import compare_scores, compare_validation
+from dacapo.comparison.verdict_tables import print_comparison
 from dacapo.errors import printable
 from dacapo.runs import FAILURES
 from dacapo.sweeps.asha import savings
@@ -23,15 +25,25 @@ _MAX_ROWS = 200
 """Up to so many runs are listed individually; a longer list is hard to read."""
 
 
-def compare(runs_dir: Path, output: Path | None = None, test: bool = False) -> list[str]:
+def compare(
+    runs_dir: Path,
+    output: Path | None = None,
+    test: bool = False,
+    baseline: str | None = None,
+    margin: float | None = None,
+) -> list[str]:
     """Print, collect and write the scores of all runs; returns the labels of failed runs.
 
     Args:
         test: also score the test volumes.
+        baseline, margin: see `Comparison`.
     """
     runs, unreadable = read_records(runs_dir)
     states = {run.label: run.state() for run in runs}
-    _print_tables(runs, {label: state.name for label, state in states.items()})
+    names = {label: state.name for label, state in states.items()}
+    _print_tables(runs, names)
+    for comparison in compare_validation(runs, names, baseline, margin):
+        print_comparison(comparison)
     failed = [state for state in states.items() if state[1].name in FAILURES]
     refused = [state for state in states.items() if state[1].name == "refused"]
     for label, state in (*failed, *refused):
@@ -55,6 +67,13 @@ def compare(runs_dir: Path, output: Path | None = None, test: bool = False) -> l
         test_scores = score_test_runs(done, runs_dir)
         dataset = add_test_scores(dataset, test_scores)
         _print_test_scores(test_scores)
+        selected = {run.label: run.header.selected_by for run in runs if run.header is not None}
+        scores = {
+            label: {volume: values[selected[label]] for volume, values in found.items()}
+            for label, found in test_scores.items()
+        }
+        for comparison in compare_scores(runs, names, scores, "test", baseline, margin):
+            print_comparison(comparison)
     write_dataset(dataset, path)
     at_work = [s for s in states.values() if s.name in ("running", "waiting")]
     others = f", {len(refused)} refused" if refused else ""
@@ -68,7 +87,7 @@ def compare(runs_dir: Path, output: Path | None = None, test: bool = False) -> l
 
 
 def _print_tables(runs: Sequence[RunRecord], states: Mapping[str, str]) -> None:
-    """Print each run with its scores at its best iteration and parameters; then each config."""
+    """Print each run with its scores at its best iteration and parameters."""
     headers = [run.header for run in runs if run.header is not None]
     criteria = list(
         dict.fromkeys(
@@ -86,16 +105,6 @@ def _print_tables(runs: Sequence[RunRecord], states: Mapping[str, str]) -> None:
         [_row(run, states[run.label], criteria) for run in runs] if len(runs) <= _MAX_ROWS else [],
         "Iteration and parameters were chosen on these same data: scores are a little optimistic.",
     )
-    by_name: dict[tuple[str, str], list[float]] = {}
-    for run in runs:
-        if run.best is not None and run.header is not None:
-            by_name.setdefault((run.name, run.header.selected_by), []).append(run.best.value)
-    rows = []
-    for (name, criterion), values in by_name.items():
-        spread = f"{np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
-        numbers = [f"{np.mean(values):.3f}", spread, f"{min(values):.3f}", f"{max(values):.3f}"]
-        rows.append([name, criterion, f"{len(values)}", *numbers])
-    print_table("Configs", ["name", "criterion", "runs", "mean", "sd", "min", "max"], rows)
 
 
 def _print_test_scores(test_scores: Mapping[str, Scores]) -> None:

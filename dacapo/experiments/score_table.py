@@ -116,6 +116,7 @@ class Best:
         value: the mean over the datasets.
         label: label of the setting.
         text: the criterion, its value and the setting in words.
+        found_nothing: whether its segmentation is background everywhere, as far as scores tell.
     """
 
     iteration: int
@@ -124,6 +125,7 @@ class Best:
     value: float
     label: str
     text: str
+    found_nothing: bool = False
 
 
 @dataclass(frozen=True)
@@ -175,9 +177,10 @@ class ScoreTable:
         index, parameters = (int(i) for i in np.unravel_index(flat, means.shape))
         value, label = float(means[index, parameters]), self.header.parameters[parameters]["label"]
         text = f"{criterion or self.header.selected_by} {value:.3f} with {label}"
-        if self._found_nothing(index, parameters):
+        is_empty = self._found_nothing(index, parameters)
+        if is_empty:
             text += ", which found nothing"
-        return Best(self.iterations[index], index, parameters, value, label, text)
+        return Best(self.iterations[index], index, parameters, value, label, text, is_empty)
 
     def _found_nothing(self, index: int, parameters: int) -> bool:
         """Whether a segmentation is background everywhere, as far as its scores tell."""

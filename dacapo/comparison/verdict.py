@@ -1,0 +1,400 @@
+"""What the runs of a folder say about their configurations, in numbers and in sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations, product
+from typing import Any
+
+import numpy as np
+
+from dacapo.comparison.run_record import RunRecord
+from dacapo.comparison.statistics import (
+    Difference,
+    Pooled,
+    Scores,
+    fit_pooled,
+    holm,
+    on_new_volumes,
+    paired,
+)
+from dacapo.errors import InputError, did_you_mean
+from dacapo.experiments.run_config import GROUPS
+from dacapo.runs import FAILURES
+
+RunScores = Mapping[str, Mapping[str, float]]
+"""Run -> volume -> score."""
+
+_MAX_RATIO = 2
+"""Configurations with more candidates than this times those of others win more by luck."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Runs that differ in their repetition only.
+
+    Attributes:
+        name: of the folder.
+        label: what sets it apart from the others.
+        factors: key -> value, of what differs between configurations.
+        num_runs: all of its runs.
+        num_failed, num_empty: those that failed, and those whose best segmentation has no object.
+        num_candidates: validations times settings of the post-processor, of which one was selected.
+    """
+
+    name: str
+    label: str
+    factors: Mapping[str, str]
+    num_runs: int
+    num_failed: int
+    num_empty: int
+    num_candidates: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Configurations that were scored by one criterion on the same volumes.
+
+    Attributes:
+        units: of the criterion.
+        part: validate, where the scores were selected, or test.
+        scores: (configurations, repetitions, volumes), NaN where a run has none.
+        baseline: the configuration with which all others are compared; None: all pairs.
+        margin: a difference below it does not matter; None: every difference does.
+    """
+
+    criterion: str
+    units: str
+    higher_is_better: bool
+    part: str
+    configurations: Sequence[Configuration]
+    repetitions: Sequence[int]
+    volumes: Sequence[str]
+    scores: Scores
+    baseline: int | None = None
+    margin: float | None = None
+
+    @cached_property
+    def means(self) -> Scores:
+        """Over the volumes: (configurations, repetitions)."""
+        means: Scores = self.scores.mean(axis=2)
+        return means
+
+    @cached_property
+    def order(self) -> list[int]:
+        """The configurations with a score, best mean first."""
+        kept = [k for k in range(len(self.means)) if np.isfinite(self.means[k]).any()]
+        return sorted(kept, key=lambda k: self._goodness(float(np.nanmean(self.means[k]))))
+
+    def _goodness(self, mean: float) -> float:
+        return -mean if self.higher_is_better else mean
+
+    @cached_property
+    def differences(self) -> dict[tuple[int, int], Difference]:
+        """(better, worse) -> better minus worse, for the family of comparisons that is judged."""
+        pairs = list(combinations(self.order, 2))
+        if self.baseline is not None:
+            pairs = [pair for pair in pairs if self.baseline in pair]
+        found = holm([paired(self.means[a], self.means[b]) for a, b in pairs])
+        return dict(zip(pairs, found, strict=True))
+
+    @cached_property
+    def pooled(self) -> Pooled | None:
+        """The fit of all configurations that have scores, in their order."""
+        return fit_pooled(self.means[self.order]) if len(self.order) > 1 else None
+
+    @property
+    def may_be_best(self) -> list[int]:
+        """The configurations that cannot be told from the best; empty if that is unknown."""
+        if self.pooled is None or self.pooled.unstable:
+            return []
+        return [self.order[at] for at in self.pooled.may_be_best(self.higher_is_better)]
+
+    @property
+    def chances(self) -> dict[int, float]:
+        """Configuration -> its probability to be the best; empty if that is unknown."""
+        if self.pooled is None or self.pooled.unstable:
+            return {}
+        found = self.pooled.chances(self.higher_is_better)
+        return {k: float(p) for k, p in zip(self.order, found, strict=True)}
+
+    def label(self, configuration: int) -> str:
+        return self.configurations[configuration].label
+
+    def sentences(self) -> Iterator[str]:
+        """The verdict in words: what is decided, what is not, and what limits it."""
+        if len(self.order) < 2:
+            return
+        decided = [pair for pair, d in self.differences.items() if d.is_decided]
+        for pair in self.differences if len(self.order) < 4 else decided:
+            yield self._sentence(*pair)
+        if len(self.order) >= 4:
+            yield from self._about_the_rest(len(decided))
+        yield from self._limits()
+
+    def _sentence(self, better: int, worse: int) -> str:
+        """One comparison, which is decided or not."""
+        difference = self.differences[better, worse]
+        one, other = self.label(better), self.label(worse)
+        gap = abs(difference.mean)
+        if difference.reason:
+            return f"{one} and {other} cannot be compared: {difference.reason}"
+        ends = sorted((self._gain(difference.low), self._gain(difference.high)))
+        interval = f"95 % interval {ends[0]:.3g} to {ends[1]:.3g}, {difference.count} pairs"
+        unit = "" if self.units in ("", "1") else f" {self.units}"
+        if difference.is_decided:
+            return f"{one} beats {other} on {self.criterion} by {gap:.3g}{unit} ({interval})"
+        if self.margin is not None and difference.within(self.margin):
+            return f"{one} and {other} differ by less than {self.margin:g}{unit} ({interval})"
+        text = f"not decided between {one} and {other}: {gap:.3g}{unit} ({interval})"
+        wanted = gap if self.margin is None else self.margin
+        more = difference.more_pairs(wanted)
+        if more:
+            text += f"; about {more} more repetitions would tell {wanted:.3g} apart"
+        return text
+
+    def _gain(self, value: float) -> float:
+        """A difference as an improvement."""
+        return value if self.higher_is_better else -value
+
+    def _about_the_rest(self, num_decided: int) -> Iterator[str]:
+        yield f"{num_decided} of {len(self.differences)} pairs are decided"
+        best = self.may_be_best
+        if len(best) > 1:
+            yield f"the best may be any of {', '.join(self.label(k) for k in best)}"
+        elif best:
+            yield f"{self.label(best[0])} is the best, if all configurations vary alike"
+
+    def _limits(self) -> Iterator[str]:
+        """What the reader must know before believing it."""
+        unstable = () if self.pooled is None else self.pooled.unstable
+        for at in unstable:
+            yield (
+                f"{self.label(self.order[at])} varies more than three times as much as the others: "
+                f"only pairs are judged"
+            )
+        counts = {d.count for d in self.differences.values()}
+        if min(counts) == 2:
+            yield "two pairs give an interval 18 standard deviations wide: train more repetitions"
+        dropped = [c for c in self.configurations if c.num_failed or c.num_empty]
+        for c in dropped:
+            yield (
+                f"{c.label}: {c.num_failed} of {c.num_runs} runs failed and {c.num_empty} found "
+                f"nothing; their pairs are left out"
+            )
+        if self.part == "validate":
+            yield from self._optimism()
+        num = len(self.volumes)
+        if num < 3:
+            which = self.volumes[0] if num == 1 else " and ".join(self.volumes)
+            yield f"this holds for {which}: whether it holds for other volumes takes three or more"
+        elif len(self.order) > 1:
+            yield from self._other_volumes(*self.order[:2])
+
+    def _optimism(self) -> Iterator[str]:
+        numbers = [self.configurations[k].num_candidates for k in self.order]
+        low, high = min(numbers), max(numbers)
+        text = f"{low}" if low == high else f"{low} to {high}"
+        yield (
+            f"scores are optimistic: each is the best of {text} candidates on these same volumes; "
+            f"test=true scores volumes that nothing was chosen on"
+        )
+        if high > _MAX_RATIO * low:
+            yield "more candidates win more by luck: give all configurations as many"
+
+    def _other_volumes(self, better: int, worse: int) -> Iterator[str]:
+        found = on_new_volumes(self.scores[better], self.scores[worse])
+        if not found.reason:
+            ends = sorted((self._gain(found.low), self._gain(found.high)))
+            yield (
+                f"on other volumes like these, {self.label(better)} would be better than "
+                f"{self.label(worse)} by {ends[0]:.3g} to {ends[1]:.3g} (95 % interval, "
+                f"{len(self.volumes)} volumes)"
+            )
+
+    def effects(self) -> list[tuple[str, str, str, Difference]]:
+        """Factor, two of its values and their difference, averaged over all other factors.
+
+        Only combinations of the others that were run with every value of the factor count.
+        """
+        factors = {k: list(dict.fromkeys(c.factors.get(k, "") for c in self.configurations))
+                   for c in self.configurations for k in c.factors}  # fmt: skip
+        if len(factors) < 2:
+            return []
+        at = {tuple(c.factors.get(k, "") for k in factors): n
+              for n, c in enumerate(self.configurations)}  # fmt: skip
+        found = []
+        for place, (name, values) in enumerate(factors.items()):
+            rest = [v for k, v in factors.items() if k != name]
+            cells = [
+                [at.get((*other[:place], value, *other[place:])) for value in values]
+                for other in product(*rest)
+            ]
+            whole = [cell for cell in cells if None not in cell]
+            if not whole or len(values) < 2:
+                continue
+            mean = self.means[np.array(whole, np.int64)].mean(axis=0)  # (values, repetitions)
+            pairs = list(combinations(range(len(values)), 2))
+            judged = holm([paired(mean[a], mean[b]) for a, b in pairs])
+            found += [(name, values[a], values[b], d)
+                      for (a, b), d in zip(pairs, judged, strict=True)]  # fmt: skip
+        return found
+
+
+def compare_validation(
+    runs: Sequence[RunRecord], states: Mapping[str, str], baseline: str | None, margin: float | None
+) -> list[Comparison]:
+    """Compare by the scores that validation selected, of finished runs."""
+    found: dict[str, dict[str, float]] = {}
+    for run in runs:
+        table = run.table() if states[run.label] == "done" and run.best is not None else None
+        if table is not None and run.best is not None:
+            at, _ = table.header.find()
+            values = table.values[run.best.index, :, run.best.parameters, at]
+            found[run.label] = dict(zip(table.header.datasets, map(float, values), strict=True))
+    return compare_scores(runs, states, found, "validate", baseline, margin)
+
+
+def compare_scores(
+    runs: Sequence[RunRecord],
+    states: Mapping[str, str],
+    scores: RunScores,
+    part: str,
+    baseline: str | None = None,
+    margin: float | None = None,
+) -> list[Comparison]:
+    """Compare configurations whose runs share a criterion and the volumes.
+
+    Args:
+        states: run -> the name of its state.
+        part: validate or test.
+        baseline: the name or label of a configuration.
+
+    Raises:
+        InputError: there is no such baseline.
+    """
+    configurations = _configurations(runs, states)
+    kinds: dict[tuple[str, tuple[str, ...]], list[RunRecord]] = {}
+    for run in runs:
+        if run.header is not None and run.label in scores:
+            key = run.header.selected_by, tuple(scores[run.label])
+            kinds.setdefault(key, []).append(run)
+    found = []
+    for (criterion, volumes), own in kinds.items():
+        names = list(dict.fromkeys(run.name for run in own))
+        repetitions = sorted({run.repetition for run in own})
+        values = np.full((len(names), len(repetitions), len(volumes)), np.nan)
+        for run in own:
+            if run.best is not None and not run.best.found_nothing:
+                at = names.index(run.name), repetitions.index(run.repetition)
+                values[at] = [scores[run.label][volume] for volume in volumes]
+        header = own[0].header
+        assert header is not None
+        number, higher = header.find(criterion)
+        chosen = [configurations[name] for name in names]
+        found.append(
+            Comparison(
+                criterion, str(header.criteria[number].get("units", "")), higher, part, chosen,
+                repetitions, volumes, values,
+                None if baseline is None else _find(baseline, chosen), margin,
+            )
+        )  # fmt: skip
+    return found
+
+
+def _find(baseline: str, configurations: Sequence[Configuration]) -> int:
+    for number, configuration in enumerate(configurations):
+        if baseline in (configuration.name, configuration.label):
+            return number
+    known = [c.label for c in configurations]
+    raise InputError(
+        f"baseline={baseline}: there is no such configuration{did_you_mean(baseline, known)}; "
+        f"there are {', '.join(known)}"
+    )
+
+
+def _configurations(
+    runs: Sequence[RunRecord], states: Mapping[str, str]
+) -> dict[str, Configuration]:
+    """The configurations by the names of their folders."""
+    of: dict[str, list[RunRecord]] = {}
+    for run in runs:
+        of.setdefault(run.name, []).append(run)
+    factors = _factors({name: own[0] for name, own in of.items()})
+    labels = {name: _label(name, values) for name, values in factors.items()}
+    found = {}
+    for name, own in of.items():
+        is_unique = list(labels.values()).count(labels[name]) == 1
+        candidates = [
+            len(run.validations) * len(run.header.parameters) for run in own if run.header
+        ]
+        empty = [r for r in own if states[r.label] == "done" and r.best and r.best.found_nothing]
+        found[name] = Configuration(
+            name,
+            labels[name] if is_unique else name,
+            factors[name],
+            len(own),
+            sum(states[run.label] in FAILURES for run in own),
+            len(empty),
+            max(candidates, default=0),
+        )
+    return found
+
+
+def _factors(examples: Mapping[str, RunRecord]) -> dict[str, dict[str, str]]:
+    """Name -> key -> value, for the groups and overrides that differ between configurations."""
+    plain: dict[str, dict[str, Any]] = {
+        name: {**run.choices, **run.overrides} for name, run in examples.items()
+    }
+    keys = dict.fromkeys(key for values in plain.values() for key in values)
+    differing = [key for key in keys if len({v.get(key) for v in plain.values()}) > 1]
+    return {
+        name: {key: str(values.get(key) or "default") for key in differing}
+        for name, values in plain.items()
+    }
+
+
+def _label(name: str, factors: Mapping[str, str]) -> str:
+    """The values of its factors; those of a group speak for themselves."""
+    parts = [value if key in GROUPS else f"{key}={value}" for key, value in factors.items()]
+    return ", ".join(parts) or name
+
+
+def summary(comparison: Comparison) -> dict[str, Any]:
+    """All of it as plain data; null for what is not known."""
+
+    def number(value: float) -> float | None:
+        return None if math.isnan(value) else value
+
+    chances = comparison.chances
+    return {
+        "criterion": comparison.criterion,
+        "units": comparison.units,
+        "higher_is_better": comparison.higher_is_better,
+        "part": comparison.part,
+        "volumes": list(comparison.volumes),
+        "repetitions": list(comparison.repetitions),
+        "configurations": [
+            {
+                **vars(c),
+                "factors": dict(c.factors),
+                "scores": [number(v) for v in comparison.means[n].tolist()],
+                "chance_of_best": chances.get(n),
+                "may_be_best": n in comparison.may_be_best,
+            }
+            for n, c in enumerate(comparison.configurations)
+        ],
+        "differences": [
+            {
+                "first": comparison.label(a),
+                "second": comparison.label(b),
+                "is_decided": d.is_decided,
+                **{k: number(v) if isinstance(v, float) else v for k, v in vars(d).items()},
+            }
+            for (a, b), d in comparison.differences.items()
+        ],
+        "verdict": list(comparison.sentences()),
+    }

@@ -1,0 +1,99 @@
+"""A comparison of configurations, as tables and sentences in the terminal."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dacapo.comparison.statistics import Difference
+from dacapo.comparison.verdict import Comparison
+from dacapo.errors import printable
+from dacapo.training.terminal import console, print_table
+
+_MAX_PAIRS = 15
+"""More pairs than these are listed only as far as they are decided, or of the best."""
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Print the configurations, their differences and the verdict."""
+    direction = "higher" if comparison.higher_is_better else "lower"
+    unit = "" if comparison.units in ("", "1") else f" in {comparison.units}"
+    of = f"{comparison.criterion}{unit} on {', '.join(comparison.volumes)}"
+    print_table(
+        "Configurations" if comparison.part == "validate" else "Configurations, test",
+        ["configuration", "runs", "failed", "found nothing", "mean", "sd", "min", "max", "P(best)"],
+        _configurations(comparison),
+        f"{of}; {direction} is better. Finished runs only.",
+    )
+    print_table(
+        "Differences",
+        [
+            "better",
+            "worse",
+            "difference",
+            "95 % interval",
+            "pairs",
+            "p (Holm)",
+            "if all vary alike",
+        ],
+        _differences(comparison),
+        "Paired by repetition, Student's t; the last column pools the spread of all.",
+    )
+    print_table(
+        "Effects",
+        ["factor", "first", "second", "first - second", "95 % interval", "pairs", "p (Holm)"],
+        [
+            [factor, first, second, *_numbers(difference)]
+            for factor, first, second, difference in comparison.effects()
+        ],
+        "Averaged over all other factors.",
+    )
+    for sentence in comparison.sentences():
+        console.print(printable(sentence))
+
+
+def _configurations(comparison: Comparison) -> list[list[str]]:
+    chances = comparison.chances
+    rows = []
+    for k in [*comparison.order, *(k for k in range(len(comparison.configurations))
+                                   if k not in comparison.order)]:  # fmt: skip
+        c, values = comparison.configurations[k], comparison.means[k]
+        values = values[np.isfinite(values)]
+        numbers = [""] * 4
+        if len(values):
+            spread = f"{values.std(ddof=1):.3f}" if len(values) > 1 else ""
+            numbers = [f"{values.mean():.3f}", spread, f"{values.min():.3f}", f"{values.max():.3f}"]
+        counts = [str(len(values)), str(c.num_failed or ""), str(c.num_empty or "")]
+        chance = f"{chances[k]:.2f}" if k in chances else ""
+        rows.append([c.label, *counts, *numbers, chance])
+    return rows
+
+
+def _differences(comparison: Comparison) -> list[list[str]]:
+    pairs = dict(comparison.differences)
+    if len(pairs) > _MAX_PAIRS:
+        best = comparison.order[0]
+        pairs = {p: d for p, d in pairs.items() if best in p}
+    pooled, order = comparison.pooled, comparison.order
+    rows = []
+    for (better, worse), difference in pairs.items():
+        alike = ""
+        if pooled is not None and not pooled.unstable and len(order) >= 4:
+            _, low, high = pooled.moderated(order.index(better), order.index(worse))
+            alike = _interval(low, high)
+        names = [comparison.label(better), comparison.label(worse)]
+        rows.append([*names, *_numbers(difference), alike])
+    return rows
+
+
+def _numbers(difference: Difference) -> list[str]:
+    """Mean, interval, pairs and p."""
+    if difference.reason:
+        mean = "" if np.isnan(difference.mean) else f"{difference.mean:.3f}"
+        return [mean, "none", str(difference.count), ""]
+    interval = _interval(difference.low, difference.high)
+    p = "<0.001" if difference.adjusted < 0.001 else f"{difference.adjusted:.3f}"
+    return [f"{difference.mean:.3f}", interval, str(difference.count), p]
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{low:.3f} to {high:.3f}"

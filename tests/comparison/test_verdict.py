@@ -1,0 +1,256 @@
+"""What `compare` says of configurations: who beats whom, what is not decided, and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dacapo.comparison.records import read_records
+from dacapo.comparison.statistics import paired
+from dacapo.comparison.verdict import Comparison, compare_validation, summary
+from dacapo.comparison.verdict_tables import print_comparison
+from dacapo.errors import InputError
+from dacapo.experiments import TrainingIterationStats, ValidationIterationScores
+from dacapo.experiments.score_table import ScoreHeader
+from dacapo.runs import RunFolder
+from tests.conftest import run_document
+
+
+def write_runs(
+    runs_dir: Path,
+    name: str,
+    scores: Sequence[Sequence[float] | None],
+    choices: Mapping[str, str] | None = None,
+    overrides: Sequence[str] = (),
+    volumes: Sequence[str] = ("a",),
+    criterion: str = "voi",
+    higher: int = 0,
+    settings: int = 1,
+) -> None:
+    """Finished runs, one for each repetition, with a score for each volume; None: it failed."""
+    header = ScoreHeader(
+        list(volumes), [{"label": f"x={n}", "x": n} for n in range(settings)],
+        [{"name": criterion, "higher_is_better": higher, "units": "bit"},
+         {"name": "num_segments", "higher_is_better": 1}],
+        criterion,
+    )  # fmt: skip
+    for repetition, values in enumerate(scores):
+        folder = RunFolder(runs_dir / name / str(repetition))
+        document = run_document(name, 2, repetition)
+        document |= {"choices": dict(choices or {}), "overrides": list(overrides)}
+        with folder.writing(document) as writer:
+            writer.begin(0, header)
+            for step in range(2):
+                writer.add_step(TrainingIterationStats(step, 1.0, 0.5))
+            if values is None:
+                writer.finish("failed", error="out of memory")
+                continue
+            worse = -100 if higher else 100
+            cells = [[[v + worse * n, 0.0 if v == 9 else 5.0] for n in range(settings)]
+                     for v in values]  # fmt: skip
+            writer.add_scores(ValidationIterationScores(2, cells))
+            writer.finish("done")
+
+
+def judged(
+    runs_dir: Path, baseline: str | None = None, margin: float | None = None
+) -> list[Comparison]:
+    runs, unreadable = read_records(runs_dir)
+    assert not unreadable
+    states = {run.label: run.state().name for run in runs}
+    return compare_validation(runs, states, baseline, margin)
+
+
+SHARED = np.array([0.0, 0.3, -0.2, 0.1, 0.25, -0.1])
+
+
+def noise(seed: int, sd: float = 0.02) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, sd, len(SHARED))
+
+
+def column(mean: float, seed: int, sd: float = 0.02) -> list[list[float]]:
+    return [[v] for v in (mean + SHARED + noise(seed, sd)).tolist()]
+
+
+def test_one_beats_the_other_in_a_plain_sentence(tmp_path: Path) -> None:
+    write_runs(tmp_path, "one_1a", column(1.5, 0), {"architecture": "residual_unet", "task": "t"})
+    write_runs(tmp_path, "two_2b", column(1.4, 1), {"architecture": "unet", "task": "t"})
+    (found,) = judged(tmp_path)
+    first, *rest = found.sentences()
+    expected = paired(found.means[1], found.means[0])
+    assert expected.high < 0
+    assert first == (
+        f"unet beats residual_unet on voi by {-expected.mean:.3g} bit (95 % interval "
+        f"{-expected.high:.3g} to {-expected.low:.3g}, 6 pairs)"
+    )
+    assert any("each is the best of 1 candidates" in s for s in rest)
+    assert any("this holds for a:" in s for s in rest)
+
+
+def test_higher_is_better_as_well(tmp_path: Path) -> None:
+    for name, mean in (("low", 0.5), ("high", 0.7)):
+        write_runs(
+            tmp_path, name, column(mean, 0 if name == "low" else 1), criterion="f1", higher=1
+        )
+    (found,) = judged(tmp_path)
+    assert next(iter(found.sentences())).startswith("high beats low on f1 by 0.2")
+    assert found.chances[found.order[0]] > 0.99
+
+
+def test_what_is_not_decided_says_what_would_decide_it(tmp_path: Path) -> None:
+    write_runs(tmp_path, "a", column(1.50, 0, 0.2))
+    write_runs(tmp_path, "b", column(1.45, 3, 0.2))
+    (found,) = judged(tmp_path)
+    assert not any(d.is_decided for d in found.differences.values())
+    sentence = next(iter(found.sentences()))
+    assert sentence.startswith("not decided between")
+    (d,) = found.differences.values()
+    more = d.more_pairs(d.mean)
+    assert f"about {more} more repetitions would tell {abs(d.mean):.3g} apart" in sentence
+    (with_margin,) = judged(tmp_path, margin=2.0)
+    assert "differ by less than 2 bit" in next(iter(with_margin.sentences()))
+
+
+def test_repetitions_are_paired_by_their_number(tmp_path: Path) -> None:
+    """The spread that repetitions share is not that of their difference."""
+    write_runs(tmp_path, "a", column(1.5, 0))
+    write_runs(tmp_path, "b", [None, *column(1.4, 1)[1:]])
+    (found,) = judged(tmp_path)
+    (d,) = found.differences.values()
+    assert d.count == 5
+    assert d.sd < 0.1 < np.nanstd(found.means[0])
+    assert found.configurations[1].num_failed == 1
+    assert any("b: 1 of 6 runs failed and 0 found nothing" in s for s in found.sentences())
+
+
+def test_a_run_that_found_nothing_is_left_out_and_counted(tmp_path: Path) -> None:
+    write_runs(tmp_path, "a", column(1.5, 0))
+    write_runs(tmp_path, "b", [[9.0], *column(1.4, 1)[1:]])
+    (found,) = judged(tmp_path)
+    assert np.isnan(found.means[1, 0])
+    assert any("0 of 6 runs failed and 1 found nothing" in s for s in found.sentences())
+
+
+@pytest.mark.parametrize(
+    ("scores", "reason"),
+    [
+        ([[1.5]], "one pair has no interval"),
+        ([[1.5], [1.5], [1.5]], "all repetitions differ by the same amount"),
+        ([None, None], ""),
+    ],
+)
+def test_what_cannot_be_judged(
+    tmp_path: Path, scores: list[list[float] | None], reason: str
+) -> None:
+    write_runs(tmp_path, "a", scores)
+    write_runs(tmp_path, "b", [s and [v - 0.5 for v in s] for s in scores])
+    comparisons = judged(tmp_path)
+    sentences = [s for c in comparisons for s in c.sentences()]
+    if reason:
+        assert sentences[0] == f"b and a cannot be compared: {reason}" or reason in sentences[0]
+        assert not any("beats" in s for s in sentences)
+    else:
+        assert sentences == []
+    for comparison in comparisons:
+        print_comparison(comparison)
+
+
+def test_two_pairs_are_too_few(tmp_path: Path) -> None:
+    for number, name in enumerate("ab"):
+        write_runs(tmp_path, name, column(1.5 - number, number)[:2])
+    assert any(
+        "two pairs give an interval 18 standard" in s for s in judged(tmp_path)[0].sentences()
+    )
+
+
+def test_what_is_scored_otherwise_is_not_compared(tmp_path: Path) -> None:
+    write_runs(tmp_path, "a", column(1.5, 0))
+    write_runs(tmp_path, "b", column(0.5, 0), criterion="f1", higher=1)
+    write_runs(tmp_path, "c", column(1.4, 1), volumes=["other"])
+    found = judged(tmp_path)
+    assert [[c.name for c in comparison.configurations] for comparison in found] == [
+        ["a"], ["b"], ["c"]
+    ]  # fmt: skip
+    assert [s for c in found for s in c.sentences()] == []
+
+
+def grid(runs_dir: Path, volumes: Sequence[str] = ("a",)) -> None:
+    """Two networks with two rates; the network matters, the rate does not."""
+    seed = 0
+    for network, gain in (("unet", 0.0), ("residual_unet", 0.2)):
+        for rate in ("0.1", "0.01"):
+            scores = [
+                [v - gain + 0.05 * n for n in range(len(volumes))]
+                for (v,) in column(1.5, seed, 0.05)
+            ]
+            seed += 1
+            write_runs(
+                runs_dir, f"{network}_{seed}", scores, {"architecture": network},
+                [f"trainer.learning_rate={rate}", f"name={network}"], volumes,
+            )  # fmt: skip
+
+
+def test_factors_are_named_and_averaged_over(tmp_path: Path) -> None:
+    grid(tmp_path)
+    (found,) = judged(tmp_path)
+    assert {c.label for c in found.configurations} == {
+        f"{a}, trainer.learning_rate={r}" for a in ("unet", "residual_unet") for r in (0.1, 0.01)
+    }
+    effects = {(name, a, b): d for name, a, b, d in found.effects()}
+    network = effects["architecture", "residual_unet", "unet"]
+    assert network.is_decided
+    assert network.mean == pytest.approx(-0.2, abs=0.05)
+    assert not effects["trainer.learning_rate", "0.1", "0.01"].is_decided
+    sentences = list(found.sentences())
+    assert sum("beats" in s for s in sentences) == sum(
+        d.is_decided for d in found.differences.values()
+    )
+    assert any("the best may be any of residual_unet" in s for s in sentences)
+    assert set(found.may_be_best) == {
+        n for n, c in enumerate(found.configurations) if c.factors["architecture"] != "unet"
+    }
+
+
+def test_a_baseline_makes_the_family_smaller(tmp_path: Path) -> None:
+    grid(tmp_path)
+    (pairs,) = judged(tmp_path)
+    assert len(pairs.differences) == 6
+    (found,) = judged(tmp_path, "unet, trainer.learning_rate=0.1")
+    assert len(found.differences) == 3
+    for pair, difference in found.differences.items():
+        assert difference.p == pairs.differences[pair].p
+        assert difference.adjusted <= pairs.differences[pair].adjusted
+    with pytest.raises(InputError, match=r"baseline=nope: there is no such configuration"):
+        judged(tmp_path, "nope")
+
+
+def test_other_volumes_take_three(tmp_path: Path) -> None:
+    grid(tmp_path, ("a", "b", "c"))
+    (found,) = judged(tmp_path)
+    assert any("on other volumes like these" in s for s in found.sentences())
+    assert found.scores.shape == (4, 6, 3)
+
+
+def test_more_candidates_win_by_luck(tmp_path: Path) -> None:
+    write_runs(tmp_path, "a", column(1.5, 0))
+    write_runs(tmp_path, "b", column(1.4, 1), settings=9)
+    sentences = list(judged(tmp_path)[0].sentences())
+    assert any("best of 1 to 9 candidates" in s for s in sentences)
+    assert any("more candidates win more by luck" in s for s in sentences)
+
+
+def test_tables_and_plain_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grid(tmp_path)
+    (found,) = judged(tmp_path)
+    print_comparison(found)
+    out = capsys.readouterr().out
+    for title in ("Configurations", "Differences", "Effects"):
+        assert title in out
+    plain = json.loads(json.dumps(summary(found), allow_nan=False))
+    assert len(plain["differences"]) == 6
+    assert plain["verdict"] == list(found.sentences())
+    assert sum(c["chance_of_best"] for c in plain["configurations"]) == pytest.approx(1)
