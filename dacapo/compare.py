@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dacapo.cli import run_command
 from dacapo.config import Config, config, ranged
 from dacapo.errors import InputError
+from dacapo.experiments.datasplits import VolumeConfig
+
+
+@config(None)
+@dataclass(kw_only=True)
+class TestVolumes(Config):
+    """Test volumes that are named after training."""
+
+    test: dict[str, VolumeConfig] = field(default_factory=dict)
+    """Name -> volume, instead of those that the runs were trained with; options that a volume
+    lacks are those of the run's data split."""
 
 
 @config(None)
@@ -22,16 +33,23 @@ class CompareConfig(Config):
     test: bool = False
     """Also score the volumes of datasplit.test, with the iteration and the parameters that
     validation selected. Do this once, at the very end: a volume that has guided a choice is no
-    longer a test."""
+    longer a test. What is scored is kept with the run, with the time and the user."""
+    datasplit: TestVolumes = field(default_factory=TestVolumes)
+    reason: str = ""
+    """Why test volumes are opened, for the record."""
     baseline: str | None = None
     """The configuration with which all others are compared, by its name or by what sets it apart
     (default: all pairs)."""
     margin: float | None = ranged(None, above=0)
     """A difference of scores below which configurations are as good as each other (default: every
     difference matters)."""
+    json: bool = False
+    """Print JSON instead of tables."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.datasplit.test and not self.test:
+            raise InputError("datasplit.test names volumes to score: set test=true")
         if self.output is not None and Path(self.output).suffix not in (".nc", ".zarr"):
             raise InputError(f"output={self.output}: the name must end in .nc or .zarr")
         if self.output is not None and not Path(self.output).parent.is_dir():
@@ -45,14 +63,14 @@ def main() -> None:
 
 def compare_command(options: CompareConfig) -> int:
     """Compare; the exit status is 1 when a run has failed."""
-    from dacapo.comparison.tables import compare
+    from dacapo.comparison.tables import CompareOptions, compare
 
     output = Path(options.output) if options.output else None
-    return (
-        1
-        if compare(Path(options.runs_dir), output, options.test, options.baseline, options.margin)
-        else 0
-    )
+    chosen = CompareOptions(
+        output, options.test, options.datasplit.test, options.reason, options.baseline,
+        options.margin, options.json,
+    )  # fmt: skip
+    return 1 if compare(Path(options.runs_dir), chosen) else 0
 
 
 if __name__ == "__main__":

@@ -2,48 +2,139 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dacapo.comparison.collect import check_output, collect, write_dataset
-from dacapo.comparison.records import read_records
+from dacapo.comparison.records import Unreadable, read_records
 from dacapo.comparison.run_record import RunRecord
-from dacapo.comparison.verdict import compare_scores, compare_validation
+from dacapo.comparison.test_scores import (
+    FinalScores,
+    VolumeScore,
+    add_test_scores,
+    read_final_scores,
+    score_test_runs,
+)
+from dacapo.comparison.verdict import compare_scores, compare_validation, summary
 from dacapo.comparison.verdict_tables import print_comparison
-from dacapo.errors import printable
-from dacapo.runs import FAILURES
+from dacapo.errors import printable, warn
+from dacapo.runs import FAILURES, RunState, UnreadableError
 from dacapo.sweeps.asha import savings
 from dacapo.training.terminal import console, counted, print_table
 
 if TYPE_CHECKING:
-    from dacapo.comparison.test_scores import Scores
+    from dacapo.experiments.datasplits import VolumeConfig
 
 _MAX_ROWS = 200
 """Up to so many runs are listed individually; a longer list is hard to read."""
 
 
-def compare(
-    runs_dir: Path,
-    output: Path | None = None,
-    test: bool = False,
-    baseline: str | None = None,
-    margin: float | None = None,
-) -> list[str]:
-    """Print, collect and write the scores of all runs; returns the labels of failed runs.
+@dataclass(frozen=True)
+class CompareOptions:
+    """What to compare, and how.
 
-    Args:
-        test: also score the test volumes.
+    Attributes:
+        output: of the Dataset; None: in the folder of the runs.
+        test: score test volumes that were not scored yet.
+        volumes: test volumes, instead of those of the runs.
+        reason: why test volumes are opened.
         baseline, margin: see `Comparison`.
+        json: print plain data, for scripts.
     """
+
+    output: Path | None = None
+    test: bool = False
+    volumes: Mapping[str, VolumeConfig] = field(default_factory=dict)
+    reason: str = ""
+    baseline: str | None = None
+    margin: float | None = None
+    json: bool = False
+
+
+def compare(runs_dir: Path, options: CompareOptions | None = None) -> list[str]:
+    """Print, collect and write the scores of all runs; returns the labels of failed runs."""
+    options = options or CompareOptions()
     runs, unreadable = read_records(runs_dir)
     states = {run.label: run.state() for run in runs}
     names = {label: state.name for label, state in states.items()}
-    _print_tables(runs, names)
-    for comparison in compare_validation(runs, names, baseline, margin):
-        print_comparison(comparison)
+    if options.test:
+        idle = [run for run in runs if names[run.label] not in ("running", "waiting")]
+        score_test_runs(idle, runs_dir, options.volumes, options.reason)
+    tested = _final_scores(runs)
+    scores = {label: record.latest() for label, record in tested.items()}
+    wanted = options.baseline, options.margin
+    comparisons = [
+        *compare_validation(runs, names, *wanted),
+        *compare_scores(runs, names, _selected(runs, scores), "test", *wanted),
+    ]
+    failed = [label for label, state in names.items() if state in FAILURES]
+    failed += [run.label for run in unreadable]
+    if not options.json:
+        _print_tables(runs, names)
+        for comparison in comparisons:
+            print_comparison(comparison)
+        _print_final_scores(runs, tested)
+        _print_troubles(runs, states, unreadable)
+    path = options.output or runs_dir / "comparison.nc"
+    check_output(path)
+    write_dataset(add_test_scores(collect(runs), scores), path)
+    if options.json:
+        plain = {
+            "comparisons": [summary(comparison) for comparison in comparisons],
+            "states": names,
+            "failed": failed,
+            "dataset": str(path),
+        }
+        print(json.dumps(plain, indent=2, allow_nan=False))
+        return failed
+    refused = sum(state.name == "refused" for state in states.values())
+    at_work = sum(name in ("running", "waiting") for name in names.values())
+    others = f", {refused} refused" if refused else ""
+    others += f", {at_work} not yet trained" if at_work else ""
+    console.print(
+        f"{counted(len(runs) + len(unreadable), 'run')}, {len(failed)} failed{others}; "
+        f"their scores: {path}"
+    )
+    return failed
+
+
+def _final_scores(runs: Sequence[RunRecord]) -> dict[str, FinalScores]:
+    """Run -> its test scores, of the runs that have some."""
+    found = {}
+    for run in runs:
+        try:
+            record = read_final_scores(run.folder)
+        except UnreadableError as error:
+            warn(f"{run.label}: its test scores are left out: {error}")
+            continue
+        if record.scores:
+            found[run.label] = record
+    return found
+
+
+def _selected(
+    runs: Sequence[RunRecord], scores: Mapping[str, Mapping[str, VolumeScore]]
+) -> dict[str, dict[str, float]]:
+    """Run -> volume -> score by the criterion that selects."""
+    return {
+        run.label: {
+            volume: score.values().get(run.header.selected_by, np.nan)
+            for volume, score in sorted(scores[run.label].items())
+        }
+        for run in runs
+        if run.header is not None and run.label in scores
+    }
+
+
+def _print_troubles(
+    runs: Sequence[RunRecord], states: Mapping[str, RunState], unreadable: Sequence[Unreadable]
+) -> None:
+    """Print what failed, was refused, cannot be read or is damaged."""
     failed = [state for state in states.items() if state[1].name in FAILURES]
     refused = [state for state in states.items() if state[1].name == "refused"]
     for label, state in (*failed, *refused):
@@ -57,46 +148,11 @@ def compare(
     saved = savings([(run, run.num_iterations) for run in runs])
     if saved is not None:
         console.print(str(saved))
-    path = output or runs_dir / "comparison.nc"
-    check_output(path)
-    dataset = collect(runs)
-    if test:
-        from dacapo.comparison.test_scores import add_test_scores, score_test_runs
-
-        done = [label for label, state in states.items() if state.name == "done"]
-        test_scores = score_test_runs(done, runs_dir)
-        dataset = add_test_scores(dataset, test_scores)
-        _print_test_scores(test_scores)
-        selected = {run.label: run.header.selected_by for run in runs if run.header is not None}
-        scores = {
-            label: {volume: values[selected[label]] for volume, values in found.items()}
-            for label, found in test_scores.items()
-        }
-        for comparison in compare_scores(runs, names, scores, "test", baseline, margin):
-            print_comparison(comparison)
-    write_dataset(dataset, path)
-    at_work = [s for s in states.values() if s.name in ("running", "waiting")]
-    others = f", {len(refused)} refused" if refused else ""
-    others += f", {len(at_work)} not yet trained" if at_work else ""
-    labels = [*(label for label, _ in failed), *(run.label for run in unreadable)]
-    console.print(
-        f"{counted(len(runs) + len(unreadable), 'run')}, {len(labels)} failed{others}; "
-        f"their scores: {path}"
-    )
-    return labels
 
 
 def _print_tables(runs: Sequence[RunRecord], states: Mapping[str, str]) -> None:
     """Print each run with its scores at its best iteration and parameters."""
-    headers = [run.header for run in runs if run.header is not None]
-    criteria = list(
-        dict.fromkeys(
-            c["name"]
-            for header in headers
-            for c in header.criteria
-            if c.get("store_best", 1) or c["name"] == header.selected_by
-        )
-    )
+    criteria = list(dict.fromkeys(name for run in runs for name in _headlines(run)))
     if len(runs) > _MAX_ROWS:
         console.print(f"{len(runs)} runs; python -m dacapo.status lists each")
     print_table(
@@ -107,19 +163,48 @@ def _print_tables(runs: Sequence[RunRecord], states: Mapping[str, str]) -> None:
     )
 
 
-def _print_test_scores(test_scores: Mapping[str, Scores]) -> None:
-    """Print each run with its mean over the test volumes."""
-    criteria = list(dict.fromkeys(c for s in test_scores.values() for v in s.values() for c in v))
-    rows = []
-    for label, scores in test_scores.items():
-        means = [np.mean([v.get(c, np.nan) for v in scores.values()]) for c in criteria]
-        rows.append([label, *(f"{m:.3f}" for m in means)])
+def _print_final_scores(runs: Sequence[RunRecord], tested: Mapping[str, FinalScores]) -> None:
+    """Print each run with its mean over the test volumes, and how often they were opened."""
+    if not tested:
+        return
+    by_run = {label: record.latest() for label, record in tested.items()}
+    criteria = list(dict.fromkeys(c for s in by_run.values() for v in s.values() for c in v.scores))
+    shown = [c for c in criteria if any(c in _headlines(run) for run in runs)]
+    rows, old = [], []
+    for run in runs:
+        if run.label not in by_run:
+            continue
+        scores = [score.values() for score in by_run[run.label].values()]
+        means = [np.mean([values.get(c, np.nan) for values in scores]) for c in shown]
+        rows.append([run.label, *(f"{m:.3f}" for m in means)])
+        iterations = {score.iteration for score in by_run[run.label].values()}
+        if run.best is not None and iterations != {run.best.iteration}:
+            old.append(run.label)
+    openings = [opening for record in tested.values() for opening in record.openings]
+    times = {opening.time[:10] for opening in openings}
+    users = {opening.user for opening in openings}
     print_table(
         "Test",
-        ["run", *criteria],
+        ["run", *shown],
         rows,
-        "Iteration and parameters were chosen by validation, before these volumes were scored.",
+        f"Iteration and parameters were chosen by validation. Opened {len(openings)} times for "
+        f"{counted(len(tested), 'run')}, by {', '.join(sorted(users))}, {min(times)} to "
+        f"{max(times)}.",
     )
+    if old:
+        console.print(
+            f"the test scores of {', '.join(old)} are not of the iteration that validation selects "
+            f"now: test=true scores that"
+        )
+
+
+def _headlines(run: RunRecord) -> list[str]:
+    """The criteria of a run that tables show."""
+    header = run.header
+    return [] if header is None else [
+        c["name"] for c in header.criteria
+        if c.get("store_best", 1) or c["name"] == header.selected_by
+    ]  # fmt: skip
 
 
 def _row(run: RunRecord, state: str, criteria: Sequence[str]) -> list[str]:

@@ -1,98 +1,226 @@
-"""Scores on the test volumes, which only the final comparison uses."""
+"""Scores on test volumes: nothing is chosen by them, and each time they are opened is on record."""
 
 from __future__ import annotations
 
+import getpass
+import json
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from math import isnan, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dacapo.config import decode
+from dacapo.comparison.run_record import RunRecord
+from dacapo.config import decode, identity, identity_hash
 from dacapo.errors import InputError, warn
 from dacapo.experiments.run_config import RunConfig
 from dacapo.experiments.score_table import texts
+from dacapo.processes.files import parse, parse_json, read_regular, reading, write_atomically
 from dacapo.runs import RunFolder
-from dacapo.runs.checkpoint import CheckpointError
 
 if TYPE_CHECKING:
     import xarray as xr
 
-Scores = dict[str, dict[str, float]]
-"""Dataset -> criterion -> score."""
+    from dacapo.experiments.datasplits import VolumeConfig
+    from dacapo.experiments.datasplits.datasets import Dataset
+
+FILE = "test.json"
+"""The file of a run with the scores of its test volumes."""
 
 
-def score_test_volumes(folder: RunFolder) -> Scores:
+@dataclass(frozen=True)
+class VolumeScore:
+    """The scores of one volume.
+
+    Attributes:
+        key: identifies weights, parameters, volume and how it was scored.
+        iteration: number of training steps of the weights.
+        parameters: of the post-processor, by name.
+        scores: criterion -> score; null for NaN.
+    """
+
+    volume: str
+    key: str
+    iteration: int
+    parameters: dict[str, Any]
+    scores: dict[str, Any]
+
+    def values(self) -> dict[str, float]:
+        return {name: nan if v is None else float(v) for name, v in self.scores.items()}
+
+
+@dataclass(frozen=True)
+class Opening:
+    """One time that test volumes were opened.
+
+    Attributes:
+        time: UTC, in ISO 8601.
+    """
+
+    time: str
+    user: str
+    reason: str
+    volumes: list[Any]
+
+
+@dataclass
+class FinalScores:
+    """The scores of a run on its test volumes, and when these were opened."""
+
+    scores: list[VolumeScore] = field(default_factory=list)
+    openings: list[Opening] = field(default_factory=list)
+
+    def latest(self) -> dict[str, VolumeScore]:
+        """Volume -> its newest scores."""
+        return {score.volume: score for score in self.scores}
+
+
+def read_final_scores(folder: RunFolder) -> FinalScores:
+    """The test scores of a run so far.
+
+    Raises:
+        UnreadableError: the file is damaged.
+    """
+    path = folder.path / FILE
+    if not path.exists():
+        return FinalScores()
+    with reading(path):
+        plain = parse_json(read_regular(path))
+        return FinalScores(
+            [parse(VolumeScore, score) for score in plain.get("scores", ())],
+            [parse(Opening, opening) for opening in plain.get("openings", ())],
+        )
+
+
+def score_test_volumes(
+    folder: RunFolder, volumes: Mapping[str, VolumeConfig], reason: str
+) -> FinalScores:
     """Score the test volumes of a run with the iteration and parameters chosen by validation.
 
-    Nothing is chosen on the test volumes.
+    What was scored before is not scored again. Nothing is chosen on the test volumes.
+
+    Args:
+        volumes: instead of those of the run; empty: those.
+        reason: noted with the time and the user.
 
     Raises:
         InputError: the run has no validation score or no checkpoint, or a volume cannot be scored.
     """
-    from dacapo.experiments.run import Run
-    from dacapo.inference.ground_truth import ground_truth
-    from dacapo.inference.scoring import segment
+    from dacapo.inference.saved import of_run
+    from dacapo.inference.scoring import score_test
+    from dacapo.inference.trained import TrainedModel
 
-    history = folder.read_history()
-    run_config = decode(folder.read_document(history)["config"])
-    if not isinstance(run_config, RunConfig):
+    config = decode(folder.read_document(folder.read_history())["config"])
+    if not isinstance(config, RunConfig):
         raise InputError(f"{folder.path}: its config is not that of a run")
-    best = history.best()
-    if best is None:
+    datasets = config.datasplit_config.build_test(volumes)
+    if not datasets:
+        return read_final_scores(folder)
+    saved = of_run(folder, None, None)
+    if saved.parameters is None:
         raise InputError(
             f"{folder.path}: there is no validation score by which to choose an iteration"
         )
-    run = Run(run_config)
-    try:
-        run.train_state.load_state(folder.read_checkpoint(best.iteration))
-    except (CheckpointError, OSError) as error:
-        raise InputError(f"{folder.path}: {error}") from error
-    scores: Scores = {}
-    for dataset in run.datasplit.test:
-        dataset.check_annotated(to_score=True)
-        known = ground_truth(dataset, run.task.predictor.classes)
-        evaluated = run.task.evaluator.against(known)(segment(run, dataset, best.parameters))
-        scores[dataset.name] = {
-            criterion: float(getattr(evaluated, criterion))
-            for criterion in run.validation_scores.criteria
-        }
-    return scores
-
-
-def score_test_runs(labels: Sequence[str], runs_dir: Path) -> dict[str, Scores]:
-    """Run -> scores of its test volumes, for all of these runs that have test volumes."""
-    found = {}
-    for label in labels:
-        try:
-            scores = score_test_volumes(RunFolder(runs_dir / label))
-        except InputError as error:
-            warn(f"{label}: its test volumes are not scored: {error}")
-            continue
-        if scores:
-            found[label] = scores
-    if not found:
-        raise InputError(
-            f"test=true: no run below {runs_dir} is finished and has volumes in datasplit.test"
+    record = read_final_scores(folder)
+    known = {score.key: score for score in record.scores}
+    data = identity(config.datasplit_config)
+    keys = {
+        dataset.name: identity_hash(
+            [saved.digest, saved.parameters, identity(config.task_config), data,
+             _place(dataset), identity(volumes.get(dataset.name))]
         )
-    return found
+        for dataset in datasets
+    }  # fmt: skip
+    missing = [dataset for dataset in datasets if keys[dataset.name] not in known]
+    if missing:
+        _check_apart(config, missing)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        names = [dataset.name for dataset in missing]
+        record.openings.append(Opening(now, _user(), reason, names))
+        _write(folder, record)  # before anything is seen
+        model = TrainedModel(saved)
+        for dataset in missing:
+            values = score_test(model, dataset)
+            plain = {name: None if isnan(v) else v for name, v in values.items()}
+            parameters = dict(model.parameters or {})
+            known[keys[dataset.name]] = VolumeScore(
+                dataset.name, keys[dataset.name], saved.iteration, parameters, plain
+            )
+    current = [known[key] for key in keys.values()]
+    record.scores = [s for s in known.values() if s not in current] + current
+    _write(folder, record)
+    return record
 
 
-def add_test_scores(dataset: xr.Dataset, found: Mapping[str, Scores]) -> xr.Dataset:
-    """Add a variable `test_CRITERION(runs, test_datasets)` for each criterion."""
+def score_test_runs(
+    runs: Sequence[RunRecord], runs_dir: Path, volumes: Mapping[str, VolumeConfig], reason: str
+) -> None:
+    """Score the test volumes of all runs that have some.
+
+    Raises:
+        InputError: no run has.
+    """
+    has_scores = False
+    for run in runs:
+        try:
+            has_scores |= bool(score_test_volumes(run.folder, volumes, reason).scores)
+        except InputError as error:
+            warn(f"{run.label}: its test volumes are not scored: {error}")
+    if not has_scores:
+        raise InputError(
+            f"test=true: no run below {runs_dir} has weights that were validated and volumes in "
+            f"datasplit.test: name them, as in 'datasplit.test={{t: {{raw: vol.h5:raw, gt: "
+            f"vol.h5:labels}}}}'"
+        )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # no such user on this machine, as in some containers
+        return f"uid {os.getuid()}"
+
+
+def _place(dataset: Dataset) -> list[Any]:
+    return [dataset.gt.name, dataset.raw.name, list(dataset.gt.roi.begin), list(dataset.gt.roi.end)]
+
+
+def _check_apart(config: RunConfig, test: Sequence[Dataset]) -> None:
+    """Refuse test volumes that the run was trained on, as far as its data can still be opened."""
+    try:
+        datasplit = config.datasplit_config.build()
+    except InputError as error:
+        warn(f"whether the test volumes overlap the training data cannot be checked: {error}")
+        return
+    replace(datasplit, test=test).check_apart(test[0].gt.voxel_size * 0)
+
+
+def _write(folder: RunFolder, record: FinalScores) -> None:
+    write_atomically(folder.path / FILE, json.dumps(asdict(record), indent=1).encode())
+
+
+def add_test_scores(
+    dataset: xr.Dataset, found: Mapping[str, Mapping[str, VolumeScore]]
+) -> xr.Dataset:
+    """Add a variable `test_CRITERION(runs, test_datasets)` for each criterion, if there are any."""
+    if not found:
+        return dataset
     labels = [str(label) for label in dataset["runs"].values]
     names = list(dict.fromkeys(name for scores in found.values() for name in scores))
     variables: dict[str, Any] = {}
     for label, scores in found.items():
-        for name, values in scores.items():
-            for criterion, value in values.items():
+        for name, score in scores.items():
+            for criterion, value in score.values().items():
                 key = f"test_{criterion}"
                 if key not in variables:
-                    attributes = {**dataset[criterion].attrs}
+                    attributes = {**dataset[criterion].attrs} if criterion in dataset else {}
+                    shape = (len(labels), len(names))
                     variables[key] = (
-                        ("runs", "test_datasets"),
-                        np.full((len(labels), len(names)), np.nan),
-                        attributes,
-                    )
+                        ("runs", "test_datasets"), np.full(shape, np.nan), attributes
+                    )  # fmt: skip
                 variables[key][1][labels.index(label), names.index(name)] = value
     return dataset.assign(variables).assign_coords(test_datasets=texts(names))

@@ -164,7 +164,7 @@ class Comparison:
         yield f"{num_decided} of {len(self.differences)} pairs are decided"
         best = self.may_be_best
         if len(best) > 1:
-            yield f"the best may be any of {', '.join(self.label(k) for k in best)}"
+            yield f"the best may be any of {'; '.join(self.label(k) for k in best)}"
         elif best:
             yield f"{self.label(best[0])} is the best, if all configurations vary alike"
 
@@ -198,10 +198,11 @@ class Comparison:
         numbers = [self.configurations[k].num_candidates for k in self.order]
         low, high = min(numbers), max(numbers)
         text = f"{low}" if low == high else f"{low} to {high}"
-        yield (
-            f"scores are optimistic: each is the best of {text} candidates on these same volumes; "
-            f"test=true scores volumes that nothing was chosen on"
-        )
+        if high > 1:
+            yield (
+                f"scores are optimistic: each is the best of {text} candidates (validations times "
+                f"settings) on these same volumes; test=true scores volumes that chose nothing"
+            )
         if high > _MAX_RATIO * low:
             yield "more candidates win more by luck: give all configurations as many"
 

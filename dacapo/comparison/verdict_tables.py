@@ -14,7 +14,12 @@ _MAX_PAIRS = 15
 
 
 def print_comparison(comparison: Comparison) -> None:
-    """Print the configurations, their differences and the verdict."""
+    """Print the verdict, and the configurations and differences behind it."""
+    sentences = list(comparison.sentences())
+    if sentences:
+        console.print("Verdict" if comparison.part == "validate" else "Verdict, test")
+    for sentence in sentences:
+        console.print(printable(f"- {sentence}"))
     direction = "higher" if comparison.higher_is_better else "lower"
     unit = "" if comparison.units in ("", "1") else f" in {comparison.units}"
     of = f"{comparison.criterion}{unit} on {', '.join(comparison.volumes)}"
@@ -47,8 +52,6 @@ def print_comparison(comparison: Comparison) -> None:
         ],
         "Averaged over all other factors.",
     )
-    for sentence in comparison.sentences():
-        console.print(printable(sentence))
 
 
 def _configurations(comparison: Comparison) -> list[list[str]]:

@@ -9,11 +9,15 @@ import numpy as np
 
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets import Dataset
+from dacapo.experiments.datasplits.datasets.dataset import NormalizedRaw
+from dacapo.experiments.preflight import check_voxel_size
 from dacapo.experiments.run import Run
 from dacapo.experiments.tasks.post_processors import LookupSegmentation
 from dacapo.experiments.validation_iteration_scores import ValidationIterationScores
 from dacapo.inference.blocks import predict
 from dacapo.inference.ground_truth import ground_truth
+from dacapo.inference.predicted import check_fits
+from dacapo.inference.trained import TrainedModel
 
 
 def validate(run: Run) -> ValidationIterationScores:
@@ -61,3 +65,19 @@ def segment(run: Run, dataset: Dataset, parameters: int) -> np.ndarray[Any, Any]
     """The segmentation of a dataset's labelled region with one of the post-processor's settings."""
     setting = run.task.post_processor.enumerate_parameters()[parameters]
     return run.task.post_processor.process(predict(run, dataset), setting)
+
+
+def score_test(model: TrainedModel, dataset: Dataset) -> dict[str, float]:
+    """Criterion -> score of a volume, with the parameters that validation chose.
+
+    Raises:
+        InputError: the volume does not fit the model, or nothing in it is annotated.
+    """
+    check_fits(model, NormalizedRaw(dataset.raw, dataset.intensity_range))
+    check_voxel_size(dataset, model.sample_shape.output_voxel_size)
+    dataset.check_annotated(to_score=True)
+    post_processor, setting = model.choose_parameters({})
+    known = ground_truth(dataset, model.task.predictor.classes)
+    segmentation = post_processor.process(predict(model, dataset), setting)
+    scores = model.task.evaluator.against(known)(segmentation)
+    return {name: float(getattr(scores, name)) for name in scores.criteria}

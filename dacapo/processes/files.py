@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 import yaml
 
@@ -219,7 +219,7 @@ def parse(cls: type[T], plain: object) -> T:
 
 @cache
 def _types(cls: type) -> dict[str, Any]:
-    return get_type_hints(cls)
+    return {name: get_origin(kind) or kind for name, kind in get_type_hints(cls).items()}
 
 
 def format_bytes(number: float) -> str:

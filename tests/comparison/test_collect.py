@@ -13,7 +13,7 @@ from dacapo.compare import main
 from dacapo.comparison.collect import collect, to_dims, write_dataset
 from dacapo.comparison.records import read_records
 from dacapo.comparison.run_record import RunRecord
-from dacapo.comparison.tables import compare
+from dacapo.comparison.tables import CompareOptions, compare
 from dacapo.errors import InputError
 from dacapo.experiments import TrainingIterationStats, ValidationIterationScores
 from dacapo.experiments.run_config import RunConfig
@@ -152,7 +152,7 @@ def test_a_run_that_was_killed_at_once(tmp_path: Path, capsys: Any) -> None:
 
 def test_the_output_must_have_a_known_suffix(runs: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"must end in \.nc or \.zarr"):
-        compare(runs[0], tmp_path / "all.csv")
+        compare(runs[0], CompareOptions(tmp_path / "all.csv"))
 
 
 def test_the_long_layout_holds_the_same_cells(
@@ -217,18 +217,18 @@ def test_only_a_comparison_is_replaced(runs: Any, tmp_path: Path, suffix: str, c
     volume = xr.Dataset({"raw": ("x", np.arange(3))})
     volume.to_zarr(path) if suffix == "zarr" else volume.to_netcdf(path, engine="h5netcdf")
     with pytest.raises(InputError, match=r"output=.*vol.* is not a comparison .*: choose another"):
-        compare(runs_dir, path)
+        compare(runs_dir, CompareOptions(path))
     assert "one/0" in capsys.readouterr().out  # the tables come first
     with xr.open_dataset(path, engine="zarr" if suffix == "zarr" else "h5netcdf") as kept:
         assert kept.raw.values.tolist() == [0, 1, 2]
     other = tmp_path / f"all.{suffix}"
-    compare(runs_dir, other)
-    compare(runs_dir, other)
+    compare(runs_dir, CompareOptions(other))
+    compare(runs_dir, CompareOptions(other))
     assert {p.name for p in tmp_path.iterdir()} == {path.name, other.name}
 
 
 def test_a_file_of_another_kind_is_not_replaced(runs: Any, tmp_path: Path) -> None:
     (tmp_path / "thesis.nc").write_text("precious")
     with pytest.raises(InputError, match="is not a comparison"):
-        compare(runs[0], tmp_path / "thesis.nc")
+        compare(runs[0], CompareOptions(tmp_path / "thesis.nc"))
     assert (tmp_path / "thesis.nc").read_text() == "precious"

@@ -14,7 +14,7 @@ import pytest
 import xarray as xr
 
 from dacapo.comparison.progress import read_progress
-from dacapo.comparison.tables import compare
+from dacapo.comparison.tables import CompareOptions, compare
 from dacapo.experiments.halving_config import HalvingConfig
 from dacapo.experiments.score_table import ScoreHeader
 from dacapo.runs import RunFolder, Submission
@@ -230,5 +230,5 @@ def test_odd_things_where_the_dataset_should_be(template: Path, tmp_path: Path, 
         path.mkdir()
         (path / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group", "x": [}')
     with pytest.raises(ValueError, match="is not a comparison that this command wrote"):
-        compare(template, path)
+        compare(template, CompareOptions(path))
     assert path.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from dacapo.comparison.tables import compare
+from dacapo.comparison.tables import CompareOptions, compare
+from dacapo.comparison.test_scores import read_final_scores
 from dacapo.errors import InputError
+from dacapo.experiments.datasplits import VolumeConfig
 from dacapo.experiments.run import Run
 from dacapo.experiments.run_config import RunConfig
+from dacapo.inference import scoring
 from dacapo.inference.scoring import ground_truth, segment
 from dacapo.ops.synthetic import tissue
 from dacapo.runs import RunFolder
@@ -42,7 +46,7 @@ def test_scores_of_what_validation_chose(tmp_path: Path, config: RunConfig) -> N
     assert compare(runs_dir) == []
     with xr.open_dataset(runs_dir / "comparison.nc", engine="h5netcdf") as dataset:
         assert not any(str(v).startswith("test_") for v in dataset.variables)
-    assert compare(runs_dir, test=True) == []
+    assert compare(runs_dir, CompareOptions(test=True)) == []
 
     best = scores.best("voi")
     assert best is not None
@@ -52,10 +56,112 @@ def test_scores_of_what_validation_chose(tmp_path: Path, config: RunConfig) -> N
     expected = run.task.evaluator.against(ground_truth(test_scores))(
         segment(run, test_scores, best.parameters)
     )
+    compare(runs_dir)  # what was computed stays
     with xr.open_dataset(runs_dir / "comparison.nc", engine="h5netcdf") as dataset:
         found = dataset.test_voi.sel(runs="a/0", test_datasets="test").item()
         assert found == pytest.approx(expected.voi)
         assert dataset.test_voi.attrs["higher_is_better"] == 0
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the volumes that are scored."""
+    names: list[str] = []
+    original = scoring.score_test
+
+    def spy(model: Any, dataset: Any) -> dict[str, float]:
+        names.append(dataset.name)
+        return original(model, dataset)
+
+    monkeypatch.setattr(scoring, "score_test", spy)
+    return names
+
+
+def test_each_opening_is_on_record_and_nothing_is_scored_twice(
+    tmp_path: Path, config: RunConfig, opened: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs_dir = tmp_path / "runs"
+    train(config, runs_dir)
+    folder = RunFolder(runs_dir / "a" / "0")
+    compare(runs_dir, CompareOptions(test=True, reason="paper"))
+    compare(runs_dir, CompareOptions(test=True, reason="again"))
+    assert opened == ["test"]
+    (opening,) = read_final_scores(folder).openings
+    assert (opening.reason, opening.volumes) == ("paper", ["test"])
+    capsys.readouterr()
+    compare(runs_dir)
+    assert "Opened 1 times for 1 run" in capsys.readouterr().out
+    train(replace(config, num_iterations=12), runs_dir)
+    compare(runs_dir, CompareOptions(test=True))
+    best = folder.read_history().best()
+    latest = read_final_scores(folder).latest()["test"]
+    assert best is not None
+    assert latest.iteration == best.iteration
+
+
+def volumes_of(tmp_path: Path) -> dict[str, Any]:
+    """Three volumes, without overlap, in files of their own."""
+    found = {}
+    for seed in range(3):
+        made = tissue((32, 32, 40), (8, 8, 8), 10.0, 0.05, (seed, 0))
+        file = write_hdf5(
+            tmp_path / f"{seed}.h5", {"raw": made.raw, "labels": made.cells},
+            voxel_size=[8, 8, 8], units="nm",
+        )  # fmt: skip
+        found["abc"[seed]] = VolumeConfig(raw=f"{file}:raw", gt=f"{file}:labels")
+    return found
+
+
+def of_files(volumes: dict[str, Any], **parts: list[str]) -> RunConfig:
+    small = [o for o in SMALL_AFFINITIES if not o.startswith("datasplit.")]
+    given = []
+    for part, names in parts.items():
+        inner = ", ".join(f"{n}: {{raw: '{volumes[n].raw}', gt: '{volumes[n].gt}'}}" for n in names)
+        given.append(f"datasplit.{part}={{{inner}}}")
+    return RunConfig.from_hydra(composed(*small, "datasplit=volumes", *given))
+
+
+def test_a_test_volume_is_no_part_of_what_a_run_is(
+    tmp_path: Path, opened: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    volumes, runs_dir = volumes_of(tmp_path), tmp_path / "runs"
+    plain = of_files(volumes, train=["a"], validate=["b"])
+    with_test = of_files(volumes, train=["a"], validate=["b"], test=["c"])
+    assert plain.name == with_test.name
+    train(plain, runs_dir)
+    capsys.readouterr()
+    train(with_test, runs_dir)
+    assert "is finished" in capsys.readouterr().out
+    (tmp_path / "0.h5").rename(tmp_path / "gone.h5")  # the training data need not be there
+    later = CompareOptions(test=True, volumes={"c": volumes["c"]})
+    compare(runs_dir, later)
+    assert opened == ["c"]
+    run = RunFolder(runs_dir / plain.name / "0")
+    assert list(read_final_scores(run).latest()) == ["c"]
+    assert "cannot be checked" in capsys.readouterr().err
+
+
+def test_a_volume_that_was_trained_on_is_no_test(
+    tmp_path: Path, opened: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    volumes, runs_dir = volumes_of(tmp_path), tmp_path / "runs"
+    train(of_files(volumes, train=["a"], validate=["b"]), runs_dir)
+    with pytest.raises(InputError, match="test=true: no run below"):
+        compare(runs_dir, CompareOptions(test=True, volumes={"t": volumes["a"]}))
+    assert "share labels" in capsys.readouterr().err
+    assert opened == []
+
+
+def test_a_damaged_file_is_named_and_left(
+    tmp_path: Path, config: RunConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs_dir = tmp_path / "runs"
+    train(config, runs_dir)
+    file = runs_dir / "a" / "0" / "test.json"
+    file.write_text("{")
+    assert compare(runs_dir) == []
+    assert "a/0: its test scores are left out: cannot read" in capsys.readouterr().err
+    assert file.read_text() == "{"
 
 
 def test_training_reads_no_test_label(
@@ -78,4 +184,4 @@ def test_training_reads_no_test_label(
 def test_no_test_volume(tmp_path: Path) -> None:
     train(small_run_config("name=b"), tmp_path)
     with pytest.raises(InputError, match=r"test=true: no run below .* volumes in datasplit.test"):
-        compare(tmp_path, test=True)
+        compare(tmp_path, CompareOptions(test=True))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dacapo.config import Config
+from dacapo.errors import InputError
 
 if TYPE_CHECKING:
+    from dacapo.experiments.datasplits.datasets import Dataset
     from dacapo.experiments.datasplits.datasplit import DataSplit
+    from dacapo.experiments.datasplits.volume_config import VolumeConfig
 
 
 @dataclass(kw_only=True)
@@ -18,3 +22,15 @@ class DataSplitConfig(Config, ABC):
 
     @abstractmethod
     def build(self) -> DataSplit: ...
+
+    def build_test(self, volumes: Mapping[str, VolumeConfig]) -> list[Dataset]:
+        """The test volumes only: the others need not be there.
+
+        Args:
+            volumes: instead of those that the data split names; empty: those.
+        """
+        if volumes:
+            raise InputError(
+                f"datasplit.test: {type(self).__name__} does not read volumes that are named later"
+            )
+        return list(self.build().test)

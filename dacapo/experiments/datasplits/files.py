@@ -89,27 +89,39 @@ class FilesDataSplitConfig(DataSplitConfig):
         """Part (train, validate, test) -> name -> volume."""
 
     def build(self) -> DataSplit:
+        from dacapo.experiments.datasplits.datasplit import DataSplit
+
+        opener = self._opener()
+        parts = self._datasets(opener, self.volumes(opener))
+        return DataSplit(
+            parts["train"], parts["validate"], parts.get("test", []),
+            [tuple(pair.split("+")) for pair in self.may_overlap],
+        )  # fmt: skip
+
+    def build_test(self, volumes: Mapping[str, VolumeConfig]) -> list[Dataset]:
+        opener = self._opener()
+        test = volumes or self.volumes(opener).get("test", {})
+        return self._datasets(opener, {"test": test})["test"]
+
+    def _opener(self) -> ArrayOpener:
         from dacapo.arrays import ReadOptions
         from dacapo.experiments.datasplits.array_opener import ArrayOpener
-        from dacapo.experiments.datasplits.datasplit import DataSplit
 
         grid = {k: getattr(self, k) for k in ("voxel_size", "offset", "unit", "level", "time")}
         options = ReadOptions(timeout=self.timeout, cache_mib=self.cache_mib)
-        opener = ArrayOpener(self.arrays, grid, options, "datasplit.arrays")
+        return ArrayOpener(self.arrays, grid, options, "datasplit.arrays")
+
+    def _datasets(self, opener: ArrayOpener, parts: Volumes) -> dict[str, list[Dataset]]:
         memory = _Memory(self.in_memory_mib * 2**20)
-        parts = {
+        return {
             part: [
                 self._dataset(
                     f"datasplit.{part}.{name}", name, volume, opener, memory, part != "test"
                 )
                 for name, volume in volumes.items()
             ]
-            for part, volumes in self.volumes(opener).items()
-        }  # fmt: skip
-        return DataSplit(
-            parts["train"], parts["validate"], parts.get("test", []),
-            [tuple(pair.split("+")) for pair in self.may_overlap],
-        )  # fmt: skip
+            for part, volumes in parts.items()
+        }
 
     def _dataset(
         self,

@@ -24,8 +24,9 @@ class VolumesDataSplitConfig(FilesDataSplitConfig):
     """Name -> volume."""
     validate: dict[str, VolumeConfig] = field(default_factory=dict)
     """Name -> volume."""
-    test: dict[str, VolumeConfig] = field(default_factory=dict)
-    """Name -> volume; scored only by `dacapo.compare test=true`."""
+    test: dict[str, VolumeConfig] = field(default_factory=dict, metadata={"identity": False})
+    """Name -> volume; scored only by `dacapo.compare test=true`, to which they can be given as
+    well."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
