@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -24,7 +24,7 @@ Scores = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 LEVEL = 0.95
 _POWER = 0.8
 _MAX_REPETITIONS = 1000
-_MAX_VARIANCE_RATIO = 3.0
+_MAX_VARIANCE_RATIO = 10.0
 _NUM_DRAWS = 20_000
 
 
@@ -140,7 +140,8 @@ class Pooled:
         count: number of those repetitions.
         variance: of the residuals.
         df: their degrees of freedom.
-        unstable: configurations whose residuals vary more than three times as much.
+        unstable: configurations whose variance is estimated to be more than ten times that of the
+            others.
     """
 
     means: Scores
@@ -156,20 +157,25 @@ class Pooled:
         return math.sqrt(2 * self.variance / self.count)
 
     def moderated(self, first: int, second: int) -> tuple[float, float, float]:
-        """The difference of two configurations and its interval, with a variance between that of
-        the pair and that of all. Smyth 2004."""
-        prior = self._prior_df()
-        own_df = self.count - 1
+        """The difference of two configurations and its interval."""
+        error, df = self._moderated_error(first, second)
+        mean = float(self.means[first] - self.means[second])
+        half = float(stats.t.ppf((1 + LEVEL) / 2, df)) * error
+        return mean, mean - half, mean + half
+
+    def _moderated_error(self, first: int, second: int) -> tuple[float, float]:
+        """The standard error of a difference and its degrees of freedom, from a variance between
+        that of the pair and that of all. Smyth 2004."""
+        prior, own_df = self._prior_df, self.count - 1
         own = self._pair_variances[first, second]
         if math.isinf(prior):
             variance, df = 2 * self.variance, float(self.df)
         else:
             variance = (prior * 2 * self.variance + own_df * own) / (prior + own_df)
             df = min(prior + own_df, self.df)
-        mean = float(self.means[first] - self.means[second])
-        half = float(stats.t.ppf((1 + LEVEL) / 2, df)) * math.sqrt(variance / self.count)
-        return mean, mean - half, mean + half
+        return math.sqrt(variance / self.count), df
 
+    @cached_property
     def _prior_df(self) -> float:
         """How much the variance of all says about that of a pair, in degrees of freedom."""
         df = self.count - 1
@@ -189,11 +195,17 @@ class Pooled:
     def may_be_best(self, higher_is_better: bool) -> list[int]:
         """All configurations but those that are worse than another: contains the best with 95 %.
 
-        Hsu 1984, multiple comparisons with the best.
+        Hsu 1984, multiple comparisons with the best, with moderated errors.
         """
         values = self.means if higher_is_better else -self.means
-        reach = dunnett_limit(len(values) - 1, self.df, two_sided=False) * self.error
-        return [at for at, value in enumerate(values) if value + reach >= values.max()]
+
+        def is_worse(at: int, other: int) -> bool:
+            error, df = self._moderated_error(at, other)
+            limit = dunnett_limit(len(values) - 1, max(1, int(df)), two_sided=False)
+            return bool(values[other] - values[at] > limit * error)
+
+        numbers = range(len(values))
+        return [at for at in numbers if not any(is_worse(at, o) for o in numbers if o != at)]
 
     def tukey(self) -> float:
         """The half width of intervals that hold for all pairs together."""
@@ -229,14 +241,19 @@ def fit_pooled(scores: Scores) -> Pooled | None:
     variance = float((residuals**2).sum()) / df
     if variance <= 1e-24 * max(1.0, float(np.abs(means).max())) ** 2:
         return None
-    # The share of one configuration, as large as that of all if they vary alike.
-    own = (residuals**2).sum(axis=1) * num / df
-    unstable = tuple(int(at) for at in np.flatnonzero(own > _MAX_VARIANCE_RATIO * variance))
+    unstable: tuple[int, ...] = ()
+    if num > 2:
+        # The variance of one configuration; residuals mix it with those of the others. Grubbs 1948.
+        squares = (residuals**2).sum(axis=1)
+        own = (num * (num - 1) * squares - squares.sum()) / (df * (num - 2))
+        others = (own.sum() - own) / (num - 1)
+        far = own > _MAX_VARIANCE_RATIO * np.maximum(others, 0)
+        unstable = tuple(int(at) for at in np.flatnonzero(far))
     pairs = np.full((num, num), np.nan)
     for first, second in combinations(range(num), 2):
         spread = max(float((complete[first] - complete[second]).var(ddof=1)), 1e-300)
         pairs[first, second] = pairs[second, first] = spread
-    return Pooled(means, count, variance, df, unstable if num > 2 else (), pairs)
+    return Pooled(means, count, variance, df, unstable, pairs)
 
 
 @lru_cache

@@ -109,7 +109,7 @@ class Comparison:
     @property
     def may_be_best(self) -> list[int]:
         """The configurations that cannot be told from the best; empty if that is unknown."""
-        if self.pooled is None or self.pooled.unstable:
+        if self.pooled is None:
             return []
         return [self.order[at] for at in self.pooled.may_be_best(self.higher_is_better)]
 
@@ -173,8 +173,8 @@ class Comparison:
         unstable = () if self.pooled is None else self.pooled.unstable
         for at in unstable:
             yield (
-                f"{self.label(self.order[at])} varies more than three times as much as the others: "
-                f"only pairs are judged"
+                f"{self.label(self.order[at])} varies far more than the others: chances to be the "
+                f"best are left out"
             )
         counts = {d.count for d in self.differences.values()}
         if min(counts) == 2:

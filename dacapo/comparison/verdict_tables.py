@@ -41,7 +41,7 @@ def print_comparison(comparison: Comparison) -> None:
             "if all vary alike",
         ],
         _differences(comparison),
-        "Paired by repetition, Student's t; the last column pools the spread of all.",
+        _about_differences(comparison),
     )
     print_table(
         "Effects",
@@ -80,12 +80,25 @@ def _differences(comparison: Comparison) -> list[list[str]]:
     rows = []
     for (better, worse), difference in pairs.items():
         alike = ""
-        if pooled is not None and not pooled.unstable and len(order) >= 4:
+        if pooled is not None and len(order) >= 4:
             _, low, high = pooled.moderated(order.index(better), order.index(worse))
             alike = _interval(low, high)
         names = [comparison.label(better), comparison.label(worse)]
         rows.append([*names, *_numbers(difference), alike])
     return rows
+
+
+def _about_differences(comparison: Comparison) -> str:
+    text = "Paired by repetition, Student's t"
+    pooled = comparison.pooled
+    if pooled is None or len(comparison.order) < 4:
+        return f"{text}."
+    is_baseline = comparison.baseline is not None
+    half, name = (pooled.dunnett(), "Dunnett") if is_baseline else (pooled.tukey(), "Tukey")
+    return (
+        f"{text}; the last column pools the spread of all. If all vary alike, differences beyond "
+        f"{half:.3f} hold for all of these together ({name})."
+    )
 
 
 def _numbers(difference: Difference) -> list[str]:

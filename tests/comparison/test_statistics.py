@@ -123,7 +123,7 @@ def test_the_pooled_fit_is_a_two_way_analysis_of_variance(rng: np.random.Generat
 
 def test_a_noisy_configuration_is_named(rng: np.random.Generator) -> None:
     scores = rng.normal(size=(5, 8))
-    scores[3] *= 8
+    scores[3] *= 20
     fit = fit_pooled(scores)
     assert fit is not None
     assert fit.unstable == (3,)
