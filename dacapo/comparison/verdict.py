@@ -28,6 +28,7 @@ from dacapo.runs import FAILURES
 RunScores = Mapping[str, Mapping[str, float]]
 """Run -> volume -> score."""
 
+_MAX_SENTENCES = 8
 _MAX_RATIO = 2
 """Configurations with more candidates than this times those of others win more by luck."""
 
@@ -129,7 +130,7 @@ class Comparison:
         if len(self.order) < 2:
             return
         decided = [pair for pair, d in self.differences.items() if d.is_decided]
-        for pair in self.differences if len(self.order) < 4 else decided:
+        for pair in self.differences if len(self.order) < 4 else decided[:_MAX_SENTENCES]:
             yield self._sentence(*pair)
         if len(self.order) >= 4:
             yield from self._about_the_rest(len(decided))

@@ -132,7 +132,7 @@ def test_tasks_beside_each_other(tmp_path: Path) -> None:
     assert "seed_threshold" in dataset.coords
 
 
-def test_the_literal_command_trains_three_repetitions(tmp_path: Path) -> None:
+def test_the_literal_command_trains_five_repetitions(tmp_path: Path) -> None:
     status, out, err = run(
         tmp_path,
         "task=affinities",
@@ -142,9 +142,9 @@ def test_the_literal_command_trains_three_repetitions(tmp_path: Path) -> None:
         "num_iterations=2",
     )
     assert status == 0, err
-    assert "3 runs, 0 failed" in out
+    assert "5 runs, 0 failed" in out
     dataset = xr.load_dataset(tmp_path / "runs" / "comparison.nc", engine="h5netcdf")
-    assert dataset["repetition"].values.tolist() == [0, 1, 2]
+    assert dataset["repetition"].values.tolist() == list(range(5))
     assert len(set(dataset["name"].values)) == 1
     # Hydra's own files lie apart from those of the runs.
     assert {p.name for p in (tmp_path / "runs").iterdir() if p.is_dir()} == {
