@@ -178,6 +178,8 @@ class Pooled:
     @cached_property
     def _prior_df(self) -> float:
         """How much the variance of all says about that of a pair, in degrees of freedom."""
+        if len(self.means) < 3:
+            return math.inf  # there is one pair, which is all
         df = self.count - 1
         rows, columns = np.triu_indices(len(self.means), 1)
         logs = np.log(self._pair_variances[rows, columns])

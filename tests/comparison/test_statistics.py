@@ -96,6 +96,9 @@ def test_with_one_other_dunnett_and_tukey_are_student(rng: np.random.Generator) 
     student = stats.t.ppf(0.975, fit.df) * fit.error
     assert fit.dunnett() == pytest.approx(student)
     assert fit.tukey() == pytest.approx(student, rel=1e-4)
+    mean, low, high = fit.moderated(0, 1)
+    assert (low, high) == pytest.approx((mean - student, mean + student))
+    assert fit.may_be_best(True)
 
 
 def test_the_pooled_fit_is_a_two_way_analysis_of_variance(rng: np.random.Generator) -> None:
