@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dacapo.comparison.run_record import RunRecord
+from dacapo.comparison.run_record import COSTS, RunRecord
 from dacapo.comparison.statistics import (
     Difference,
     Pooled,
@@ -44,6 +44,8 @@ class Configuration:
         num_runs: all of its runs.
         num_failed, num_empty: those that failed, and those whose best segmentation has no object.
         num_candidates: validations times settings of the post-processor, of which one was selected.
+        costs: medians over its finished runs, NaN if unknown: `seconds` of training without
+            validation, and `dacapo.comparison.run_record.COSTS`.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Configuration:
     num_failed: int
     num_empty: int
     num_candidates: int
+    costs: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,18 @@ class Comparison:
             return {}
         found = self.pooled.chances(self.higher_is_better)
         return {k: float(p) for k, p in zip(self.order, found, strict=True)}
+
+    @property
+    def front(self) -> list[int]:
+        """The configurations than which no other is both better and faster: the Pareto front."""
+        mean = {k: self._goodness(float(np.nanmean(self.means[k]))) for k in self.order}
+        time = {k: self.configurations[k].costs["seconds"] for k in self.order}
+
+        def is_beaten(k: int, other: int) -> bool:
+            both = mean[other] <= mean[k] and time[other] <= time[k]
+            return both and (mean[other], time[other]) != (mean[k], time[k])
+
+        return [k for k in self.order if not any(is_beaten(k, other) for other in self.order)]
 
     def label(self, configuration: int) -> str:
         return self.configurations[configuration].label
@@ -342,8 +357,21 @@ def _configurations(
             sum(states[run.label] in FAILURES for run in own),
             len(empty),
             max(candidates, default=0),
+            _costs([run for run in own if states[run.label] == "done"]),
         )
     return found
+
+
+def _costs(runs: Sequence[RunRecord]) -> dict[str, float]:
+    """Medians over runs."""
+    values = {"seconds": [run.trained_until * run.seconds_per_iteration for run in runs]}
+    values |= {key: [run.costs[at] for run in runs] for at, key in enumerate(COSTS)}
+    return {key: _median(numbers) for key, numbers in values.items()}
+
+
+def _median(numbers: Sequence[float]) -> float:
+    known = [number for number in numbers if not math.isnan(number)]
+    return float(np.median(known)) if known else math.nan
 
 
 def _factors(examples: Mapping[str, RunRecord]) -> dict[str, dict[str, str]]:
@@ -383,6 +411,8 @@ def summary(comparison: Comparison) -> dict[str, Any]:
             {
                 **vars(c),
                 "factors": dict(c.factors),
+                "costs": {key: number(value) for key, value in c.costs.items()},
+                "is_on_front": n in comparison.front,
                 "scores": [number(v) for v in comparison.means[n].tolist()],
                 "chance_of_best": chances.get(n),
                 "may_be_best": n in comparison.may_be_best,

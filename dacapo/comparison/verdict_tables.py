@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from dacapo.comparison.run_record import COSTS
 from dacapo.comparison.statistics import Difference
 from dacapo.comparison.verdict import Comparison
 from dacapo.errors import printable
-from dacapo.training.terminal import console, print_table
+from dacapo.training.terminal import console, duration, print_table
 
 _MAX_PAIRS = 15
 """More pairs than these are listed only as far as they are decided, or of the best."""
@@ -28,6 +29,13 @@ def print_comparison(comparison: Comparison) -> None:
         ["configuration", "runs", "failed", "found nothing", "mean", "sd", "min", "max", "P(best)"],
         _configurations(comparison),
         f"{of}; {direction} is better. Finished runs only.",
+    )
+    print_table(
+        "Costs",
+        ["configuration", "mean", "training", "MiB", "MiB of GPU", "parameters", "front"],
+        _costs(comparison),
+        "Medians of finished runs; training without validation. front: no other is both better and "
+        "faster.",
     )
     print_table(
         "Differences",
@@ -68,6 +76,24 @@ def _configurations(comparison: Comparison) -> list[list[str]]:
         counts = [str(len(values)), str(c.num_failed or ""), str(c.num_empty or "")]
         chance = f"{chances[k]:.2f}" if k in chances else ""
         rows.append([c.label, *counts, *numbers, chance])
+    return rows
+
+
+def _costs(comparison: Comparison) -> list[list[str]]:
+    rows = []
+    for k in comparison.order if len(comparison.order) > 1 else ():
+        costs = comparison.configurations[k].costs
+        known = {key: "" if np.isnan(value) else f"{value:.0f}" for key, value in costs.items()}
+        seconds = costs["seconds"]
+        rows.append(
+            [
+                comparison.label(k),
+                f"{np.nanmean(comparison.means[k]):.3f}",
+                "" if np.isnan(seconds) else duration(seconds),
+                *(known[key] for key in COSTS),
+                "yes" if k in comparison.front else "",
+            ]
+        )
     return rows
 
 

@@ -30,6 +30,7 @@ def write_runs(
     criterion: str = "voi",
     higher: int = 0,
     settings: int = 1,
+    seconds: float = 0.5,
 ) -> None:
     """Finished runs, one for each repetition, with a score for each volume; None: it failed."""
     header = ScoreHeader(
@@ -45,7 +46,7 @@ def write_runs(
         with folder.writing(document) as writer:
             writer.begin(0, header)
             for step in range(2):
-                writer.add_step(TrainingIterationStats(step, 1.0, 0.5))
+                writer.add_step(TrainingIterationStats(step, 1.0, seconds))
             if values is None:
                 writer.finish("failed", error="out of memory")
                 continue
@@ -53,7 +54,7 @@ def write_runs(
             cells = [[[v + worse * n, 0.0 if v == 9 else 5.0] for n in range(settings)]
                      for v in values]  # fmt: skip
             writer.add_scores(ValidationIterationScores(2, cells))
-            writer.finish("done")
+            writer.finish("done", num_parameters=1000)
 
 
 def judged(
@@ -243,12 +244,23 @@ def test_more_candidates_win_by_luck(tmp_path: Path) -> None:
     assert any("more candidates win more by luck" in s for s in sentences)
 
 
+def test_costs_and_the_front(tmp_path: Path) -> None:
+    for name, mean, seconds in (("good", 1.0, 3.0), ("fast", 1.5, 1.0), ("bad", 1.6, 2.0)):
+        write_runs(tmp_path, name, column(mean, 0), seconds=seconds)
+    (found,) = judged(tmp_path)
+    assert [found.label(k) for k in found.front] == ["good", "fast"]
+    costs = {c.name: c.costs for c in found.configurations}
+    assert costs["good"]["seconds"] == 6.0
+    assert costs["bad"]["num_parameters"] == 1000
+    assert np.isnan(costs["bad"]["peak_memory_mib"])
+
+
 def test_tables_and_plain_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     grid(tmp_path)
     (found,) = judged(tmp_path)
     print_comparison(found)
     out = capsys.readouterr().out
-    for title in ("Configurations", "Differences", "Effects"):
+    for title in ("Configurations", "Costs", "Differences", "Effects"):
         assert title in out
     plain = json.loads(json.dumps(summary(found), allow_nan=False))
     assert len(plain["differences"]) == 6
