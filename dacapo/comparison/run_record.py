@@ -12,6 +12,7 @@ import numpy as np
 
 from dacapo.experiments.run_config import GROUPS
 from dacapo.experiments.score_table import Best, ScoreHeader
+from dacapo.processes.code import describe
 from dacapo.runs import (
     RunFolder,
     RunState,
@@ -55,6 +56,8 @@ class RunRecord(StoredTable):
         best: the best iteration and parameters, and the score that selected them.
         means: the mean over the datasets of each criterion at the best.
         damage: what is damaged in the logs.
+        code: that trained it, see `dacapo.processes.code.describe`; empty if unknown.
+        digests: part/volume -> what identifies its voxels.
     """
 
     folder: RunFolder
@@ -81,6 +84,8 @@ class RunRecord(StoredTable):
     best: Best | None
     means: Sequence[float]
     damage: Sequence[str]
+    code: str
+    digests: Mapping[str, str]
 
     @property
     def label(self) -> str:
@@ -146,6 +151,8 @@ def read_record(folder: RunFolder) -> RunRecord:
         best=best,
         means=[float(mean) for mean in means],
         damage=history.damage,
+        code=_code(document),
+        digests=_digests(document),
     )
 
 
@@ -153,6 +160,21 @@ def _overrides(overrides: Sequence[str]) -> dict[str, str]:
     pairs = (o.lstrip("+").partition("=") for o in overrides if "=" in o)
     # A "/" in a name would be a group to netCDF.
     return {key.replace("/", "."): value for key, _, value in pairs if key not in _NOT_A_RUN}
+
+
+def _code(document: Mapping[str, Any]) -> str:
+    code = document.get("code")
+    return describe(code) if isinstance(code, dict) else ""
+
+
+def _digests(document: Mapping[str, Any]) -> dict[str, str]:
+    data = document.get("data")
+    parts = data.get("digests") if isinstance(data, dict) else None
+    return {
+        f"{part}/{name}": str(digest)
+        for part, volumes in (parts.items() if isinstance(parts, dict) else ())
+        for name, digest in (volumes.items() if isinstance(volumes, dict) else ())
+    }
 
 
 def _choice(document: Mapping[str, Any], group: str) -> str:

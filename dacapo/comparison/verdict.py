@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -68,6 +69,7 @@ class Comparison:
         scores: (configurations, repetitions, volumes), NaN where a run has none.
         baseline: the configuration with which all others are compared; None: all pairs.
         margin: a difference below it does not matter; None: every difference does.
+        warnings: in what else than their factors its runs differ.
     """
 
     criterion: str
@@ -80,6 +82,7 @@ class Comparison:
     scores: Scores
     baseline: int | None = None
     margin: float | None = None
+    warnings: Sequence[str] = ()
 
     @cached_property
     def means(self) -> Scores:
@@ -186,6 +189,7 @@ class Comparison:
 
     def _limits(self) -> Iterator[str]:
         """What the reader must know before believing it."""
+        yield from self.warnings
         unstable = () if self.pooled is None else self.pooled.unstable
         for at in unstable:
             yield (
@@ -294,13 +298,18 @@ def compare_scores(
         InputError: there is no such baseline.
     """
     configurations = _configurations(runs, states)
-    kinds: dict[tuple[str, tuple[str, ...]], list[RunRecord]] = {}
+    if baseline is not None and runs:
+        baseline = _find(baseline, list(configurations.values()))
+    kinds: dict[Any, list[RunRecord]] = {}
     for run in runs:
         if run.header is not None and run.label in scores:
-            key = run.header.selected_by, tuple(scores[run.label])
-            kinds.setdefault(key, []).append(run)
+            seen = tuple((v, run.digests.get(f"{part}/{v}")) for v in scores[run.label])
+            kinds.setdefault((_definition(run), seen), []).append(run)
     found = []
-    for (criterion, volumes), own in kinds.items():
+    for own in kinds.values():
+        header = own[0].header
+        assert header is not None
+        criterion, volumes = header.selected_by, tuple(scores[own[0].label])
         names = list(dict.fromkeys(run.name for run in own))
         repetitions = sorted({run.repetition for run in own})
         values = np.full((len(names), len(repetitions), len(volumes)), np.nan)
@@ -308,24 +317,53 @@ def compare_scores(
             if run.best is not None and not run.best.found_nothing:
                 at = names.index(run.name), repetitions.index(run.repetition)
                 values[at] = [scores[run.label][volume] for volume in volumes]
-        header = own[0].header
-        assert header is not None
         number, higher = header.find(criterion)
         chosen = [configurations[name] for name in names]
         found.append(
             Comparison(
                 criterion, str(header.criteria[number].get("units", "")), higher, part, chosen,
                 repetitions, volumes, values,
-                None if baseline is None else _find(baseline, chosen), margin,
+                names.index(baseline) if baseline in names else None, margin, _warnings(own),
             )
         )  # fmt: skip
     return found
 
 
-def _find(baseline: str, configurations: Sequence[Configuration]) -> int:
-    for number, configuration in enumerate(configurations):
+def _definition(run: RunRecord) -> tuple[Any, ...]:
+    """What a score by the run's criterion means: its name, direction and which objects count."""
+    header = run.header
+    assert header is not None
+    number, higher = header.find()
+    attributes = header.criteria[number]
+    return header.selected_by, higher, attributes.get("units"), attributes.get("long_name")
+
+
+def _warnings(runs: Sequence[RunRecord]) -> list[str]:
+    """In what runs differ that no factor names."""
+    found = []
+    for name, values in (
+        ("trained by different code", Counter(run.code or "unknown" for run in runs)),
+        ("trained for different numbers of iterations", Counter(r.num_iterations for r in runs)),
+    ):
+        if len(values) > 1:
+            counts = "; ".join(f"{value} ({count} runs)" for value, count in values.items())
+            found.append(f"the runs were {name}: {counts}")
+    data: dict[frozenset[tuple[str, str]], list[str]] = {}
+    for run in runs:
+        seen = frozenset((k, v) for k, v in run.digests.items() if k.startswith("train/"))
+        data.setdefault(seen, []).append(run.label)
+    if len(data) > 1:
+        groups = "; ".join(f"{labels[0]}" + " and others" * (len(labels) > 1)
+                           for labels in data.values())  # fmt: skip
+        found.append(f"the runs were trained on different voxels: {groups}")
+    return found
+
+
+def _find(baseline: str, configurations: Sequence[Configuration]) -> str:
+    """The name of a configuration that is given by its name or label."""
+    for configuration in configurations:
         if baseline in (configuration.name, configuration.label):
-            return number
+            return configuration.name
     known = [c.label for c in configurations]
     raise InputError(
         f"baseline={baseline}: there is no such configuration{did_you_mean(baseline, known)}; "

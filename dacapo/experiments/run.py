@@ -104,7 +104,7 @@ class Run:
         """What the model needs to know of its data to predict other volumes, as plain data.
 
         `intensity_range` holds the raw values that are mapped to 0 and 1; None if it differs
-        between the training volumes.
+        between the training volumes. `digests` identify the voxels of each volume.
         """
         shape, unit = self.sample_shape, self.datasplit.train[0].raw.unit
         ranges = [dataset.intensity_range for dataset in self.datasplit.train]
@@ -114,6 +114,13 @@ class Run:
             "input_voxel_size": from_world(shape.input_voxel_size, unit),
             "output_voxel_size": from_world(shape.output_voxel_size, unit),
             "intensity_range": [np.asarray(v).tolist() for v in ranges[0]] if same else None,
+            "digests": {
+                part: {dataset.name: dataset.digest() for dataset in datasets}
+                for part, datasets in (
+                    ("train", self.datasplit.train),
+                    ("validate", self.datasplit.validate),
+                )
+            },
         }
 
     def begin(self, read_run: ReadRun) -> str:

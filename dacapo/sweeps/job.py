@@ -21,6 +21,7 @@ from dacapo.errors import InputError, printable
 from dacapo.experiments.architectures.wrapped import networks
 from dacapo.experiments.preflight import preflight
 from dacapo.experiments.run_config import RunConfig
+from dacapo.processes.code import code_state
 from dacapo.processes.files import check_folder, check_writable
 from dacapo.processes.ranks import Ranks, process_group
 from dacapo.sweeps import sweep
@@ -71,7 +72,11 @@ def train(
                 lambda: writers.append(
                     stack.enter_context(
                         folder.writing(
-                            {**request.document(run_config), "data": run.describe_data()}
+                            {
+                                **request.document(run_config),
+                                "data": run.describe_data(),
+                                "code": code_state(),
+                            }
                         )
                     )
                 )

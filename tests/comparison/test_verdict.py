@@ -31,6 +31,7 @@ def write_runs(
     higher: int = 0,
     settings: int = 1,
     seconds: float = 0.5,
+    notes: Mapping[str, object] | None = None,
 ) -> None:
     """Finished runs, one for each repetition, with a score for each volume; None: it failed."""
     header = ScoreHeader(
@@ -43,6 +44,7 @@ def write_runs(
         folder = RunFolder(runs_dir / name / str(repetition))
         document = run_document(name, 2, repetition)
         document |= {"choices": dict(choices or {}), "overrides": list(overrides)}
+        document |= dict(notes or {})
         with folder.writing(document) as writer:
             writer.begin(0, header)
             for step in range(2):
@@ -266,3 +268,40 @@ def test_tables_and_plain_data(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert len(plain["differences"]) == 6
     assert plain["verdict"] == list(found.sentences())
     assert sum(c["chance_of_best"] for c in plain["configurations"]) == pytest.approx(1)
+
+
+def test_runs_of_other_code_data_or_length_are_compared_with_a_warning(tmp_path: Path) -> None:
+    code = {"version": "0.1", "commit": "a" * 40, "changes": "", "modules": {}}
+    one = {"train": {"v": "11"}, "validate": {"a": "22"}}
+    for name, extra in (
+        ("same", {"code": code, "data": {"digests": one}}),
+        ("also", {"code": code, "data": {"digests": one}}),
+    ):
+        write_runs(tmp_path / "equal", name, column(1.5, len(name)), notes=extra)
+    assert judged(tmp_path / "equal")[0].warnings == []
+    changed = {**code, "commit": "b" * 40}
+    other = {"train": {"v": "33"}, "validate": {"a": "22"}}
+    write_runs(tmp_path, "a", column(1.5, 0), notes={"code": code, "data": {"digests": one}})
+    write_runs(tmp_path, "b", column(1.5, 1), notes={"code": changed, "data": {"digests": other}})
+    (found,) = judged(tmp_path)
+    sentences = list(found.sentences())
+    assert (
+        "the runs were trained by different code: 0.1 at aaaaaaa (6 runs); 0.1 at bbbbbbb (6 runs)"
+        in sentences
+    )
+    assert "the runs were trained on different voxels: a/0 and others; b/0 and others" in sentences
+
+
+def test_volumes_of_one_name_and_other_voxels_are_not_compared(tmp_path: Path) -> None:
+    for name, digest in (("a", "1"), ("b", "2")):
+        data = {"digests": {"train": {"t": "0"}, "validate": {"a": digest}}}
+        write_runs(tmp_path, name, column(1.5, 0), notes={"data": data})
+    assert [len(c.configurations) for c in judged(tmp_path)] == [1, 1]
+
+
+def test_a_baseline_may_be_of_one_comparison_only(tmp_path: Path) -> None:
+    write_runs(tmp_path, "a", column(1.5, 0))
+    write_runs(tmp_path, "b", column(1.4, 1))
+    write_runs(tmp_path, "c", column(0.5, 0), criterion="f1", higher=1)
+    found = judged(tmp_path, "b")
+    assert [c.baseline for c in found] == [1, None]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dacapo import __version__
 from dacapo.errors import InputError
 from dacapo.experiments.halving_config import HalvingConfig
 from dacapo.runs import RunFolder
@@ -32,6 +33,7 @@ def test_a_run_from_its_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert history.is_done
     assert history.document is not None
     assert history.document.pop("data")["input_voxel_size"] == [8.0, 8.0, 8.0]
+    assert history.document.pop("code")["version"] == __version__
     assert history.document == request.document(config)
     best = history.best()
     assert best is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -12,11 +13,14 @@ from funlib.geometry import Coordinate, Roi
 
 from dacapo.arrays import Array
 from dacapo.arrays.units import from_world, is_pixel
+from dacapo.arrays.views import sample_blocks
 from dacapo.errors import InputError
 from dacapo.ops.run_length import Skeletons
 
 Level = float | Sequence[float]
 _MAX_RATIO = 100
+_DIGESTED = 64
+"""Edge of the blocks by which volumes are identified, in voxels."""
 
 
 @dataclass(frozen=True)
@@ -218,6 +222,17 @@ class Dataset:
                 f"dataset {self.name}: no node of its skeletons lies in {self.gt.extent()}, the "
                 f"first is at {first} {self.gt.unit}"
             )
+
+    def digest(self) -> str:
+        """Identifies raw and labels by their voxels, those of up to 64 blocks of each."""
+        found = hashlib.sha256()
+        for array in (self.raw, self.gt, self.mask):
+            if array is None:
+                continue
+            found.update(repr((array.shape, tuple(array.voxel_size), tuple(array.offset))).encode())
+            for roi in sample_blocks(array, _DIGESTED, 64):
+                found.update(np.ascontiguousarray(array.read(roi)).tobytes())
+        return found.hexdigest()[:16]
 
     def blocks(self, edge: int = 128) -> Iterator[Roi]:
         """The labelled region in blocks, the last of each axis cut to size."""
