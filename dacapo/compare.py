@@ -45,11 +45,16 @@ class CompareConfig(Config):
     difference matters)."""
     json: bool = False
     """Print JSON instead of tables."""
+    report: str | None = None
+    """Also write a page with verdict, charts and pictures, like report.html, which works without a
+    network."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.datasplit.test and not self.test:
             raise InputError("datasplit.test names volumes to score: set test=true")
+        if self.report is not None and Path(self.report).suffix != ".html":
+            raise InputError(f"report={self.report}: the name must end in .html")
         if self.output is not None and Path(self.output).suffix not in (".nc", ".zarr"):
             raise InputError(f"output={self.output}: the name must end in .nc or .zarr")
         if self.output is not None and not Path(self.output).parent.is_dir():
@@ -68,7 +73,7 @@ def compare_command(options: CompareConfig) -> int:
     output = Path(options.output) if options.output else None
     chosen = CompareOptions(
         output, options.test, options.datasplit.test, options.reason, options.baseline,
-        options.margin, options.json,
+        options.margin, options.json, Path(options.report) if options.report else None,
     )  # fmt: skip
     return 1 if compare(Path(options.runs_dir), chosen) else 0
 

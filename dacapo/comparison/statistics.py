@@ -92,6 +92,17 @@ def paired(first: Scores, second: Scores) -> Difference:
     return Difference(count, mean, mean - half, mean + half, sd, p, p)
 
 
+def interval(values: Scores) -> tuple[float, float, float]:
+    """The mean of runs and its interval; NaN if there are fewer than two."""
+    known = values[np.isfinite(values)]
+    if len(known) < 2:
+        return float(known.mean()) if len(known) else math.nan, math.nan, math.nan
+    mean = float(known.mean())
+    limit = float(stats.t.ppf((1 + LEVEL) / 2, len(known) - 1))
+    half = limit * float(known.std(ddof=1)) / math.sqrt(len(known))
+    return mean, mean - half, mean + half
+
+
 def holm(family: Sequence[Difference]) -> list[Difference]:
     """The differences with p values that hold for all of them together. Holm 1979.
 

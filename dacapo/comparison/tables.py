@@ -23,6 +23,7 @@ from dacapo.comparison.test_scores import (
 from dacapo.comparison.verdict import compare_scores, compare_validation, summary
 from dacapo.comparison.verdict_tables import print_comparison
 from dacapo.errors import printable, warn
+from dacapo.processes.files import write_atomically
 from dacapo.runs import FAILURES, RunState, UnreadableError
 from dacapo.sweeps.asha import savings
 from dacapo.training.terminal import console, counted, print_table
@@ -45,6 +46,7 @@ class CompareOptions:
         reason: why test volumes are opened.
         baseline, margin: see `Comparison`.
         json: print plain data, for scripts.
+        report: a page to write; None: none.
     """
 
     output: Path | None = None
@@ -54,6 +56,7 @@ class CompareOptions:
     baseline: str | None = None
     margin: float | None = None
     json: bool = False
+    report: Path | None = None
 
 
 def compare(runs_dir: Path, options: CompareOptions | None = None) -> list[str]:
@@ -83,6 +86,11 @@ def compare(runs_dir: Path, options: CompareOptions | None = None) -> list[str]:
     path = options.output or runs_dir / "comparison.nc"
     check_output(path)
     write_dataset(add_test_scores(collect(runs), scores), path)
+    if options.report is not None:
+        from dacapo.comparison.report import report
+
+        page = report(comparisons, runs, states, f"Comparison of the runs in {runs_dir.name}")
+        write_atomically(options.report, page.encode())
     if options.json:
         plain = {
             "comparisons": [summary(comparison) for comparison in comparisons],

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from dacapo.comparison.run_record import COSTS
@@ -14,52 +18,82 @@ _MAX_PAIRS = 15
 """More pairs than these are listed only as far as they are decided, or of the best."""
 
 
+@dataclass(frozen=True)
+class Row:
+    """Cells of a table.
+
+    Attributes:
+        labels: of the configurations that it is about, as JSON.
+    """
+
+    cells: Sequence[str]
+    labels: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a caption."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Row]
+    caption: str
+
+
 def print_comparison(comparison: Comparison) -> None:
-    """Print the verdict, and the configurations and differences behind it."""
+    """Print the verdict, and the tables behind it."""
     sentences = list(comparison.sentences())
     if sentences:
         console.print("Verdict" if comparison.part == "validate" else "Verdict, test")
     for sentence in sentences:
         console.print(printable(f"- {sentence}"))
+    for table in tables(comparison):
+        rows = [list(row.cells) for row in table.rows]
+        print_table(table.title, list(table.columns), rows, table.caption)
+
+
+def tables(comparison: Comparison) -> list[Table]:
+    """The configurations, their costs, differences and the effects of factors; none is empty."""
     direction = "higher" if comparison.higher_is_better else "lower"
     unit = "" if comparison.units in ("", "1") else f" in {comparison.units}"
     of = f"{comparison.criterion}{unit} on {', '.join(comparison.volumes)}"
-    print_table(
-        "Configurations" if comparison.part == "validate" else "Configurations, test",
-        ["configuration", "runs", "failed", "found nothing", "mean", "sd", "min", "max", "P(best)"],
-        _configurations(comparison),
-        f"{of}; {direction} is better. Finished runs only.",
-    )
-    print_table(
-        "Costs",
-        ["configuration", "mean", "training", "MiB", "MiB of GPU", "parameters", "front"],
-        _costs(comparison),
-        "Medians of finished runs; training without validation. front: no other is both better and "
-        "faster.",
-    )
-    print_table(
-        "Differences",
-        [
-            "better",
-            "worse",
-            "difference",
-            "95 % interval",
-            "pairs",
-            "p (Holm)",
-            "if all vary alike",
-        ],
-        _differences(comparison),
-        _about_differences(comparison),
-    )
-    print_table(
-        "Effects",
-        ["factor", "first", "second", "first - second", "95 % interval", "pairs", "p (Holm)"],
-        [
-            [factor, first, second, *_numbers(difference)]
-            for factor, first, second, difference in comparison.effects()
-        ],
-        "Averaged over all other factors.",
-    )
+    found = [
+        Table(
+            "Configurations" if comparison.part == "validate" else "Configurations, test",
+            ["configuration", "runs", "failed", "found nothing", "mean", "sd", "min", "max",
+             "P(best)"],
+            [_row(row, 1) for row in _configurations(comparison)],
+            f"{of}; {direction} is better. Finished runs only.",
+        ),
+        Table(
+            "Costs",
+            ["configuration", "mean", "training", "MiB", "MiB of GPU", "parameters", "front"],
+            [_row(row, 1) for row in _costs(comparison)],
+            "Medians of finished runs; training without validation. front: no other is both "
+            "better and faster.",
+        ),
+        Table(
+            "Differences",
+            ["better", "worse", "difference", "95 % interval", "pairs", "p (Holm)",
+             "if all vary alike"],
+            [_row(row, 2) for row in _differences(comparison)],
+            _about_differences(comparison),
+        ),
+        Table(
+            "Effects",
+            ["factor", "first", "second", "first - second", "95 % interval", "pairs", "p (Holm)"],
+            [
+                _row([factor, first, second, *_numbers(difference)], 0)
+                for factor, first, second, difference in comparison.effects()
+            ],
+            "Averaged over all other factors.",
+        ),
+    ]  # fmt: skip
+    return [table for table in found if table.rows]
+
+
+def _row(cells: Sequence[str], num_labels: int) -> Row:
+    return Row(cells, json.dumps(list(cells[:num_labels])))
 
 
 def _configurations(comparison: Comparison) -> list[list[str]]:

@@ -15,7 +15,7 @@ from dacapo.figures.pictures import nice_length
 
 Image = np.ndarray[Any, np.dtype[Any]]
 
-_templates = jinja2.Environment(
+templates = jinja2.Environment(
     loader=jinja2.PackageLoader("dacapo.figures"),
     autoescape=True,
     trim_blocks=True,
@@ -90,7 +90,7 @@ def html_page(
         warnings: a list of warnings; None: no such list.
         width: width of a picture where there is room, in em.
     """
-    return _templates.get_template("page.html").render(
+    return templates.get_template("page.html").render(
         title=title, sections=sections, intro=intro, columns=columns, rows=rows,
         warnings=warnings, width=width,
     )  # fmt: skip

@@ -1,0 +1,225 @@
+"""The comparison of runs as one page that works without a network."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from dacapo.comparison.run_record import RunRecord
+from dacapo.comparison.statistics import interval
+from dacapo.comparison.verdict import Comparison, summary
+from dacapo.comparison.verdict_tables import tables
+from dacapo.errors import InputError
+from dacapo.figures import charts
+from dacapo.figures.html import templates
+from dacapo.runs import FAILURES, RunState
+
+_MAX_PICTURES = 8
+_MAX_PAIRS = 40
+_MAX_PICTURE = 2**19
+_NO_LABELS = "[]"
+
+
+def report(
+    comparisons: Sequence[Comparison], runs: Sequence[RunRecord], states: Mapping[str, RunState],
+    title: str,
+) -> str:  # fmt: skip
+    """The page, as HTML.
+
+    Raises:
+        InputError: the library that draws charts is not installed.
+    """
+    specs: dict[str, Any] = {}
+    parts = []
+    for number, comparison in enumerate(comparisons):
+        own = [*_charts(comparison, runs)]
+        keys = [{"key": f"{number}-{at}", "title": c["description"]} for at, c in enumerate(own)]
+        specs |= {key["key"]: spec for key, spec in zip(keys, own, strict=True)}
+        parts.append(
+            {
+                "name": f"{comparison.criterion} on {', '.join(comparison.volumes)}"
+                + ("" if comparison.part == "validate" else f" ({comparison.part})"),
+                "verdict": list(comparison.sentences()),
+                "charts": keys,
+                "tables": tables(comparison),
+            }
+        )
+    configurations = {c.label: dict(c.factors) for k in comparisons for c in k.configurations}
+    names = {c.name: c.label for k in comparisons for c in k.configurations}
+    factors: dict[str, list[str]] = {}
+    for own_factors in configurations.values():
+        for key, value in own_factors.items():
+            factors.setdefault(key, [])
+            factors[key] += [value] * (value not in factors[key])
+    return templates.get_template("report.html").render(
+        title=title,
+        intro=f"{len(runs)} runs. Lower or higher is better as each axis says.",
+        parts=parts,
+        factors=factors,
+        charts=_script(specs),
+        by_label=_script(configurations),
+        library=Markup(_library()),  # of an installed package
+        pictures=_pictures(comparisons, runs),
+        failed=[f"{label}: {state.error}" for label, state in states.items()
+                if state.name in FAILURES],
+        runs=[_run(run, states[run.label].name, names) for run in runs],
+    )  # fmt: skip
+
+
+def _charts(comparison: Comparison, runs: Sequence[RunRecord]) -> Sequence[charts.Spec]:
+    plain = summary(comparison)
+    order = [comparison.label(k) for k in comparison.order]
+    if not order:
+        return []
+    direction = "higher" if comparison.higher_is_better else "lower"
+    sign = "above 0" if comparison.higher_is_better else "below 0"
+    unit = "" if comparison.units in ("", "1") else f" [{comparison.units}]"
+    score = f"{comparison.criterion}{unit}, {direction} is better"
+    scores: list[charts.Row] = []
+    means: list[charts.Row] = []
+    costs: list[charts.Row] = []
+    for k in comparison.order:
+        label, values = comparison.label(k), comparison.means[k]
+        scores += [
+            {"configuration": label, "repetition": str(repetition), "score": float(value)}
+            for repetition, value in zip(comparison.repetitions, values, strict=True)
+            if np.isfinite(value)
+        ]
+        mean, low, high = interval(values)
+        means.append({"configuration": label, "mean": mean, "low": _known(low, mean),
+                      "high": _known(high, mean)})  # fmt: skip
+        paid = comparison.configurations[k].costs
+        costs.append(
+            {
+                "configuration": label,
+                "mean": mean,
+                "minutes": _or_none(paid["seconds"] / 60),
+                "parameters": _or_none(paid["num_parameters"]),
+                "front": "front" if k in comparison.front else "behind",
+            }
+        )
+    found = [charts.dot_plot(scores, means, order, score)]
+    pairs = [
+        {
+            "first": d["first"], "second": d["second"],
+            "pair": f"{d['first']}\nminus {d['second']}",
+            "mean": d["mean"], "low": d["low"], "high": d["high"],
+            "decided": "decided" if d["is_decided"] else "not decided",
+        }
+        for d in plain["differences"] if d["low"] is not None
+    ]  # fmt: skip
+    if pairs:
+        found.append(
+            charts.forest(
+                pairs[:_MAX_PAIRS],
+                f"difference of {comparison.criterion}{unit}, {sign}: the first is better",
+            )
+        )
+    if len(order) > 1:
+        found.append(charts.slopes(scores, order, score))
+    chances = [
+        {"configuration": comparison.label(k), "chance": chance}
+        for k, chance in comparison.chances.items()
+    ]
+    if chances:
+        found.append(charts.bars(chances, order, "chance", "probability to be the best"))
+    lines = _over_iterations(comparison, runs)
+    if lines:
+        found.append(charts.curves(lines, order, score))
+    for name, title in (("minutes", "minutes of training"), ("parameters", "parameters")):
+        known = [row for row in costs if row[name] is not None]
+        if known:
+            found.append(charts.scatter(known, order, (name, title), score))
+    return found
+
+
+def _over_iterations(comparison: Comparison, runs: Sequence[RunRecord]) -> list[charts.Row]:
+    """The best score of each validation, where it is by the criterion that selects."""
+    labels = {c.name: c.label for c in comparison.configurations}
+    return [
+        {"configuration": labels[run.name], "run": run.label, "iteration": iteration,
+         "score": float(value)}
+        for run in runs
+        if run.name in labels and run.header is not None and comparison.part == "validate"
+        and run.header.selected_by == comparison.criterion
+        for iteration, value in zip(run.iterations, run.curve, strict=True)
+        if np.isfinite(value)
+    ]  # fmt: skip
+
+
+def _pictures(comparisons: Sequence[Comparison], runs: Sequence[RunRecord]) -> list[dict[str, str]]:
+    """The picture of the best run of each configuration, best first."""
+    by_label = {run.label: run for run in runs}
+    found: dict[str, dict[str, str]] = {}
+    for comparison in comparisons:
+        for k in comparison.order:
+            values = comparison.means[k] * (1 if comparison.higher_is_better else -1)
+            at, c = int(np.nanargmax(values)), comparison.configurations[k]
+            run = by_label[f"{c.name}/{comparison.repetitions[at]}"]
+            path = run.folder.path / "picture.png"
+            if c.name in found or len(found) == _MAX_PICTURES or not path.is_file():
+                continue
+            data = path.read_bytes()
+            if len(data) <= _MAX_PICTURE:
+                found[c.name] = {
+                    "png": base64.b64encode(data).decode(),
+                    "caption": f"{c.label}: {run.label}",
+                    "labels": json.dumps([c.label]),
+                }
+    return list(found.values())
+
+
+def _run(run: RunRecord, state: str, names: Mapping[str, str]) -> dict[str, str]:
+    words = [f"{key}={value}" for key, value in {**run.choices, **run.overrides}.items() if value]
+    command = ["python -m dacapo.train", *words, f"name={run.name}", f"repetition={run.repetition}"]
+    best = run.best
+    return {
+        "label": run.label,
+        "status": state,
+        "score": "" if best is None else f"{best.value:.3f}",
+        "iteration": "" if best is None else f"{best.iteration}",
+        "parameters": "" if best is None else best.label,
+        "command": " ".join(command),
+        "labels": json.dumps([names[run.name]]) if run.name in names else _NO_LABELS,
+    }
+
+
+def _or_none(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _known(value: float, otherwise: float) -> float:
+    return value if np.isfinite(value) else otherwise
+
+
+def _script(plain: Any) -> Markup:
+    """Plain data as JavaScript, in which no text can end the script."""
+    text = json.dumps(plain, allow_nan=False)
+    escapes = {
+        "<": "\\u003c",
+        ">": "\\u003e",
+        "&": "\\u0026",
+        "\u2028": "\\u2028",
+        "\u2029": "\\u2029",
+    }
+    for character, escape in escapes.items():
+        text = text.replace(character, escape)
+    return Markup(text)
+
+
+def _library() -> str:
+    """Vega-Lite with all that it needs."""
+    try:
+        import vl_convert
+    except ModuleNotFoundError as error:
+        raise InputError(
+            "report needs the package vl-convert-python: pip install 'dacapo[report]'"
+        ) from error
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")).replace(
+        "</script", "<\\/script"
+    )
