@@ -105,6 +105,11 @@ class Comparison:
         pairs = list(combinations(self.order, 2))
         if self.baseline is not None:
             pairs = [pair for pair in pairs if self.baseline in pair]
+        # Better in their pairs, which are not all runs if some are missing.
+        pairs = [
+            (b, a) if self._goodness(paired(self.means[a], self.means[b]).mean) > 0 else (a, b)
+            for a, b in pairs
+        ]
         found = holm([paired(self.means[a], self.means[b]) for a, b in pairs])
         return dict(zip(pairs, found, strict=True))
 

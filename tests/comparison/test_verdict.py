@@ -130,6 +130,20 @@ def test_repetitions_are_paired_by_their_number(tmp_path: Path) -> None:
     assert any("b: 1 of 6 runs failed and 0 found nothing" in s for s in found.sentences())
 
 
+def test_who_is_better_is_decided_by_the_pairs(tmp_path: Path) -> None:
+    """Not by means over other repetitions: the hard ones may be missing."""
+    hard = [[v + 5 * (n > 2)] for n, (v,) in enumerate(column(1.5, 0))]
+    write_runs(tmp_path, "a", [[v - 0.3] for (v,) in hard])
+    write_runs(tmp_path, "b", [*hard[:3], None, None, None])
+    (found,) = judged(tmp_path)
+    assert found.label(found.order[0]) == "b"
+    sentences = list(found.sentences())
+    assert not any("b beats a" in s for s in sentences)
+    ((pair, difference),) = found.differences.items()
+    assert pair == (0, 1)
+    assert difference.mean < 0
+
+
 def test_a_run_that_found_nothing_is_left_out_and_counted(tmp_path: Path) -> None:
     write_runs(tmp_path, "a", column(1.5, 0))
     write_runs(tmp_path, "b", [[9.0], *column(1.4, 1)[1:]])
