@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from math import isnan
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dacapo.cli import run_command
@@ -52,12 +53,17 @@ class ScoreConfig(ObjectScoring, ClassScoring):
     """Overrides the files' metadata, per axis (default: as in the files, else pixels)."""
     unit: str | None = None
     """Unit of voxel_size: nm, um, pixel..."""
+    sites: str | None = None
+    """For kind=instance: also write the largest splits and merges, with a place to look at, to this
+    .csv; `dacapo.view sites=` shows them."""
     json: bool = False
     """Print JSON instead of a table."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_classes(self.classes, "classes")
+        if self.sites is not None and Path(self.sites).suffix != ".csv":
+            raise InputError(f"sites={self.sites}: the name must end in .csv")
 
 
 def main() -> None:
@@ -92,6 +98,8 @@ def score(
     is_instance = options.kind is Kind.instance
     if options.classes and is_instance:
         raise InputError("classes are for kind=semantic")
+    if options.sites is not None and not is_instance:
+        raise InputError("sites needs kind=instance")
     if options.skeletons is not None and not is_instance:
         raise InputError("skeletons need kind=instance")
     if is_instance:
@@ -106,6 +114,7 @@ def score(
         options.gt,
         evaluator,
         progress=progress,
+        sites=None if options.sites is None else Path(options.sites),
         read_labels=(lambda labels: labels) if is_instance else groups.split,
         **{name: getattr(options, name) for name in names},
     )

@@ -29,6 +29,8 @@ class ViewConfig(Config):
     """Ground truth."""
     segmentation: str | None = None
     """Ids, such as what dacapo.segment has written."""
+    sites: str | None = None
+    """What dacapo.score sites= has written: splits and merges to jump to."""
     run: str | None = None
     """The run whose snapshot to open instead: its folder, or name/repetition below runs_dir."""
     runs_dir: str = "runs"
@@ -48,13 +50,16 @@ def main() -> None:
 
 def view(options: ViewConfig) -> None:
     """Serve layers until Ctrl-C."""
-    from dacapo.figures.neuroglancer import file_layers, show
+    from dacapo.figures.neuroglancer import file_layers, show, site_points
 
     layers = file_layers(options.raw, options.prediction, options.gt, options.segmentation)
     if bool(layers) == (options.run is not None):
         raise InputError("give run=, or some of raw=, prediction=, gt= and segmentation=")
+    if options.sites is not None and options.run is not None:
+        raise InputError("sites are of volumes: give raw= or segmentation=, not run=")
     layers = layers or _snapshot(str(options.run), options)
-    with show(layers, options.address, options.port) as url:
+    points = site_points(options.sites) if options.sites is not None else {}
+    with show(layers, options.address, options.port, points) as url:
         print(f"{url}\nCtrl-C ends it", flush=True)
         threading.Event().wait()
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,11 @@ from dacapo.arrays.units import in_nm
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets import as_labels
 from dacapo.experiments.datasplits.datasets.statistics import find_range
+from dacapo.inference.error_sites import read_sites
 from dacapo.runs import RunFolder
 
 _RANGES = {"raw": (0.0, 1.0), "target": (0.0, 1.0), "prediction": (0.0, 1.0)}
+_COLOURS = ("#ff5c00", "#00c2ff")
 _SHADER = "#uicontrol invlerp normalized\nvoid main() { emitGrayscale(normalized()); }"
 
 
@@ -83,9 +86,43 @@ def snapshot_layers(folder: RunFolder, iteration: int | None) -> list[Layer]:
     return layers
 
 
+@dataclass(frozen=True)
+class Point:
+    """A place to jump to.
+
+    Attributes:
+        position: in nm, or in pixels for data without a physical size.
+    """
+
+    position: Sequence[float]
+    text: str
+
+
+def site_points(path: str) -> dict[str, list[Point]]:
+    """Splits and merges of a table by kind, the largest first.
+
+    Raises:
+        InputError: it is not such a table.
+    """
+    found: dict[str, list[Point]] = {}
+    for site in read_sites(Path(path), "sites"):
+        inside, parts = ("object", "segments") if site.kind == "split" else ("segment", "objects")
+        text = f"{site.voxels} voxels: {inside} {site.inside}, {parts} {site.first}, {site.second}"
+        found.setdefault(f"{site.kind}s", []).append(Point(in_nm(site.position), text))
+    return found
+
+
 @contextmanager
-def show(layers: Sequence[Layer], address: str, port: int) -> Iterator[str]:
+def show(
+    layers: Sequence[Layer],
+    address: str,
+    port: int,
+    points: Mapping[str, Sequence[Point]] | None = None,
+) -> Iterator[str]:
     """Serve layers within the context; yields the URL to open.
+
+    Args:
+        points: name of a layer -> its points.
 
     Raises:
         InputError: neuroglancer is not installed, or the address cannot be used.
@@ -105,10 +142,28 @@ def show(layers: Sequence[Layer], address: str, port: int) -> Iterator[str]:
         with viewer.txn() as state:
             for layer in layers:
                 state.layers[layer.name] = _shown(neuroglancer, layer)
+            for (name, own), colour in zip((points or {}).items(), _COLOURS, strict=False):
+                state.layers[name] = _annotations(neuroglancer, layers[0].array, own, colour)
             state.layout = "4panel"
         yield str(viewer)
     finally:
         neuroglancer.server.stop()
+
+
+def _annotations(neuroglancer: Any, like: Array, points: Sequence[Point], colour: str) -> Any:
+    """A layer of points, in the space of a volume."""
+    names = [name.lstrip("-") for name in like.axis_names]
+    space = neuroglancer.CoordinateSpace(names=names, units="nm", scales=[1] * like.dims)
+    return neuroglancer.LocalAnnotationLayer(
+        dimensions=space,
+        annotation_color=colour,
+        annotations=[
+            neuroglancer.PointAnnotation(
+                id=str(number), point=list(point.position), description=point.text
+            )
+            for number, point in enumerate(points)
+        ],
+    )
 
 
 def _shown(neuroglancer: Any, layer: Layer) -> Any:

@@ -16,8 +16,10 @@ from dacapo.arrays.units import from_world, is_pixel
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets import Dataset, as_labels
 from dacapo.experiments.tasks.evaluators import Evaluator, GroundTruth, InstanceEvaluator
+from dacapo.inference.error_sites import find_sites, write_sites
 from dacapo.inference.ground_truth import ground_truth
 
+_MAX_SITES = 1000
 _BLOCK = 256
 """Edge of the blocks in which ids are compared, in voxels."""
 
@@ -37,6 +39,7 @@ def score_files(
     voxel_size: Sequence[float] | None = None,
     unit: str | None = None,
     progress: Callable[[str, int, int], None] = lambda name, done, num: None,
+    sites: Path | None = None,
 ) -> tuple[Any, str]:
     """The scores, and a description of the region that was scored.
 
@@ -48,6 +51,7 @@ def score_files(
         overlap_only: score only the region that all files share, not all of the ground truth.
         voxel_size, unit: override the files' metadata.
         progress: is told the number of blocks that were compared, and of all.
+        sites: a table to write of the places where objects are split or merged.
 
     Raises:
         InputError: a file cannot be opened, or the files do not fit together.
@@ -64,9 +68,11 @@ def score_files(
     )
     scores: Any
     if isinstance(evaluator, InstanceEvaluator):
-        scores = evaluator.evaluate_blocks(
-            _blocks(output, dataset, list(dataset.blocks(_BLOCK)), progress)
-        )
+        rois = list(dataset.blocks(_BLOCK))
+        scores = evaluator.evaluate_blocks(_blocks(output, dataset, rois, progress))
+        if sites is not None:
+            found = find_sites(output, dataset, rois, progress)
+            write_sites(sites, found[:_MAX_SITES], labels)
     else:
         ((voxels, known),) = _blocks(output, dataset, [roi], progress)
         scores = evaluator.against(known)(read_labels(voxels))
