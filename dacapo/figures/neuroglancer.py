@@ -142,24 +142,43 @@ def show(
         with viewer.txn() as state:
             for layer in layers:
                 state.layers[layer.name] = _shown(neuroglancer, layer)
+            space = _space(neuroglancer, layers[0].array)
             for (name, own), colour in zip((points or {}).items(), _COLOURS, strict=False):
-                state.layers[name] = _annotations(neuroglancer, layers[0].array, own, colour)
+                state.layers[name] = _annotations(neuroglancer, space, own, colour)
+            state.dimensions = space
+            state.position = _where_to_begin(space, layers[0].array, points or {})
             state.layout = "4panel"
         yield str(viewer)
     finally:
         neuroglancer.server.stop()
 
 
-def _annotations(neuroglancer: Any, like: Array, points: Sequence[Point], colour: str) -> Any:
-    """A layer of points, in the space of a volume."""
-    names = [name.lstrip("-") for name in like.axis_names]
-    space = neuroglancer.CoordinateSpace(names=names, units="nm", scales=[1] * like.dims)
+def _space(neuroglancer: Any, array: Array) -> Any:
+    """The spatial axes of a volume."""
+    names = [name.lstrip("-") for name in array.axis_names]
+    return neuroglancer.CoordinateSpace(names=names, units="nm", scales=in_nm(array.voxel_size))
+
+
+def _where_to_begin(space: Any, array: Array, points: Mapping[str, Sequence[Point]]) -> list[float]:
+    """The first of the points, or the middle of the volume, in voxels."""
+    first = next((own[0].position for own in points.values() if own), None)
+    centre = (array.roi.begin + array.roi.end) / 2
+    return _in_voxels(first or in_nm(centre), space)
+
+
+def _in_voxels(position: Sequence[float], space: Any) -> list[float]:
+    size = [scale * 1e9 for scale in space.scales]  # neuroglancer keeps metres
+    return [p / s for p, s in zip(position, size, strict=True)]
+
+
+def _annotations(neuroglancer: Any, space: Any, points: Sequence[Point], colour: str) -> Any:
+    """A layer of points."""
     return neuroglancer.LocalAnnotationLayer(
         dimensions=space,
         annotation_color=colour,
         annotations=[
             neuroglancer.PointAnnotation(
-                id=str(number), point=list(point.position), description=point.text
+                id=str(number), point=_in_voxels(point.position, space), description=point.text
             )
             for number, point in enumerate(points)
         ],
