@@ -38,7 +38,7 @@ class ExportConfig(Config):
     overwrite: bool = False
     """Replace an output that exists."""
     name: str = ""
-    """Its title (default: what it predicts, and the name of the run)."""
+    """Its title (default: that of the run)."""
     description: str = ""
     """What it is for, in a sentence."""
     authors: list[str] = field(default_factory=list)
@@ -69,6 +69,8 @@ def export_command(options: ExportConfig) -> None:
 
     output = Path(options.output)
     check_writable(output.parent, "output")
+    if output.is_dir():
+        raise InputError(f"output={output} is a folder: choose another name")
     if output.exists() and not options.overwrite:
         raise InputError(f"output={output} exists already: set overwrite=true to replace it")
     saved = find_model(options.run, options)

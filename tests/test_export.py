@@ -184,10 +184,116 @@ def test_preprocessing_is_that_of_training(given: Normalization) -> None:
     values = np.random.default_rng(1).normal(90, 20, (2, 9, 10, 11)).astype(np.float32)
     array = Array(values, Coordinate(8, 8, 8), Coordinate(0, 0, 0))
     low, high = (np.asarray(v).reshape(-1, 1, 1, 1) for v in given.range_of(array))
-    steps, kind = preprocessing(given, "zyx")
+    steps, kind = preprocessing(given, "zyx", "float32")
     assert kind == "float32"
     found = preprocessed(steps, values[None], "zyx")[0]
     assert np.abs(found - ((values - low) / (high - low) * 2 - 1)).max() < 1e-4
+
+
+def fine_tuned(options: ExportConfig) -> list[str]:
+    """The command line of a run that is trained from the package."""
+    path = options.output
+    return [
+        *(o for o in SMALL_AFFINITIES if not o.startswith("architecture")),
+        "architecture=bioimageio", f"architecture.path={path}",
+        "architecture.input_shape=[30,30,30]", "start=bioimageio", f"start.path={path}",
+        "name=tuned",
+    ]  # fmt: skip
+
+
+def test_a_run_from_a_package_needs_it_only_to_begin(
+    options: ExportConfig, volume: str, tmp_path: Path
+) -> None:
+    plain = replace(options, onnx=False, torch_export=False)
+    export_command(plain)
+    runs = tmp_path / "runs"
+    train(RunConfig.from_hydra(composed(*fine_tuned(options))), runs)
+    # Even under the same name, over what it came from.
+    tuned = replace(plain, run="tuned/0", runs_dir=str(runs), overwrite=True)
+    export_command(tuned)
+    found = []
+    for number, run in enumerate(("tuned/0", options.output)):
+        output = str(tmp_path / f"{number}.ome.zarr")
+        predict_command(
+            PredictConfig(
+                run=[run], runs_dir=str(runs), input=f"{volume}:raw", output=output, device="cpu"
+            )
+        )
+        array = open_array(output)
+        found.append(array.read(array.roi))
+    assert np.array_equal(*found)
+    Path(options.output).unlink()
+    predict_command(
+        PredictConfig(
+            run=["tuned/0"], runs_dir=str(runs), input=f"{volume}:raw", device="cpu",
+            output=str(tmp_path / "gone.ome.zarr"),
+        )
+    )  # fmt: skip
+
+
+def test_options_that_the_package_decides_are_refused(
+    options: ExportConfig, tmp_path: Path
+) -> None:
+    export_command(replace(options, onnx=False, torch_export=False))
+    given = [*fine_tuned(options), "architecture.halo=[3,3,3]"]
+    with pytest.raises(InputError, match=r"architecture\.halo: .*model\.zip says so itself"):
+        train(RunConfig.from_hydra(composed(*given)), tmp_path / "runs")
+
+
+def test_a_run_and_its_package_are_one_model(
+    options: ExportConfig, volume: str, tmp_path: Path
+) -> None:
+    export_command(replace(options, onnx=False, torch_export=False))
+    given: Any = {"input": f"{volume}:raw", "runs_dir": options.runs_dir, "device": "cpu"}
+    both = ["valid/0", options.output]
+    with pytest.raises(InputError, match="a model is named twice: valid/0, valid/0"):
+        predict_command(PredictConfig(run=both, output=str(tmp_path / "b.ome.zarr"), **given))
+    prediction = str(tmp_path / "p.ome.zarr")
+    predict_command(PredictConfig(run=["valid/0"], output=prediction, **given))
+    segment_command(
+        SegmentConfig(
+            run=[options.output], prediction=prediction, output=str(tmp_path / "s.ome.zarr")
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("task", "x", "task is 'x'"),
+        ("parameters", 99, "parameters is 99"),
+        ("input_voxel_size", ["a", 1, 1], "a voxel size is"),
+        ("normalization", {"how": "nope", "percentiles": [0, 1], "fixed": None}, "nope"),
+        ("architecture", None, "architecture is None"),
+        ("iteration", "many", "iteration is 'many'"),
+    ],
+)
+def test_packages_that_others_have_changed(
+    options: ExportConfig, volume: str, tmp_path: Path, key: str, value: Any, message: str
+) -> None:
+    export_command(replace(options, onnx=False, torch_export=False))
+    folder = tmp_path / "unpacked"
+    with zipfile.ZipFile(options.output) as package:
+        package.extractall(folder)
+    plain = yaml.safe_load((folder / "rdf.yaml").read_text())
+    plain["config"]["dacapo"][key] = value
+    (folder / "rdf.yaml").write_text(yaml.safe_dump(plain))
+    given: Any = {"input": f"{volume}:raw", "output": str(tmp_path / "p.ome.zarr")}
+    with pytest.raises(InputError, match=f"its description is not complete: .*{message}"):
+        predict_command(PredictConfig(run=[str(folder)], **given))
+    plain["config"]["dacapo"] = "text"
+    (folder / "rdf.yaml").write_text(yaml.safe_dump(plain))
+    with pytest.raises(InputError, match=r"was not exported by dacapo\.export"):
+        predict_command(PredictConfig(run=[str(folder)], **given))
+
+
+def test_raw_is_of_8_bits_only_where_it_was(options: ExportConfig) -> None:
+    fixed = Normalization(fixed=(0.0, 255.0))
+    assert preprocessing(fixed, "zyx", "uint16")[1] == "float32"
+    assert preprocessing(fixed, "zyx", "")[1] == "float32"
+    assert preprocessing(fixed, "zyx", "uint8")[1] == "uint8"
+    found = preprocessing(Normalization("range", fixed=(0.0, 255.0)), "zyx", "uint16")[0]
+    assert found[1]["id"] == "scale_range"
 
 
 def test_mistakes(options: ExportConfig, volume: str, tmp_path: Path) -> None:
@@ -195,6 +301,10 @@ def test_mistakes(options: ExportConfig, volume: str, tmp_path: Path) -> None:
         replace(options, output="model")
     with pytest.raises(InputError, match=r"run=nope/0: there is no such run"):
         export_command(replace(options, run="nope/0"))
+    (tmp_path / "d.zip").mkdir()
+    with pytest.raises(InputError, match=r"d\.zip is a folder: choose another name"):
+        export_command(replace(options, output=str(tmp_path / "d.zip"), overwrite=True))
+    (tmp_path / "d.zip").rmdir()
     Path(options.output).write_text("mine")
     with pytest.raises(InputError, match=r"model\.zip exists already: set overwrite=true"):
         export_command(options)

@@ -370,10 +370,16 @@ def test_runs_are_averaged(options: PredictConfig, runs_dir: Path) -> None:
     assert np.abs(each[0] - each[1]).max() > 1e-2
     predict_command(replace(options, run=["a/0", "a/1"], overwrite=True))
     assert np.abs(whole(options) - np.mean(each, axis=0)).max() < 1e-6
-    with pytest.raises(InputError, match=r"run=\[a/0,a/0\]: a model is named twice"):
+    with pytest.raises(InputError, match=r"run: a model is named twice: a/0, a/0"):
         predict_command(replace(options, run=["a/0", "a/0"]))
     with pytest.raises(InputError, match=r"run=\[\]: name a run"):
         predict_command(replace(options, run=[]))
     train(small_task_config("distance", "name=other"), runs_dir)
-    with pytest.raises(InputError, match=r"a/0 and other/0 do not predict the same channels"):
+    with pytest.raises(InputError, match=r"a/0 and other/0 do not predict .* list of channels is"):
         predict_command(replace(options, run=["a/0", "other/0"]))
+    train(small_task_config("distance", "name=wide", "task.scale=5"), runs_dir)
+    with pytest.raises(InputError, match=r"do not predict the same, .*: task.scale is 3.* and 5"):
+        predict_command(replace(options, run=["other/0", "wide/0"]))
+    train(small_task_config("inner_distance", "name=inner"), runs_dir)
+    with pytest.raises(InputError, match=r"do not predict the same, .*: the task is Distance"):
+        predict_command(replace(options, run=["other/0", "inner/0"]))

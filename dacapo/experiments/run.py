@@ -114,6 +114,7 @@ class Run:
             "input_voxel_size": from_world(shape.input_voxel_size, unit),
             "output_voxel_size": from_world(shape.output_voxel_size, unit),
             "intensity_range": [np.asarray(v).tolist() for v in ranges[0]] if same else None,
+            "dtype": str(np.result_type(*(dataset.raw.dtype for dataset in self.datasplit.train))),
             "digests": {
                 part: {dataset.name: dataset.digest() for dataset in datasets}
                 for part, datasets in (

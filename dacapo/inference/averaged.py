@@ -6,17 +6,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, combinations
 from math import lcm
+from typing import Any
 
 import numpy as np
 from funlib.geometry import Coordinate, Roi
 
 from dacapo.arrays import Array
 from dacapo.arrays.views import flipped, lazy
+from dacapo.config import encode
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets.dataset import NormalizedRaw
 from dacapo.experiments.tasks.predictors import MirroredChannel
 from dacapo.inference.predicted import predicted
 from dacapo.inference.trained import TrainedModel
+
+_NOT_MEANING = (
+    "criterion", "post_processor", "ignore_smaller", "iou_thresholds", "run_length", "tolerance",
+    "clip_distance", "max_class_weight", "lsd_weight", "boundary_weight", "distance_weight",
+)  # fmt: skip
+"""Options of tasks that change how is trained, segmented or scored, not what is predicted."""
 
 Volume = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
@@ -136,9 +144,21 @@ def _check_same(models: Sequence[TrainedModel]) -> None:
     """Refuse models whose predictions mean different things."""
     first, *others = models
     for other in others:
-        sizes = first.sample_shape.output_voxel_size, other.sample_shape.output_voxel_size
-        if list(other.channel_names) != list(first.channel_names) or sizes[0] != sizes[1]:
-            raise InputError(
-                f"run: {first.saved.label} and {other.saved.label} do not predict the same "
-                f"channels at the same voxel size, so they cannot be averaged"
-            )
+        one, two = _meaning(first), _meaning(other)
+        for key in {**one, **two}:
+            if one.get(key) != two.get(key):
+                raise InputError(
+                    f"run: {first.saved.label} and {other.saved.label} do not predict the same, so "
+                    f"they cannot be averaged: {key} is {one.get(key)} and {two.get(key)}"
+                )
+
+
+def _meaning(model: TrainedModel) -> dict[str, Any]:
+    """Of the predicted values, as far as options change it."""
+    plain = encode(model.saved.task)
+    return {
+        "the list of channels": list(model.channel_names),
+        "the voxel size": list(model.sample_shape.output_voxel_size),
+        "the task": plain.pop("_type_"),
+        **{f"task.{k}": v for k, v in plain.items() if k not in _NOT_MEANING and "loss" not in k},
+    }

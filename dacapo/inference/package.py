@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import shutil
+import sys
 import tempfile
 import warnings
 import zipfile
@@ -26,10 +27,16 @@ from dacapo.errors import InputError
 from dacapo.inference.preprocessing import Steps, preprocessed, preprocessing
 from dacapo.inference.trained import TrainedModel
 from dacapo.nn.bioimageio import OWN_LIBRARY, read_package
+from dacapo.processes.files import writing
 
 Volume = np.ndarray[Any, np.dtype[Any]]
 
 _MAX_DIFFERENCE = 1e-4
+_UNSUPPORTED = (
+    RuntimeError, ValueError, TypeError, NotImplementedError, LookupError, AssertionError,
+    AttributeError,
+)  # fmt: skip
+"""Exceptions of torch's exporters for networks that they cannot write."""
 _FORMAT = "0.5.4"
 
 
@@ -48,6 +55,7 @@ def write_package(model: TrainedModel, options: Any) -> str:
     """
     output = Path(options.output)
     with (
+        writing(output),
         tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as folder,
         model.train_state.using_ema(),
         torch.no_grad(),
@@ -89,7 +97,9 @@ class _Parts:
         self._network = model.model.eval()
         self._space = "zyx"[-model.architecture.dims :]
         self._shape = tuple(model.model.input_shape)
-        self._steps, self._dtype = preprocessing(model.saved.normalization, self._space)
+        self._steps, self._dtype = preprocessing(
+            model.saved.normalization, self._space, model.saved.dtype
+        )
         self._raw = self._test_raw()
         self._seen = torch.from_numpy(preprocessed(self._steps, self._raw, self._space))
         self._weights: dict[str, dict[str, Any]] = {}
@@ -112,7 +122,8 @@ class _Parts:
     def write_weights(self) -> None:
         """The state dict, and the tensors by which every format can be tested."""
         tensors = {k: v.detach().cpu().clone() for k, v in self._network.state_dict().items()}
-        torch.save(tensors, self._folder / "weights.pt")
+        with (self._folder / "weights.pt").open("wb") as file:  # so that a full disk is an OSError
+            torch.save(tensors, file)
         described = self._model.saved.describe()
         self._weights["pytorch_state_dict"] = {
             **self._file("weights.pt"),
@@ -133,7 +144,8 @@ class _Parts:
             torch.export.save(self._exported(), path)
             made = torch.export.load(path).module()
         self._attachments.append(self._file("model.pt2"))
-        return self._compare("torch_export", made)
+        with _refusals("torch_export", "torch.export"):
+            return self._compare("torch_export", made)
 
     def write_onnx(self) -> float:
         """The network in ONNX; returns by how much its output differs."""
@@ -157,9 +169,10 @@ class _Parts:
         self._weights["onnx"] = {
             **self._file("model.onnx"), "opset_version": version, "parent": "pytorch_state_dict",
         }  # fmt: skip
-        return self._compare(
-            "onnx", lambda x: torch.from_numpy(session.run(None, {"raw": x.numpy()})[0])
-        )
+        with _refusals("onnx", "ONNX"):
+            return self._compare(
+                "onnx", lambda x: torch.from_numpy(session.run(None, {"raw": x.numpy()})[0])
+            )
 
     def _exported(self) -> torch.export.ExportedProgram:
         if not hasattr(torch.export.Dim, "AUTO"):
@@ -335,12 +348,22 @@ def _readme(model: TrainedModel, title: str) -> str:
     return "\n\n".join([f"# {title}", *facts, "## Use", usage]) + "\n"
 
 
+def _unsupported() -> tuple[type[Exception], ...]:
+    """Exceptions for networks that cannot be written or run in a format."""
+    # Those of onnxruntime share no base of their own.
+    state = sys.modules.get("onnxruntime.capi.onnxruntime_pybind11_state")
+    found = [] if state is None else list(vars(state).values())
+    return (*_UNSUPPORTED, *(e for e in found if isinstance(e, type) and issubclass(e, Exception)))
+
+
 @contextmanager
 def _refusals(key: str, name: str) -> Iterator[None]:
     """Turn what a library says of a network that it cannot write into one error."""
     try:
         yield
-    except (RuntimeError, ValueError, TypeError, NotImplementedError, LookupError) as error:
+    except InputError:
+        raise
+    except _unsupported() as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
             f"{key}=true: the network cannot be written as {name}: {reason}\n  set {key}=false to "

@@ -12,14 +12,16 @@ Volume = np.ndarray[Any, np.dtype[Any]]
 Steps = list[dict[str, Any]]
 
 
-def preprocessing(normalization: Normalization, space: str) -> tuple[Steps, str]:
+def preprocessing(normalization: Normalization, space: str, dtype: str) -> tuple[Steps, str]:
     """The steps from raw intensities to -1..1, as networks expect them, and the type of raw.
 
     Args:
         space: the letters of the spatial axes.
+        dtype: of raw in training; empty if unknown.
     """
     how, fixed = normalization.how, normalization.fixed
-    is_byte = fixed == (0.0, 255.0) and how in (None, "range")
+    # Raw of 8 bits is not scaled by its own minimum and maximum.
+    is_byte = dtype == "uint8" and fixed == (0.0, 255.0) and how in (None, "range")
     whole = {"axes": list(space)}
     kind = "uint8" if is_byte else "float32"
     # Last as well: readers convert to the type of raw otherwise.

@@ -56,6 +56,7 @@ class SavedModel:
         iteration: number of training steps of its weights.
         parameters: of the post-processor: those that scored best, by name, or the number of their
             setting; None: unknown.
+        dtype: of raw; empty if unknown.
         score: the validation score that chose them, in words; empty if unknown.
         folder: of the run; None: it comes from a package.
         unit: of the voxel sizes.
@@ -75,12 +76,34 @@ class SavedModel:
     parameters: dict[str, Any] | int | None
     read_weights: Callable[[], bytes] = field(repr=False)
     load: Callable[[TrainState], None] = field(repr=False)
+    dtype: str = ""
     score: str = ""
     folder: Path | None = field(default=None, repr=False)
 
+    def check(self) -> None:
+        """Refuse what another may have written.
+
+        Raises:
+            ValueError: a value has another type.
+        """
+        kinds = {
+            "task": TaskConfig, "architecture": ArchitectureConfig, "trainer": TrainerConfig,
+            "label": str, "unit": str, "iteration": int, "score": str, "dtype": str,
+        }  # fmt: skip
+        for name, kind in kinds.items():
+            if not isinstance(getattr(self, name), kind):
+                raise ValueError(f"{name} is {getattr(self, name)!r:.99}")
+        if self.normalization.how not in (None, "range", "percentile", "zscore"):
+            raise ValueError(f"normalization.how is {self.normalization.how!r:.99}")
+        if not isinstance(self.parameters, dict | None):
+            raise ValueError(f"parameters is {self.parameters!r:.99}")
+        for size in (self.input_voxel_size, self.output_voxel_size):
+            if not all(isinstance(v, int | float) and v > 0 for v in size):
+                raise ValueError(f"a voxel size is {size!r:.99}")
+
     @cached_property
     def digest(self) -> str:
-        """Identifies the weights."""
+        """Identifies the file of the weights."""
         return hashlib.sha256(self.read_weights()).hexdigest()
 
     def describe(self) -> dict[str, Any]:
@@ -110,14 +133,16 @@ def of_package(path: Path) -> SavedModel:
         normalization = Normalization(
             how["how"], tuple(how["percentiles"]), how["fixed"] and tuple(how["fixed"])
         )
-        return SavedModel(
+        saved = SavedModel(
             **kept,
             normalization=normalization,
             read_weights=lambda: package.read_weights("run").getvalue(),
             load=lambda state: _load_package(package, path, state),
         )
-    except (KeyError, TypeError) as error:
+        saved.check()
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"run={path}: its description is not complete: {error}") from error
+    return saved
 
 
 def of_run(folder: RunFolder, iteration: int | None, criterion: str | None) -> SavedModel:
@@ -149,18 +174,27 @@ def of_run(folder: RunFolder, iteration: int | None, criterion: str | None) -> S
         iteration=chosen,
         # The weights of a pretrained task are in the checkpoint: their file need not be there.
         task=task.sub_task if isinstance(task, PretrainedTaskConfig) else task,
-        architecture=config.architecture_config,
+        architecture=_architecture(document, config),
         trainer=config.trainer_config,
         normalization=normalization,
         unit=str(data["unit"]),
         input_voxel_size=[float(v) for v in data["input_voxel_size"]],
         output_voxel_size=[float(v) for v in data["output_voxel_size"]],
         parameters=None if best is None else best.parameters,
+        dtype=str(data.get("dtype", "")),
         score="" if best is None else best.text,
         read_weights=lambda: folder.checkpoint(chosen).read_bytes(),
         load=lambda state: _load_checkpoint(folder, chosen, state),
         folder=folder.path,
     )
+
+
+def _architecture(document: Mapping[str, Any], config: RunConfig) -> ArchitectureConfig:
+    """As it was when the run began: a file that it came from may be gone, or be another."""
+    noted = decode(document["network"]) if isinstance(document.get("network"), dict) else None
+    if isinstance(noted, ArchitectureConfig):
+        return noted
+    return config.architecture_config
 
 
 def _load_package(package: Package, path: Path, state: TrainState) -> None:

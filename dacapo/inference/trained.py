@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -103,6 +104,16 @@ class TrainedModel:
             raise InputError(f"parameters: {error}") from error
         made = only.build().post_processor
         return made, made.enumerate_parameters()[0]
+
+    def digest(self) -> str:
+        """Identifies the weights that predict, in whatever file they are."""
+        found = hashlib.sha256()
+        with self.train_state.using_ema():
+            for name, tensor in sorted(self.model.state_dict().items()):
+                values = tensor.detach().cpu().contiguous().numpy()
+                found.update(f"{name} {values.dtype} {values.shape}".encode())
+                found.update(values.tobytes())
+        return found.hexdigest()
 
     @property
     def channel_names(self) -> Sequence[str]:

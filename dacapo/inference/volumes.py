@@ -119,6 +119,7 @@ def prepare(options: Any) -> Prepared:
         from dacapo.inference.trained import TrainedModel
 
         models = [TrainedModel(saved, options.device) for saved in found]
+        _check_different(models)
         volumes = [normalized(options, raw, model) for model in models]
     if options.mirror:
         _warn_of_mirroring(models)
@@ -140,6 +141,7 @@ def open_prediction(options: Any) -> Prepared:
     found = _find_models(options)
     array = open_array(options.prediction, key="prediction")
     models = [TrainedModel(saved, "cpu") for saved in found]
+    _check_different(models)
     path = Path(options.prediction)
     origin = made_by(path) or made_by(path.parent)  # a level of the pyramid may be given
     if not isinstance(origin, Mapping):
@@ -149,7 +151,7 @@ def open_prediction(options: Any) -> Prepared:
         )
     made = origin.get("models")
     weights = [m.get("weights") for m in made] if isinstance(made, list) else []
-    if weights != [saved.digest for saved in found]:
+    if weights != [model.digest() for model in models]:
         named = " and ".join(f"iteration {saved.iteration} of {saved.label}" for saved in found)
         raise InputError(
             f"prediction={options.prediction} was not made by {named}: predict again, or give run= "
@@ -164,10 +166,13 @@ def open_prediction(options: Any) -> Prepared:
 def _find_models(options: Any) -> list[SavedModel]:
     if not options.run:
         raise InputError("run=[]: name a run")
-    found = [find_model(run, options) for run in options.run]
-    if len({saved.digest for saved in found}) < len(found):
-        raise InputError(f"run=[{','.join(options.run)}]: a model is named twice")
-    return found
+    return [find_model(run, options) for run in options.run]
+
+
+def _check_different(models: Sequence[TrainedModel]) -> None:
+    if len(models) > 1 and len({model.digest() for model in models}) < len(models):
+        names = ", ".join(model.saved.label for model in models)
+        raise InputError(f"run: a model is named twice: {names}")
 
 
 def find_model(run: str, options: Any) -> SavedModel:
@@ -226,11 +231,15 @@ def provenance(prepared: Prepared) -> dict[str, Any]:
 
     options = prepared.options
     models: list[dict[str, Any]] = [
-        {"run": saved.label, "iteration": saved.iteration, "weights": saved.digest}
-        for saved in (model.saved for model in prepared.models)
+        {
+            "run": model.saved.label,
+            "iteration": model.saved.iteration,
+            "weights": model.digest(),
+        }
+        for model in prepared.models
     ]
-    for model, volume in zip(models, prepared.volumes, strict=False):
-        model["intensity_range"] = encode(list(volume.intensity_range))
+    for made, volume in zip(models, prepared.volumes, strict=False):
+        made["intensity_range"] = encode(list(volume.intensity_range))
     stored: dict[str, Any] = {}
     if prepared.volumes and options.dtype.value == "uint8":
         stored["bounds"] = list(prepared.bounds)

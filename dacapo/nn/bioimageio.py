@@ -108,8 +108,13 @@ def read_package(path: Path, key: str) -> Package:
         tuple(str(getattr(p, "id", None) or p.name) for p in inputs[0].preprocessing or ()),
         str(weights.source.path if hasattr(weights.source, "path") else weights.source),
         None if weights.sha256 is None else str(weights.sha256),
-        {} if is_old else dict((description.config.model_extra or {}).get("dacapo") or {}),
+        {} if is_old else _own_config(description),
     )
+
+
+def _own_config(description: Any) -> Mapping[str, Any]:
+    found = (description.config.model_extra or {}).get("dacapo")
+    return found if isinstance(found, dict) else {}
 
 
 def _description(path: Path, key: str) -> Any:

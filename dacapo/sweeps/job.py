@@ -75,6 +75,7 @@ def train(
                             {
                                 **request.document(run_config),
                                 "data": run.describe_data(),
+                                "network": encode(run_config.architecture_config.resolved()),
                                 "code": code_state(),
                             }
                         )

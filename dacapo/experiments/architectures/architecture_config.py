@@ -28,6 +28,10 @@ class ArchitectureConfig(Config, ABC):
     def build(self) -> Architecture:
         """The network, newly initialised from torch's global generator."""
 
+    def resolved(self) -> ArchitectureConfig:
+        """A config of the same network that needs no file."""
+        return self
+
 
 @dataclass(kw_only=True)
 class ShapedConfig(ArchitectureConfig):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from dacapo.experiments.architectures.architecture import Architecture
+    from dacapo.experiments.architectures.wrapped_architecture import WrappedArchitecture
     from dacapo.nn.bioimageio import Package
 
 
@@ -36,29 +37,44 @@ class BioimageioConfig(NetworkConfig):
     """The package: a zip file, a folder, or its rdf.yaml."""
 
     def build(self) -> Architecture:
+        return self.resolved().build()
+
+    def resolved(self) -> ArchitectureConfig:
+        """The network of the package, by its name and arguments.
+
+        Raises:
+            InputError: the package cannot be read, or does not take these options.
+        """
         from dacapo.nn.bioimageio import read_package
 
         package = read_package(Path(self.path), "architecture.path")
-        if package.is_own:
-            return self._exported(package.own_config["architecture"])
         if package.in_channels != self.fmaps_in:
             raise InputError(
                 f"architecture.fmaps_in={self.fmaps_in}: {self.path} takes {package.in_channels} "
                 f"channels"
             )
+        if package.is_own:
+            return self._exported(package.own_config)
         self._check_shape(package)
-        arguments = {**package.arguments, **self.arguments}
-        return self.wrap(_made_by(package), f"bioimageio ({package.network})", arguments)
+        shared = {f.name: getattr(self, f.name) for f in fields(NetworkConfig)}
+        shared["arguments"] = {**package.arguments, **self.arguments}
+        return PackagedConfig(network=package.network, library=package.library, **shared)
 
-    def _exported(self, plain: Mapping[str, Any]) -> Architecture:
+    def _exported(self, own: Mapping[str, Any]) -> ArchitectureConfig:
         """The architecture that was exported, for other shapes."""
-        known = decode(plain, "architecture")
-        if not isinstance(known, ArchitectureConfig):
+        for name in ("arguments", "period", "halo"):
+            if getattr(self, name):
+                raise InputError(
+                    f"architecture.{name}: {self.path} says so itself; change input_shape, "
+                    f"fmaps_in and eval_shape_increase only"
+                )
+        known = decode(own.get("architecture"), "architecture")
+        if not isinstance(known, ArchitectureConfig) or isinstance(known, BioimageioConfig):
             raise InputError(f"architecture.path={self.path} holds no architecture")
-        given = {name: getattr(self, name) for name in ("fmaps_in", "input_shape")}
+        given: dict[str, Any] = {"fmaps_in": self.fmaps_in, "input_shape": self.input_shape}
         if self.eval_shape_increase is not None:
             given["eval_shape_increase"] = self.eval_shape_increase
-        return replace(known, **given).build()
+        return replace(known, **given)
 
     def _check_shape(self, package: Package) -> None:
         if len(package.minimum) != len(self.input_shape):
@@ -74,14 +90,29 @@ class BioimageioConfig(NetworkConfig):
             )
 
 
-def _made_by(package: Package) -> Callable[..., nn.Module]:
-    if package.network in networks:
-        return networks[package.network]
-    if package.library.startswith("monai.") and package.network in {n.value for n in MonaiNetwork}:
-        return monai_class(package.network)
+@config("architecture")
+@dataclass(kw_only=True)
+class PackagedConfig(NetworkConfig):
+    """The network of a package of bioimage.io, which need not be there any more."""
+
+    network: str
+    """Its name."""
+    library: str = ""
+    """The module that it comes from."""
+
+    def build(self) -> WrappedArchitecture:
+        name = f"bioimageio ({self.network})"
+        return self.wrap(_made_by(self.network, self.library), name, self.arguments)
+
+
+def _made_by(name: str, library: str) -> Callable[..., nn.Module]:
+    if name in networks:
+        return networks[name]
+    if library.startswith("monai.") and name in {n.value for n in MonaiNetwork}:
+        return monai_class(name)
     raise InputError(
-        f"architecture.path={package.path}: its network is {package.network} of "
-        f"{package.library or 'its own source file'}, which is neither one of MONAI's nor "
-        f"registered, and code of packages is never run: write a class of that name in your "
-        f"script, and decorate it with @network of dacapo.experiments.architectures"
+        f"architecture=bioimageio: its network is {name} of {library or 'its own source file'}, "
+        f"which is neither one of MONAI's nor registered, and code of packages is never run: write "
+        f"a class of that name in your script, and decorate it with @network of "
+        f"dacapo.experiments.architectures"
     )

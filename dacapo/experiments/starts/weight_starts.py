@@ -89,7 +89,8 @@ class BioimageioStart(Start):
         source = f"start.path={self.path}"
         tensors = read_state_dict(package.read_weights("start.path"), source)
         if package.is_own:
-            return Weights(tensors, package.own_config["channels"]), source
+            channels = package.own_config.get("channels")
+            return Weights(tensors, channels if isinstance(channels, list) else ()), source
         if package.preprocessing:
             source += (
                 f" (trained on raw after {', '.join(package.preprocessing)}; here it is -1..1)"

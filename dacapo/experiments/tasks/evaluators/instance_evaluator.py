@@ -123,7 +123,9 @@ class InstanceEvaluator(Evaluator):
                 yield overlap(ground_truth.gt, output, annotated)
 
         table = add_tables(tables())
-        return self.scores(table, skeletons, _segments(found) if found else None)
+        if skeletons is None:
+            return self.scores(table, None, None)
+        return self.scores(table, skeletons, _segments(len(skeletons.position), found))
 
     def scores(self, table: Overlap, skeletons: Skeletons | None, segment: Volume | None) -> Scores:
         """All scores.
@@ -201,7 +203,8 @@ class _Scorer:
         skeletons = self._ground_truth.skeletons
         if skeletons is None:
             return self._evaluator.scores(table, None, None)
-        segment = _segments([_at_nodes(skeletons, self._annotated, output)])
+        found = [_at_nodes(skeletons, self._annotated, output)]
+        segment = _segments(len(skeletons.position), found)
         return self._evaluator.scores(table, skeletons, segment)
 
     def _table(self, output: Volume) -> Overlap:
@@ -217,26 +220,28 @@ def _annotated(ground_truth: GroundTruth) -> Volume:
 def _at_nodes(
     skeletons: Skeletons, annotated: Volume, output: Volume | LookupSegmentation
 ) -> tuple[Volume, Volume]:
-    """The nodes at annotated voxels, (nodes,) bool, and the ids of the segments there."""
+    """The numbers of the nodes at annotated voxels, and the ids of the segments there."""
     place = np.floor(skeletons.position).astype(np.int64)
     inside = ((place >= 0) & (place < annotated.shape)).all(axis=1)
     inside[inside] = annotated[tuple(place[inside].T)]
     at = tuple(place[inside].T)
+    nodes = np.flatnonzero(inside)
     if isinstance(output, LookupSegmentation):
-        return inside, output.lookup[output.fragments[at]]
-    return inside, output[at]
+        return nodes, output.lookup[output.fragments[at]]
+    return nodes, output[at]
 
 
-def _segments(found: Sequence[tuple[Volume, Volume]]) -> Volume:
+def _segments(count: int, found: Sequence[tuple[Volume, Volume]]) -> Volume:
     """The segment at each node as a small number, 0 for none, -1 at nodes that are ignored.
 
     Args:
+        count: of all nodes.
         found: see `_at_nodes`, for parts that do not overlap.
     """
     ids = np.concatenate([ids for _, ids in found])
-    nodes = np.concatenate([np.flatnonzero(inside) for inside, _ in found])
+    nodes = np.concatenate([nodes for nodes, _ in found])
     number = np.unique(ids, return_inverse=True)[1].reshape(-1) + 1  # ids may be of any size
-    segment = np.full(len(found[0][0]), -1, np.int64)
+    segment = np.full(count, -1, np.int64)
     segment[nodes] = np.where(ids == 0, 0, number)
     return segment
 
