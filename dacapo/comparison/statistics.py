@@ -2,7 +2,7 @@
 
 One run is one observation: its selected score, averaged over the volumes. The same repetition of
 two configurations saw the same crops, so their scores are compared in pairs. Intervals hold 95 % of
-the time where `benchmarks/statistics.py` measures it; percentile bootstraps do not, with 3 to 10
+the time where `benchmarks/comparison.py` measures it; percentile bootstraps do not, with 3 to 10
 runs (75 to 89 %).
 
 Scores are arrays (configurations, repetitions), NaN where a run is missing.
@@ -62,14 +62,17 @@ class Difference:
         half = float(stats.t.ppf(LEVEL, self.count - 1)) * self.sd / math.sqrt(self.count)
         return abs(self.mean) + half < margin
 
-    def more_pairs(self, difference: float) -> int | None:
+    def more_pairs(self, difference: float, num_comparisons: int = 1) -> int | None:
         """How many more pairs tell this difference from 0, with 80 % power by a paired t test.
 
         None if more than a thousand would be needed, or the spread is unknown.
+
+        Args:
+            num_comparisons: of the family, which the test is corrected for.
         """
         if self.reason or not difference:
             return None
-        needed = needed_pairs(abs(difference) / self.sd)
+        needed = needed_pairs(abs(difference) / self.sd, (1 - LEVEL) / num_comparisons)
         return None if needed is None else max(0, needed - self.count)
 
 
@@ -118,24 +121,25 @@ def holm(family: Sequence[Difference]) -> list[Difference]:
     return [replace(d, adjusted=a) for d, a in zip(family, adjusted, strict=True)]
 
 
-def needed_pairs(effect: float) -> int | None:
-    """The smallest number of pairs with which a paired t test at 5 % has 80 % power.
+def needed_pairs(effect: float, risk: float = 1 - LEVEL) -> int | None:
+    """The smallest number of pairs with which a paired t test has 80 % power; None above 1000.
 
     Args:
         effect: the true difference, in standard deviations of the differences.
+        risk: of the test.
     """
 
     def power(count: int) -> float:
-        limit = stats.t.ppf((1 + LEVEL) / 2, count - 1)
+        limit = stats.t.ppf(1 - risk / 2, count - 1)
         shift = effect * math.sqrt(count)
         above = stats.nct.sf(limit, count - 1, shift)
         return float(above + stats.nct.cdf(-limit, count - 1, shift))
 
     low, high = 1, 2
     while power(high) < _POWER:
-        low, high = high, 2 * high
-        if high > _MAX_REPETITIONS:
+        if high == _MAX_REPETITIONS:
             return None
+        low, high = high, min(2 * high, _MAX_REPETITIONS)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if power(middle) >= _POWER else (middle, high)
@@ -327,7 +331,7 @@ def on_new_volumes(first: Scores, second: Scores) -> Difference:
     both_df = (count - 1) * (num_volumes - 1)
     both = float((rest**2).sum()) / both_df
     largest = max(runs + volumes - both, runs, volumes)
-    if largest <= 0:
+    if math.sqrt(max(largest, 0) / (count * num_volumes)) <= 1e-12 * max(1.0, abs(mean)):
         return Difference(count, mean, reason="all volumes and repetitions differ by the same")
     if largest == runs + volumes - both:
         squares = runs**2 / (count - 1) + volumes**2 / (num_volumes - 1) + both**2 / both_df

@@ -20,7 +20,7 @@ from dacapo.comparison.test_scores import (
     read_final_scores,
     score_test_runs,
 )
-from dacapo.comparison.verdict import compare_scores, compare_validation, summary
+from dacapo.comparison.verdict import Comparison, compare_scores, compare_validation, summary
 from dacapo.comparison.verdict_tables import print_comparison
 from dacapo.errors import printable, warn
 from dacapo.processes.files import write_atomically
@@ -73,7 +73,7 @@ def compare(runs_dir: Path, options: CompareOptions | None = None) -> list[str]:
     wanted = options.baseline, options.margin
     comparisons = [
         *compare_validation(runs, names, *wanted),
-        *compare_scores(runs, names, _selected(runs, scores), "test", *wanted),
+        *_compare_tests(runs, names, scores, *wanted),
     ]
     failed = [label for label, state in names.items() if state in FAILURES]
     failed += [run.label for run in unreadable]
@@ -123,6 +123,26 @@ def _final_scores(runs: Sequence[RunRecord]) -> dict[str, FinalScores]:
         if record.scores:
             found[run.label] = record
     return found
+
+
+def _compare_tests(
+    runs: Sequence[RunRecord],
+    states: Mapping[str, str],
+    scores: Mapping[str, Mapping[str, VolumeScore]],
+    baseline: str | None,
+    margin: float | None,
+) -> list[Comparison]:
+    """Compare by test scores of the iterations that validation selects now."""
+    digests = {label: {v: s.digest for v, s in own.items()} for label, own in scores.items()}
+    current = {
+        run.label: scores[run.label]
+        for run in runs
+        if run.label in scores
+        and run.best is not None
+        and {s.iteration for s in scores[run.label].values()} == {run.best.iteration}
+    }
+    found = _selected(runs, current)
+    return compare_scores(runs, states, found, digests, "test", baseline, margin)
 
 
 def _selected(
@@ -189,8 +209,8 @@ def _print_final_scores(runs: Sequence[RunRecord], tested: Mapping[str, FinalSco
         if run.best is not None and iterations != {run.best.iteration}:
             old.append(run.label)
     openings = [opening for record in tested.values() for opening in record.openings]
-    times = {opening.time[:10] for opening in openings}
-    users = {opening.user for opening in openings}
+    times = {opening.time[:10] for opening in openings} or {"unknown"}
+    users = {opening.user for opening in openings} or {"unknown"}
     print_table(
         "Test",
         ["run", *shown],

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from math import isnan, nan
+from math import isfinite, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ class VolumeScore:
         iteration: number of training steps of the weights.
         parameters: of the post-processor, by name.
         scores: criterion -> score; null for NaN.
+        digest: of the voxels, see `Dataset.digest`.
     """
 
     volume: str
@@ -48,6 +49,7 @@ class VolumeScore:
     iteration: int
     parameters: dict[str, Any]
     scores: dict[str, Any]
+    digest: str
 
     def values(self) -> dict[str, float]:
         return {name: nan if v is None else float(v) for name, v in self.scores.items()}
@@ -90,10 +92,14 @@ def read_final_scores(folder: RunFolder) -> FinalScores:
         return FinalScores()
     with reading(path):
         plain = parse_json(read_regular(path))
-        return FinalScores(
+        found = FinalScores(
             [parse(VolumeScore, score) for score in plain.get("scores", ())],
             [parse(Opening, opening) for opening in plain.get("openings", ())],
         )
+        for score in found.scores:
+            if not all(v is None or isinstance(v, int | float) for v in score.scores.values()):
+                raise ValueError(f"the scores of {score.volume} are not numbers")
+        return found
 
 
 def score_test_volumes(
@@ -120,6 +126,7 @@ def score_test_volumes(
     datasets = config.datasplit_config.build_test(volumes)
     if not datasets:
         return read_final_scores(folder)
+    configured = volumes or getattr(config.datasplit_config, "test", {})
     saved = of_run(folder, None, None)
     if saved.parameters is None:
         raise InputError(
@@ -128,12 +135,15 @@ def score_test_volumes(
     record = read_final_scores(folder)
     known = {score.key: score for score in record.scores}
     data = identity(config.datasplit_config)
+    # Not a look at them: what was scored already is recognised by its voxels.
+    digests = {dataset.name: dataset.digest() for dataset in datasets}
+    used = configured if isinstance(configured, Mapping) else {}
     keys = {
-        dataset.name: identity_hash(
-            [saved.digest, saved.parameters, identity(config.task_config), data,
-             _place(dataset), identity(volumes.get(dataset.name))]
+        name: identity_hash(
+            [saved.digest, saved.parameters, identity(config.task_config), data, name,
+             identity(used.get(name)), digest]
         )
-        for dataset in datasets
+        for name, digest in digests.items()
     }  # fmt: skip
     missing = [dataset for dataset in datasets if keys[dataset.name] not in known]
     if missing:
@@ -144,13 +154,19 @@ def score_test_volumes(
         _write(folder, record)  # before anything is seen
         model = TrainedModel(saved)
         for dataset in missing:
-            values = score_test(model, dataset)
-            plain = {name: None if isnan(v) else v for name, v in values.items()}
-            parameters = dict(model.parameters or {})
-            known[keys[dataset.name]] = VolumeScore(
-                dataset.name, keys[dataset.name], saved.iteration, parameters, plain
+            try:
+                values = score_test(model, dataset)
+            except InputError as error:
+                warn(f"{folder.label}: {dataset.name} is not scored: {error}")
+                continue
+            plain = {name: v if isfinite(v) else None for name, v in values.items()}
+            key, parameters = keys[dataset.name], dict(model.parameters or {})
+            known[key] = VolumeScore(
+                dataset.name, key, saved.iteration, parameters, plain, digests[dataset.name]
             )
-    current = [known[key] for key in keys.values()]
+            record.scores = list(known.values())
+            _write(folder, record)
+    current = [known[key] for key in keys.values() if key in known]
     record.scores = [s for s in known.values() if s not in current] + current
     _write(folder, record)
     return record
@@ -183,10 +199,6 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # no such user on this machine, as in some containers
         return f"uid {os.getuid()}"
-
-
-def _place(dataset: Dataset) -> list[Any]:
-    return [dataset.gt.name, dataset.raw.name, list(dataset.gt.roi.begin), list(dataset.gt.roi.end)]
 
 
 def _check_apart(config: RunConfig, test: Sequence[Dataset]) -> None:

@@ -24,12 +24,13 @@ from dacapo.comparison.statistics import (
 )
 from dacapo.errors import InputError, did_you_mean
 from dacapo.experiments.run_config import GROUPS
-from dacapo.runs import FAILURES
+from dacapo.runs import FAILURES, UnreadableError
 
 RunScores = Mapping[str, Mapping[str, float]]
 """Run -> volume -> score."""
 
 _MAX_SENTENCES = 8
+_UNFINISHED = ("running", "waiting", "interrupted", "preempted")
 _MAX_RATIO = 2
 """Configurations with more candidates than this times those of others win more by luck."""
 
@@ -44,6 +45,8 @@ class Configuration:
         factors: key -> value, of what differs between configurations.
         num_runs: all of its runs.
         num_failed, num_empty: those that failed, and those whose best segmentation has no object.
+        num_stopped, num_unfinished: those that halving stopped, and those still to be trained.
+        num_unscored: finished ones whose score is NaN on some volume, whatever the parameters.
         num_candidates: validations times settings of the post-processor, of which one was selected.
         costs: medians over its finished runs, NaN if unknown: `seconds` of training without
             validation, and `dacapo.comparison.run_record.COSTS`.
@@ -55,6 +58,9 @@ class Configuration:
     num_runs: int
     num_failed: int
     num_empty: int
+    num_stopped: int
+    num_unfinished: int
+    num_unscored: int
     num_candidates: int
     costs: Mapping[str, float]
 
@@ -103,29 +109,43 @@ class Comparison:
     def differences(self) -> dict[tuple[int, int], Difference]:
         """(better, worse) -> better minus worse, for the family of comparisons that is judged."""
         pairs = list(combinations(self.order, 2))
-        if self.baseline is not None:
+        if self.baseline in self.order:
             pairs = [pair for pair in pairs if self.baseline in pair]
         # Better in their pairs, which are not all runs if some are missing.
         pairs = [
             (b, a) if self._goodness(paired(self.means[a], self.means[b]).mean) > 0 else (a, b)
             for a, b in pairs
         ]
-        found = holm([paired(self.means[a], self.means[b]) for a, b in pairs])
-        return dict(zip(pairs, found, strict=True))
+        return dict(zip(pairs, holm([self._difference(*pair) for pair in pairs]), strict=True))
+
+    def _difference(self, first: int, second: int) -> Difference:
+        found = paired(self.means[first], self.means[second])
+        stopped = [self.label(k) for k in (first, second) if self.configurations[k].num_stopped]
+        if not stopped:
+            return found
+        reason = f"runs of {' and '.join(stopped)} were stopped for being behind"
+        return Difference(found.count, found.mean, reason=reason)
 
     @cached_property
     def pooled(self) -> Pooled | None:
-        """The fit of all configurations that have scores, in their order."""
-        return fit_pooled(self.means[self.order]) if len(self.order) > 1 else None
+        """The fit of all configurations that have scores, in their order.
 
-    @property
+        None if it would leave out repetitions that some pairs have, or runs were stopped.
+        """
+        if len(self.order) < 2 or any(self.configurations[k].num_stopped for k in self.order):
+            return None
+        found = fit_pooled(self.means[self.order])
+        most = max((d.count for d in self.differences.values()), default=0)
+        return None if found is None or found.count < most else found
+
+    @cached_property
     def may_be_best(self) -> list[int]:
         """The configurations that cannot be told from the best; empty if that is unknown."""
         if self.pooled is None:
             return []
         return [self.order[at] for at in self.pooled.may_be_best(self.higher_is_better)]
 
-    @property
+    @cached_property
     def chances(self) -> dict[int, float]:
         """Configuration -> its probability to be the best; empty if that is unknown."""
         if self.pooled is None or self.pooled.unstable:
@@ -133,7 +153,7 @@ class Comparison:
         found = self.pooled.chances(self.higher_is_better)
         return {k: float(p) for k, p in zip(self.order, found, strict=True)}
 
-    @property
+    @cached_property
     def front(self) -> list[int]:
         """The configurations than which no other is both better and faster: the Pareto front."""
         mean = {k: self._goodness(float(np.nanmean(self.means[k]))) for k in self.order}
@@ -170,12 +190,14 @@ class Comparison:
         interval = f"95 % interval {ends[0]:.3g} to {ends[1]:.3g}, {difference.count} pairs"
         unit = "" if self.units in ("", "1") else f" {self.units}"
         if difference.is_decided:
-            return f"{one} beats {other} on {self.criterion} by {gap:.3g}{unit} ({interval})"
+            text = f"{one} beats {other} on {self.criterion} by {gap:.3g}{unit} ({interval})"
+            small = self.margin is not None and gap < self.margin
+            return f"{text}, which is less than margin={self.margin:g}" if small else text
         if self.margin is not None and difference.within(self.margin):
             return f"{one} and {other} differ by less than {self.margin:g}{unit} ({interval})"
         text = f"not decided between {one} and {other}: {gap:.3g}{unit} ({interval})"
         wanted = gap if self.margin is None else self.margin
-        more = difference.more_pairs(wanted)
+        more = difference.more_pairs(wanted, len(self.differences))
         if more:
             text += f"; about {more} more repetitions would tell {wanted:.3g} apart"
         return text
@@ -190,34 +212,43 @@ class Comparison:
         if len(best) > 1:
             yield f"the best may be any of {'; '.join(self.label(k) for k in best)}"
         elif best:
-            yield f"{self.label(best[0])} is the best, if all configurations vary alike"
+            yield f"{self.label(best[0])} is the best: none of the others may be"
 
     def _limits(self) -> Iterator[str]:
         """What the reader must know before believing it."""
         yield from self.warnings
+        if self.baseline is not None and self.baseline not in self.order:
+            label = self.label(self.baseline)
+            yield f"the baseline, {label}, has no score: all pairs are compared"
         unstable = () if self.pooled is None else self.pooled.unstable
         for at in unstable:
             yield (
                 f"{self.label(self.order[at])} varies far more than the others: chances to be the "
                 f"best are left out"
             )
-        counts = {d.count for d in self.differences.values()}
-        if min(counts) == 2:
+        if self.pooled is None and len(self.order) >= 4:
+            yield "not all have the same repetitions, so what pools all configurations is left out"
+        if 2 in {d.count for d in self.differences.values()}:
             yield "two pairs give an interval 18 standard deviations wide: train more repetitions"
-        dropped = [c for c in self.configurations if c.num_failed or c.num_empty]
-        for c in dropped:
-            yield (
-                f"{c.label}: {c.num_failed} of {c.num_runs} runs failed and {c.num_empty} found "
-                f"nothing; their pairs are left out"
-            )
+        for c in self.configurations:
+            counts = (
+                (c.num_failed, "failed"), (c.num_empty, "found nothing"),
+                (c.num_stopped, "were stopped for being behind"),
+                (c.num_unfinished, "are not finished"),
+                (c.num_unscored, "have no score on some volume"),
+            )  # fmt: skip
+            parts = [f"{count} {what}" for count, what in counts if count]
+            if parts:
+                counted = ", ".join(parts)
+                yield f"{c.label}: of {c.num_runs} runs {counted}; their pairs are left out"
         if self.part == "validate":
             yield from self._optimism()
         num = len(self.volumes)
         if num < 3:
             which = self.volumes[0] if num == 1 else " and ".join(self.volumes)
             yield f"this holds for {which}: whether it holds for other volumes takes three or more"
-        elif len(self.order) > 1:
-            yield from self._other_volumes(*self.order[:2])
+        elif self.differences:
+            yield from self._other_volumes(*next(iter(self.differences)))
 
     def _optimism(self) -> Iterator[str]:
         numbers = [self.configurations[k].num_candidates for k in self.order]
@@ -232,26 +263,35 @@ class Comparison:
             yield "more candidates win more by luck: give all configurations as many"
 
     def _other_volumes(self, better: int, worse: int) -> Iterator[str]:
+        """Whether the first difference would hold elsewhere; one statement, without correction."""
         found = on_new_volumes(self.scores[better], self.scores[worse])
-        if not found.reason:
-            ends = sorted((self._gain(found.low), self._gain(found.high)))
+        if found.reason or self.differences[better, worse].reason:
+            return
+        low, high = sorted((self._gain(found.low), self._gain(found.high)))
+        one, other = self.label(better), self.label(worse)
+        what = f"95 % interval, {len(self.volumes)} volumes"
+        if low > 0:
+            interval = f"by {low:.3g} to {high:.3g} ({what})"
+            yield f"on other volumes like these, {one} beats {other} {interval}"
+        else:
             yield (
-                f"on other volumes like these, {self.label(better)} would be better than "
-                f"{self.label(worse)} by {ends[0]:.3g} to {ends[1]:.3g} (95 % interval, "
-                f"{len(self.volumes)} volumes)"
+                f"on other volumes like these, it is not decided between {one} and {other}: "
+                f"{low:.3g} to {high:.3g} ({what})"
             )
 
-    def effects(self) -> list[tuple[str, str, str, Difference]]:
-        """Factor, two of its values and their difference, averaged over all other factors.
+    def effects(self) -> list[tuple[str, str, str, int, Difference]]:
+        """Factor, two of its values, the number of combinations of all other factors over which
+        their difference is averaged, and that difference.
 
-        Only combinations of the others that were run with every value of the factor count.
+        Only combinations that were run with every value of the factor count. All effects are one
+        family.
         """
         factors = {k: list(dict.fromkeys(c.factors.get(k, "") for c in self.configurations))
                    for c in self.configurations for k in c.factors}  # fmt: skip
-        if len(factors) < 2:
-            return []
         at = {tuple(c.factors.get(k, "") for k in factors): n
               for n, c in enumerate(self.configurations)}  # fmt: skip
+        if len(factors) < 2 or len(at) < len(self.configurations):
+            return []  # something that is no factor differs, too
         found = []
         for place, (name, values) in enumerate(factors.items()):
             rest = [v for k, v in factors.items() if k != name]
@@ -263,39 +303,52 @@ class Comparison:
             if not whole or len(values) < 2:
                 continue
             mean = self.means[np.array(whole, np.int64)].mean(axis=0)  # (values, repetitions)
-            pairs = list(combinations(range(len(values)), 2))
-            judged = holm([paired(mean[a], mean[b]) for a, b in pairs])
-            found += [(name, values[a], values[b], d)
-                      for (a, b), d in zip(pairs, judged, strict=True)]  # fmt: skip
-        return found
+            for a, b in combinations(range(len(values)), 2):
+                found.append((name, values[a], values[b], len(whole), paired(mean[a], mean[b])))
+        judged = holm([difference for *_, difference in found])
+        return [
+            (name, one, other, count, difference)
+            for (name, one, other, count, _), difference in zip(found, judged, strict=True)
+        ]
 
 
 def compare_validation(
     runs: Sequence[RunRecord], states: Mapping[str, str], baseline: str | None, margin: float | None
 ) -> list[Comparison]:
-    """Compare by the scores that validation selected, of finished runs."""
+    """Compare by the scores that validation selected."""
     found: dict[str, dict[str, float]] = {}
     for run in runs:
-        table = run.table() if states[run.label] == "done" and run.best is not None else None
-        if table is not None and run.best is not None:
+        if states[run.label] != "done" or run.best is None:
+            continue
+        try:
+            table = run.table()
+        except (UnreadableError, FileNotFoundError):  # `collect` says so
+            continue
+        if table is not None:
             at, _ = table.header.find()
             values = table.values[run.best.index, :, run.best.parameters, at]
             found[run.label] = dict(zip(table.header.datasets, map(float, values), strict=True))
-    return compare_scores(runs, states, found, "validate", baseline, margin)
+    digests = {
+        run.label: {v: run.digests.get(f"validate/{v}", "") for v in found[run.label]}
+        for run in runs if run.label in found
+    }  # fmt: skip
+    return compare_scores(runs, states, found, digests, "validate", baseline, margin)
 
 
 def compare_scores(
     runs: Sequence[RunRecord],
     states: Mapping[str, str],
     scores: RunScores,
+    digests: Mapping[str, Mapping[str, str]],
     part: str,
     baseline: str | None = None,
     margin: float | None = None,
 ) -> list[Comparison]:
-    """Compare configurations whose runs share a criterion and the volumes.
+    """Compare configurations whose finished runs share a criterion and volumes.
 
     Args:
         states: run -> the name of its state.
+        digests: run -> volume -> what identifies its voxels; empty if unknown.
         part: validate or test.
         baseline: the name or label of a configuration.
 
@@ -305,33 +358,81 @@ def compare_scores(
     configurations = _configurations(runs, states)
     if baseline is not None and runs:
         baseline = _find(baseline, list(configurations.values()))
-    kinds: dict[Any, list[RunRecord]] = {}
+    kinds: dict[str, list[RunRecord]] = {}
     for run in runs:
-        if run.header is not None and run.label in scores:
-            seen = tuple((v, run.digests.get(f"{part}/{v}")) for v in scores[run.label])
-            kinds.setdefault((_definition(run), seen), []).append(run)
+        if run.header is not None and run.label in scores and states[run.label] == "done":
+            kinds.setdefault(repr(_definition(run)), []).append(run)
+    groups = [group for own in kinds.values() for group in _on_same_volumes(own, scores, digests)]
     found = []
-    for own in kinds.values():
+    for number, (own, volumes, warnings) in enumerate(groups):
         header = own[0].header
         assert header is not None
-        criterion, volumes = header.selected_by, tuple(scores[own[0].label])
-        names = list(dict.fromkeys(run.name for run in own))
+        names = list(dict.fromkeys(_name(run) for run in own))
+        if number == 0:  # those without any score are on no side
+            scored = {_name(run) for group in groups for run in group[0]}
+            names += [name for name in configurations if name not in scored]
         repetitions = sorted({run.repetition for run in own})
         values = np.full((len(names), len(repetitions), len(volumes)), np.nan)
         for run in own:
             if run.best is not None and not run.best.found_nothing:
-                at = names.index(run.name), repetitions.index(run.repetition)
+                at = names.index(_name(run)), repetitions.index(run.repetition)
                 values[at] = [scores[run.label][volume] for volume in volumes]
-        number, higher = header.find(criterion)
-        chosen = [configurations[name] for name in names]
+        at_criterion, higher = header.find()
+        units = str(header.criteria[at_criterion].get("units", ""))
         found.append(
             Comparison(
-                criterion, str(header.criteria[number].get("units", "")), higher, part, chosen,
-                repetitions, volumes, values,
-                names.index(baseline) if baseline in names else None, margin, _warnings(own),
+                header.selected_by, units, higher, part,
+                [configurations[name] for name in names], repetitions, volumes, values,
+                names.index(baseline) if baseline in names else None, margin,
+                [*warnings, *_missing(own, scores, volumes), *_warnings(own)],
             )
         )  # fmt: skip
     return found
+
+
+def _name(run: RunRecord) -> str:
+    """The name of its folder, which tells copies apart."""
+    return run.label.rpartition("/")[0]
+
+
+def _on_same_volumes(
+    runs: Sequence[RunRecord], scores: RunScores, digests: Mapping[str, Mapping[str, str]]
+) -> list[tuple[list[RunRecord], list[str], list[str]]]:
+    """Runs that can be compared, the volumes that all of them have, and warnings."""
+    known: dict[str, set[str]] = {}
+    for run in runs:
+        for volume in scores[run.label]:
+            known.setdefault(volume, set()).add(digests[run.label].get(volume, ""))
+    warnings = [
+        f"whether {volume} was the same volume for all runs is not known"
+        for volume, found in known.items() if "" in found and len(found) > 1
+    ]  # fmt: skip
+
+    def volumes_of(run: RunRecord) -> dict[str, str]:
+        own = digests[run.label]
+        return {v: "" if "" in known[v] else own.get(v, "") for v in sorted(scores[run.label])}
+
+    sets = [set(volumes_of(run).items()) for run in runs]
+    common = sorted(volume for volume, _ in set.intersection(*sets))
+    if common:
+        left_out = sorted(set(known) - set(common))
+        if left_out:
+            warnings.append(f"not all runs have scores on {', '.join(left_out)}: left out")
+        return [(list(runs), common, warnings)]
+    apart: dict[tuple[tuple[str, str], ...], list[RunRecord]] = {}
+    for run in runs:
+        apart.setdefault(tuple(volumes_of(run).items()), []).append(run)
+    return [(own, [volume for volume, _ in key], warnings) for key, own in apart.items()]
+
+
+def _missing(runs: Sequence[RunRecord], scores: RunScores, volumes: Sequence[str]) -> Iterator[str]:
+    """Which configurations have runs without a score on a volume."""
+    counts = Counter(
+        (_name(run), volume)
+        for run in runs for volume in volumes if math.isnan(scores[run.label][volume])
+    )  # fmt: skip
+    for (name, volume), count in counts.items():
+        yield f"{name}: {count} runs have no score on {volume}; their pairs are left out"
 
 
 def _definition(run: RunRecord) -> tuple[Any, ...]:
@@ -353,6 +454,13 @@ def _warnings(runs: Sequence[RunRecord]) -> list[str]:
         if len(values) > 1:
             counts = "; ".join(f"{value} ({count} runs)" for value, count in values.items())
             found.append(f"the runs were {name}: {counts}")
+    options: dict[str, set[frozenset[tuple[str, str]]]] = {}
+    for run in runs:
+        options.setdefault(_name(run), set()).add(frozenset(run.overrides.items()))
+    for name, sets in options.items():
+        keys = sorted({key for one in sets for other in sets for key, _ in one ^ other})
+        if keys:
+            found.append(f"the runs of {name} differ in {', '.join(keys)}")
     data: dict[frozenset[tuple[str, str]], list[str]] = {}
     for run in runs:
         seen = frozenset((k, v) for k, v in run.digests.items() if k.startswith("train/"))
@@ -382,7 +490,7 @@ def _configurations(
     """The configurations by the names of their folders."""
     of: dict[str, list[RunRecord]] = {}
     for run in runs:
-        of.setdefault(run.name, []).append(run)
+        of.setdefault(_name(run), []).append(run)
     factors = _factors({name: own[0] for name, own in of.items()})
     labels = {name: _label(name, values) for name, values in factors.items()}
     found = {}
@@ -399,6 +507,9 @@ def _configurations(
             len(own),
             sum(states[run.label] in FAILURES for run in own),
             len(empty),
+            sum(states[run.label] == "stopped" for run in own),
+            sum(states[run.label] in _UNFINISHED for run in own),
+            sum(states[run.label] == "done" and run.best is None for run in own),
             max(candidates, default=0),
             _costs([run for run in own if states[run.label] == "done"]),
         )
@@ -440,7 +551,7 @@ def summary(comparison: Comparison) -> dict[str, Any]:
     """All of it as plain data; null for what is not known."""
 
     def number(value: float) -> float | None:
-        return None if math.isnan(value) else value
+        return value if math.isfinite(value) else None
 
     chances = comparison.chances
     return {

@@ -75,18 +75,19 @@ def tables(comparison: Comparison) -> list[Table]:
         Table(
             "Differences",
             ["better", "worse", "difference", "95 % interval", "pairs", "p (Holm)",
-             "if all vary alike"],
+             "moderated"],
             [_row(row, 2) for row in _differences(comparison)],
             _about_differences(comparison),
         ),
         Table(
             "Effects",
-            ["factor", "first", "second", "first - second", "95 % interval", "pairs", "p (Holm)"],
+            ["factor", "first", "second", "averaged over", "first - second", "95 % interval",
+             "pairs", "p (Holm)"],
             [
-                _row([factor, first, second, *_numbers(difference)], 0)
-                for factor, first, second, difference in comparison.effects()
+                _row([factor, first, second, str(count), *_numbers(difference)], 0)
+                for factor, first, second, count, difference in comparison.effects()
             ],
-            "Averaged over all other factors.",
+            "Averaged over the combinations of all other factors that were run with each value.",
         ),
     ]  # fmt: skip
     return [table for table in found if table.rows]
@@ -153,11 +154,14 @@ def _about_differences(comparison: Comparison) -> str:
     pooled = comparison.pooled
     if pooled is None or len(comparison.order) < 4:
         return f"{text}."
-    is_baseline = comparison.baseline is not None
+    is_baseline = comparison.baseline in comparison.order
+    text += "; moderated: with a spread between that of the pair and that of all."
+    if pooled.unstable:
+        return text
     half, name = (pooled.dunnett(), "Dunnett") if is_baseline else (pooled.tukey(), "Tukey")
     return (
-        f"{text}; the last column pools the spread of all. If all vary alike, differences beyond "
-        f"{half:.3f} hold for all of these together ({name})."
+        f"{text} If all vary alike, differences beyond {half:.3f} hold for all pairs together "
+        f"({name})."
     )
 
 

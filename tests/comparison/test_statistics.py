@@ -7,6 +7,8 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.optimize import brentq
+from scipy.special import polygamma
 
 from dacapo.comparison.statistics import (
     Difference,
@@ -182,3 +184,61 @@ def test_equivalence_needs_more_than_no_difference(rng: np.random.Generator) -> 
     half = stats.t.ppf(0.95, 7) * found.sd / math.sqrt(8)
     assert not found.within(abs(found.mean) + half - 1e-9)
     assert found.within(abs(found.mean) + half + 1e-9)
+
+
+def test_the_moderated_interval_by_hand() -> None:
+    """Smyth 2004 on a table whose numbers can be followed."""
+    scores = np.array(
+        [[1.0, 2.0, 4.0, 3.0], [1.5, 2.5, 3.0, 3.5], [2.0, 2.0, 5.0, 2.5], [0.0, 3.0, 3.5, 4.0]]
+    )
+    fit = fit_pooled(scores)
+    assert fit is not None
+    pairs = [(a, b) for a in range(4) for b in range(a + 1, 4)]
+    own = [(scores[a] - scores[b]).var(ddof=1) for a, b in pairs]
+    excess = np.log(own).var(ddof=1) - polygamma(1, 3 / 2)
+    prior = 2 * brentq(lambda x: polygamma(1, x) - excess, 1e-3, 1e8) if excess > 0 else math.inf
+    for (a, b), variance in zip(pairs, own, strict=True):
+        if math.isinf(prior):
+            expected, df = 2 * fit.variance, 9.0
+        else:
+            expected = (prior * 2 * fit.variance + 3 * variance) / (prior + 3)
+            df = min(prior + 3, 9.0)
+        half = stats.t.ppf(0.975, df) * math.sqrt(expected / 4)
+        mean, low, high = fit.moderated(a, b)
+        assert (mean - low, high - mean) == pytest.approx((half, half))
+
+
+def test_new_volumes_by_hand() -> None:
+    """Mean squares of a crossed table, and Satterthwaite's degrees of freedom."""
+    differences = np.array([[1.0, 2.0, 4.0], [2.0, 2.5, 6.0], [1.5, 3.5, 4.5], [0.5, 2.0, 6.5]])
+    found = on_new_volumes(differences, np.zeros_like(differences))
+    mean = differences.mean()
+    runs = 3 * ((differences.mean(axis=1) - mean) ** 2).sum() / 3
+    volumes = 4 * ((differences.mean(axis=0) - mean) ** 2).sum() / 2
+    rest = differences - differences.mean(axis=1)[:, None] - differences.mean(axis=0) + mean
+    both = (rest**2).sum() / 6
+    total = runs + volumes - both
+    if total > max(runs, volumes):
+        df = total**2 / (runs**2 / 3 + volumes**2 / 2 + both**2 / 6)
+    else:
+        total, df = (runs, 3) if runs > volumes else (volumes, 2)
+    half = stats.t.ppf(0.975, df) * math.sqrt(total / 12)
+    assert (found.low, found.high) == pytest.approx((mean - half, mean + half))
+    assert "differ by the same" in on_new_volumes(differences, differences + 0.1).reason
+
+
+def test_the_best_of_two_is_a_one_sided_test() -> None:
+    scores = np.array([[1.0, 2.0, 3.0, 4.0], [1.2, 2.1, 3.4, 4.1]])
+    fit = fit_pooled(scores)
+    assert fit is not None
+    limit = stats.t.ppf(0.95, 3) * fit.error
+    gap = fit.means[1] - fit.means[0]
+    assert (0 in fit.may_be_best(True)) == (gap <= limit)
+    sd = math.sqrt(fit.variance / 4)
+    chance = stats.t.cdf(gap / (sd * math.sqrt(2)), 3)
+    assert fit.chances(True)[1] == pytest.approx(chance, abs=0.01)
+
+
+def test_large_numbers_of_pairs() -> None:
+    assert needed_pairs(0.1) == pytest.approx(787, abs=2)
+    assert needed_pairs(1.0, 0.005) > needed_pairs(1.0)  # type: ignore[operator]

@@ -185,3 +185,60 @@ def test_no_test_volume(tmp_path: Path) -> None:
     train(small_run_config("name=b"), tmp_path)
     with pytest.raises(InputError, match=r"test=true: no run below .* volumes in datasplit.test"):
         compare(tmp_path, CompareOptions(test=True))
+
+
+def masked(tmp_path: Path) -> dict[str, Any]:
+    """One volume under two names, with two masks."""
+    made = tissue((32, 32, 40), (8, 8, 8), 10.0, 0.05, (7, 0))
+    first = np.zeros(made.cells.shape, np.uint8)
+    first[:20] = 1
+    nothing = np.zeros_like(first)
+    arrays = {"raw": made.raw, "labels": made.cells, "m1": first, "m2": 1 - first, "m3": nothing}
+    file = write_hdf5(tmp_path / "m.h5", arrays, voxel_size=[8, 8, 8], units="nm")
+    return {
+        name: VolumeConfig(raw=f"{file}:raw", gt=f"{file}:labels", mask=f"{file}:m{number}")
+        for number, name in enumerate("cde", start=1)
+    }
+
+
+def test_volumes_that_differ_in_their_mask_only_are_both_kept(
+    tmp_path: Path, opened: list[str]
+) -> None:
+    volumes, runs_dir = {**volumes_of(tmp_path), **masked(tmp_path)}, tmp_path / "runs"
+    config = of_files(volumes, train=["a"], validate=["b"])
+    train(config, runs_dir)
+    test = CompareOptions(test=True, volumes={name: volumes[name] for name in "cd"})
+    compare(runs_dir, test)
+    compare(runs_dir, test)
+    assert opened == ["c", "d"]
+    found = read_final_scores(RunFolder(runs_dir / config.name / "0")).latest()
+    assert set(found) == {"c", "d"}
+    assert found["c"].scores != found["d"].scores
+
+
+def test_what_is_scored_before_a_volume_that_cannot_be_is_kept(
+    tmp_path: Path, opened: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    volumes, runs_dir = {**volumes_of(tmp_path), **masked(tmp_path)}, tmp_path / "runs"
+    config = of_files(volumes, train=["a"], validate=["b"])
+    train(config, runs_dir)
+    test = CompareOptions(test=True, volumes={name: volumes[name] for name in "ce"})
+    compare(runs_dir, test)
+    assert "e is not scored: dataset e: no voxel is annotated" in capsys.readouterr().err
+    compare(runs_dir, test)
+    assert opened == ["c", "e", "e"]
+    assert set(read_final_scores(RunFolder(runs_dir / config.name / "0")).latest()) == {"c"}
+
+
+def test_voxels_that_have_changed_are_scored_again(tmp_path: Path, opened: list[str]) -> None:
+    import h5py
+
+    volumes, runs_dir = volumes_of(tmp_path), tmp_path / "runs"
+    train(of_files(volumes, train=["a"], validate=["b"]), runs_dir)
+    test = CompareOptions(test=True, volumes={"c": volumes["c"]})
+    compare(runs_dir, test)
+    with h5py.File(tmp_path / "2.h5", "r+") as file:
+        file["labels"][:8] = 0
+    compare(runs_dir, test)
+    compare(runs_dir, test)
+    assert opened == ["c", "c"]

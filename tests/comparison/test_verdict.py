@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -112,7 +114,7 @@ def test_what_is_not_decided_says_what_would_decide_it(tmp_path: Path) -> None:
     sentence = next(iter(found.sentences()))
     assert sentence.startswith("not decided between")
     (d,) = found.differences.values()
-    more = d.more_pairs(d.mean)
+    more = d.more_pairs(d.mean, 1)
     assert f"about {more} more repetitions would tell {abs(d.mean):.3g} apart" in sentence
     (with_margin,) = judged(tmp_path, margin=2.0)
     assert "differ by less than 2 bit" in next(iter(with_margin.sentences()))
@@ -127,7 +129,7 @@ def test_repetitions_are_paired_by_their_number(tmp_path: Path) -> None:
     assert d.count == 5
     assert d.sd < 0.1 < np.nanstd(found.means[0])
     assert found.configurations[1].num_failed == 1
-    assert any("b: 1 of 6 runs failed and 0 found nothing" in s for s in found.sentences())
+    assert any("b: of 6 runs 1 failed; their pairs" in s for s in found.sentences())
 
 
 def test_who_is_better_is_decided_by_the_pairs(tmp_path: Path) -> None:
@@ -149,7 +151,7 @@ def test_a_run_that_found_nothing_is_left_out_and_counted(tmp_path: Path) -> Non
     write_runs(tmp_path, "b", [[9.0], *column(1.4, 1)[1:]])
     (found,) = judged(tmp_path)
     assert np.isnan(found.means[1, 0])
-    assert any("0 of 6 runs failed and 1 found nothing" in s for s in found.sentences())
+    assert any("b: of 6 runs 1 found nothing; their pairs" in s for s in found.sentences())
 
 
 @pytest.mark.parametrize(
@@ -189,7 +191,7 @@ def test_what_is_scored_otherwise_is_not_compared(tmp_path: Path) -> None:
     write_runs(tmp_path, "b", column(0.5, 0), criterion="f1", higher=1)
     write_runs(tmp_path, "c", column(1.4, 1), volumes=["other"])
     found = judged(tmp_path)
-    assert [[c.name for c in comparison.configurations] for comparison in found] == [
+    assert sorted([c.name for c in comparison.configurations] for comparison in found) == [
         ["a"], ["b"], ["c"]
     ]  # fmt: skip
     assert [s for c in found for s in c.sentences()] == []
@@ -217,7 +219,8 @@ def test_factors_are_named_and_averaged_over(tmp_path: Path) -> None:
     assert {c.label for c in found.configurations} == {
         f"{a}, trainer.learning_rate={r}" for a in ("unet", "residual_unet") for r in (0.1, 0.01)
     }
-    effects = {(name, a, b): d for name, a, b, d in found.effects()}
+    effects = {(name, a, b): d for name, a, b, _, d in found.effects()}
+    assert [count for *_, count, _ in found.effects()] == [2, 2]
     network = effects["architecture", "residual_unet", "unet"]
     assert network.is_decided
     assert network.mean == pytest.approx(-0.2, abs=0.05)
@@ -319,3 +322,119 @@ def test_a_baseline_may_be_of_one_comparison_only(tmp_path: Path) -> None:
     write_runs(tmp_path, "c", column(0.5, 0), criterion="f1", higher=1)
     found = judged(tmp_path, "b")
     assert [c.baseline for c in found] == [1, None]
+
+
+def with_status(runs_dir: Path, name: str, repetition: int, status: str) -> None:
+    """A run that ended otherwise than `write_runs` says."""
+    folder = RunFolder(runs_dir / name / str(repetition))
+    with folder.writing(folder.read_document()) as writer:
+        writer.finish(status, why="behind")
+
+
+def test_what_halving_has_stopped_biases_what_is_left(tmp_path: Path) -> None:
+    write_runs(tmp_path, "a", column(1.5, 0))
+    write_runs(tmp_path, "b", [[v + (1 if n in (1, 2, 3) else -0.2)]
+                               for n, (v,) in enumerate(column(1.5, 1))])  # fmt: skip
+    for repetition in (1, 2, 3):
+        with_status(tmp_path, "b", repetition, "stopped")
+    (found,) = judged(tmp_path)
+    sentences = list(found.sentences())
+    assert not any("beats" in s for s in sentences)
+    assert "runs of b were stopped for being behind" in sentences[0]
+    assert any("b: of 6 runs 3 were stopped for being behind" in s for s in sentences)
+    assert found.pooled is None
+
+
+def test_what_pools_does_not_use_fewer_repetitions_than_the_pairs(tmp_path: Path) -> None:
+    for number, name in enumerate("abcd"):
+        scores: list[list[float] | None] = [*column(1.5 - 0.1 * number, number)]
+        write_runs(tmp_path, name, [*scores[:3], None, None, None] if name == "c" else scores)
+    (found,) = judged(tmp_path)
+    assert found.pooled is None
+    assert found.chances == {}
+    assert any("what pools all configurations is left out" in s for s in found.sentences())
+    assert "c: of 6 runs 3 failed" in " ".join(found.sentences())
+
+
+def test_effects_are_left_out_where_something_else_differs(tmp_path: Path) -> None:
+    grid(tmp_path)
+    write_runs(tmp_path, "again", column(2.5, 9), {"architecture": "unet"},
+               ["trainer.learning_rate=0.1"])  # fmt: skip
+    assert judged(tmp_path)[0].effects() == []
+
+
+def test_a_copy_of_a_folder_is_another_configuration(tmp_path: Path) -> None:
+    write_runs(tmp_path, "a", column(1.5, 0))
+    shutil.copytree(tmp_path / "a", tmp_path / "a_copy")
+    (found,) = judged(tmp_path)
+    assert [c.num_runs for c in found.configurations] == [6, 6]
+    assert "all repetitions differ by the same amount" in next(iter(found.sentences()))
+
+
+@pytest.mark.parametrize("higher", [0, 1])
+def test_other_volumes_are_told_in_the_right_direction(tmp_path: Path, higher: int) -> None:
+    volumes = [0.0, 0.4, -0.3, 0.2]
+    for number, (name, mean) in enumerate(
+        (("worse", 1.5), ("better", 1.5 + (0.3, -0.3)[not higher]))
+    ):
+        scores = [
+            [v + shift + 0.01 * w for shift, w in zip(volumes, noise(9 + n, 1.0), strict=False)]
+            for n, (v,) in enumerate(column(mean, number))
+        ]
+        write_runs(tmp_path, name, scores, volumes="wxyz", criterion="s", higher=higher)
+    (found,) = judged(tmp_path)
+    (sentence,) = [s for s in found.sentences() if "on other volumes" in s]
+    assert sentence.startswith("on other volumes like these, better beats worse by 0.2")
+
+
+def test_other_volumes_may_not_be_decided(tmp_path: Path) -> None:
+    for name, gains in (("a", [0.0, 0.0, 0.0]), ("b", [0.5, -0.6, 0.2])):
+        scores = [[v + g for g in gains] for (v,) in column(1.5, len(name))]
+        scores = [[v + e for v in row] for row, e in zip(scores, noise(ord(name)), strict=True)]
+        write_runs(tmp_path, name, scores, volumes="xyz")
+    (sentence,) = [s for s in judged(tmp_path)[0].sentences() if "on other volumes" in s]
+    low, _, high = sentence.partition(": ")[2].partition(" (")[0].split(" ")
+    assert "it is not decided between" in sentence
+    assert float(low) < 0 < float(high)
+
+
+def test_a_baseline_without_a_score(tmp_path: Path) -> None:
+    write_runs(tmp_path, "a", [None] * 6)
+    for number, name in enumerate("bc"):
+        write_runs(tmp_path, name, column(1.5 - number, number))
+    (found,) = judged(tmp_path, "a")
+    sentences = list(found.sentences())
+    assert any("c beats b" in s for s in sentences)
+    assert "the baseline, a, has no score: all pairs are compared" in sentences
+    assert any("a: of 6 runs 6 failed" in s for s in sentences)
+    print_comparison(found)
+
+
+def test_a_volume_without_a_score_is_named(tmp_path: Path) -> None:
+    write_runs(tmp_path, "a", [[*v, *v] for v in column(1.5, 0)], volumes="xy")
+    write_runs(tmp_path, "b", [[*v, math.nan if n < 2 else v[0]] for n, v in
+                               enumerate(column(1.4, 1))], volumes="xy")  # fmt: skip
+    sentences = list(judged(tmp_path)[0].sentences())
+    assert any("b: of 6 runs 2 have no score on some volume" in s for s in sentences)
+
+
+def test_volumes_that_all_runs_have_are_compared(tmp_path: Path) -> None:
+    write_runs(tmp_path, "a", [[*v, *v] for v in column(1.5, 0)], volumes="xy")
+    write_runs(tmp_path, "b", [[*v] for v in column(1.4, 1)], volumes="y")
+    (found,) = judged(tmp_path)
+    assert found.volumes == ["y"]
+    assert any("not all runs have scores on x: left out" in s for s in found.sentences())
+
+
+def test_a_difference_below_the_margin_is_said_to_be(tmp_path: Path) -> None:
+    write_runs(tmp_path, "a", column(1.5, 0, 0.001))
+    write_runs(tmp_path, "b", column(1.45, 1, 0.001))
+    (found,) = judged(tmp_path, margin=0.2)
+    assert next(iter(found.sentences())).endswith("which is less than margin=0.2")
+
+
+def test_an_infinite_score_is_no_number(tmp_path: Path) -> None:
+    write_runs(tmp_path, "a", [[math.inf], [1.0]])
+    write_runs(tmp_path, "b", [[1.0], [2.0]])
+    for comparison in judged(tmp_path):
+        json.dumps(summary(comparison), allow_nan=False)
