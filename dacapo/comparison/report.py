@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import imagecodecs
 import numpy as np
 from markupsafe import Markup
 
@@ -21,7 +23,8 @@ from dacapo.runs import FAILURES, RunState
 
 _MAX_PICTURES = 8
 _MAX_PAIRS = 40
-_MAX_PICTURE = 2**19
+_MAX_WIDTH = 1200
+"""Of a picture, in pixels."""
 _NO_LABELS = "[]"
 
 
@@ -164,19 +167,26 @@ def _pictures(comparisons: Sequence[Comparison], runs: Sequence[RunRecord]) -> l
             path = run.folder.path / "picture.png"
             if c.name in found or len(found) == _MAX_PICTURES or not path.is_file():
                 continue
-            data = path.read_bytes()
-            if len(data) <= _MAX_PICTURE:
-                found[c.name] = {
-                    "png": base64.b64encode(data).decode(),
-                    "caption": f"{c.label}: {run.label}",
-                    "labels": json.dumps([c.label]),
-                }
+            found[c.name] = {
+                "jpeg": base64.b64encode(_smaller(path.read_bytes())).decode(),
+                "caption": f"{c.label}: {run.label}",
+                "labels": json.dumps([c.label]),
+            }
     return list(found.values())
+
+
+def _smaller(png: bytes) -> bytes:
+    """A picture as JPEG, not wider than fits a page."""
+    image = imagecodecs.png_decode(png)[..., :3]
+    step = max(1, -(-image.shape[1] // _MAX_WIDTH))
+    height, width = (n // step * step for n in image.shape[:2])
+    parts = image[:height, :width].reshape(height // step, step, width // step, step, 3)
+    return bytes(imagecodecs.jpeg_encode(parts.mean(axis=(1, 3)).astype(np.uint8), level=85))
 
 
 def _run(run: RunRecord, state: str, names: Mapping[str, str]) -> dict[str, str]:
     words = [f"{key}={value}" for key, value in {**run.choices, **run.overrides}.items() if value]
-    command = ["python -m dacapo.train", *words, f"name={run.name}", f"repetition={run.repetition}"]
+    words += [f"name={run.name}", f"repetition={run.repetition}"]
     best = run.best
     return {
         "label": run.label,
@@ -184,7 +194,7 @@ def _run(run: RunRecord, state: str, names: Mapping[str, str]) -> dict[str, str]
         "score": "" if best is None else f"{best.value:.3f}",
         "iteration": "" if best is None else f"{best.iteration}",
         "parameters": "" if best is None else best.label,
-        "command": " ".join(command),
+        "command": f"python -m dacapo.train {shlex.join(words)}",
         "labels": json.dumps([names[run.name]]) if run.name in names else _NO_LABELS,
     }
 

@@ -150,7 +150,7 @@ def scatter(rows: Sequence[Row], order: Sequence[str], x: tuple[str, str], score
     """The `mean` score against a cost; `front` marks what is not beaten in both."""
     name, title = x
     return _chart(
-        f"{score} against {title}",
+        f"{title} and score: {score}",
         {"height": _HEIGHT},
         [
             {

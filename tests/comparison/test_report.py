@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
+import imagecodecs
+import numpy as np
 import pytest
 
 from dacapo.compare import CompareConfig, compare_command
@@ -105,6 +108,19 @@ def test_names_of_others_run_nothing(tmp_path: Path) -> None:
     assert console == ""
     assert "<title>Comparison of the runs in runs</title>" in shown
     assert "<img" not in shown
+    assert "&lt;/script" in shown
+
+
+def test_the_best_run_of_each_configuration_is_shown(tmp_path: Path) -> None:
+    grid(tmp_path / "runs")
+    image = np.random.default_rng(0).integers(0, 255, (40, 3000, 3)).astype(np.uint8)
+    for path in (tmp_path / "runs").glob("*/2"):
+        (path / "picture.png").write_bytes(imagecodecs.png_encode(image))
+    page = tmp_path / "report.html"
+    compare_command(CompareConfig(runs_dir=str(tmp_path / "runs"), report=str(page)))
+    shown = re.findall(r'src="data:image/jpeg;base64,([^"]*)"', page.read_text())
+    assert len(shown) == 4  # repetition 2 is the best of each
+    assert imagecodecs.jpeg_decode(base64.b64decode(shown[0])).shape == (13, 1000, 3)
 
 
 def test_one_configuration_has_a_page(tmp_path: Path) -> None:
