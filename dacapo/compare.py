@@ -35,6 +35,7 @@ class CompareConfig(Config):
     validation selected. Do this once, at the very end: a volume that has guided a choice is no
     longer a test. What is scored is kept with the run, with the time and the user."""
     datasplit: TestVolumes = field(default_factory=TestVolumes)
+    """Test volumes that are named after training."""
     reason: str = ""
     """Why test volumes are opened, for the record."""
     baseline: str | None = None

@@ -10,7 +10,6 @@ from typing import Any
 
 import imagecodecs
 import numpy as np
-from markupsafe import Markup
 
 from dacapo.comparison.run_record import RunRecord
 from dacapo.comparison.statistics import interval
@@ -66,7 +65,7 @@ def report(
         factors=factors,
         charts=_script(specs),
         by_label=_script(configurations),
-        library=Markup(_library()),  # of an installed package
+        library=_library(),
         pictures=_pictures(comparisons, runs),
         failed=[f"{label}: {state.error}" for label, state in states.items()
                 if state.name in FAILURES],
@@ -207,7 +206,7 @@ def _known(value: float, otherwise: float) -> float:
     return value if np.isfinite(value) else otherwise
 
 
-def _script(plain: Any) -> Markup:
+def _script(plain: Any) -> str:
     """Plain data as JavaScript, in which no text can end the script."""
     text = json.dumps(plain, allow_nan=False)
     escapes = {
@@ -219,7 +218,7 @@ def _script(plain: Any) -> Markup:
     }
     for character, escape in escapes.items():
         text = text.replace(character, escape)
-    return Markup(text)
+    return text
 
 
 def _library() -> str:
