@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dacapo.comparison.collect import check_output, collect, write_dataset
+from dacapo.comparison.configurations import compare_scores, compare_validation
 from dacapo.comparison.records import Unreadable, read_records
 from dacapo.comparison.run_record import RunRecord
 from dacapo.comparison.test_scores import (
@@ -20,7 +21,7 @@ from dacapo.comparison.test_scores import (
     read_final_scores,
     score_test_runs,
 )
-from dacapo.comparison.verdict import Comparison, compare_scores, compare_validation, summary
+from dacapo.comparison.verdict import Comparison, summary
 from dacapo.comparison.verdict_tables import print_comparison
 from dacapo.errors import printable, warn
 from dacapo.processes.files import write_atomically

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dacapo.comparison.configurations import compare_validation
 from dacapo.comparison.records import read_records
 from dacapo.comparison.statistics import paired
-from dacapo.comparison.verdict import Comparison, compare_validation, summary
+from dacapo.comparison.verdict import Comparison, summary
 from dacapo.comparison.verdict_tables import print_comparison
 from dacapo.errors import InputError
 from dacapo.experiments import TrainingIterationStats, ValidationIterationScores
