@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from dacapo.cli import run_command
 from dacapo.config import Config, config, interval, ranged
@@ -78,6 +79,11 @@ class VolumeOptions(Config):
     """The new image, like NAME.ome.zarr."""
     num_workers: int = ranged(1, low=1)
     """Processes that work on blocks at the same time; they share the GPUs, or the cores."""
+    workers: str | None = None
+    """Launcher of SLURM for the processes, each a job of its own: slurm_gpu, slurm_cpu or a yaml
+    of your own in a folder hydra/launcher (default: processes on this machine)."""
+    launcher: dict[str, Any] = field(default_factory=dict)
+    """Options of workers, those of hydra.launcher, such as launcher={partition: gpu}."""
     overwrite: bool = False
     """Replace an output that exists."""
     version: str = "0.5"
@@ -95,6 +101,8 @@ class VolumeOptions(Config):
             raise InputError(f"output={self.output}: the name must end in .zarr, as in a.ome.zarr")
         if self.version not in ("0.4", "0.5"):
             raise InputError(f"version={self.version}: choose 0.4 or 0.5")
+        if self.launcher and self.workers is None:
+            raise InputError("launcher sets options of workers: give workers=slurm_gpu as well")
 
 
 @config(None)
@@ -127,7 +135,7 @@ def predict_command(options: PredictConfig) -> None:
 
     from dacapo.arrays.kept import check_output, finish, kept_output, made_by
     from dacapo.arrays.write import FORMATS, fill_ome_zarr
-    from dacapo.inference.jobs import predict_into
+    from dacapo.inference.jobs import open_jobs, predict_into
     from dacapo.inference.seams import MAX_SEAM, largest_seam
     from dacapo.inference.volumes import check_apart, prepare, provenance, warn_of_space
     from dacapo.training.terminal import block_progress, console, duration, resumable
@@ -136,6 +144,7 @@ def predict_command(options: PredictConfig) -> None:
     check_apart(output, options.input)
     before = made_by(output)
     check_output(output, options.overwrite or before is not None)
+    jobs = open_jobs(options)
     prepared = prepare(options)
     stored, chunk = prepared.stored(), prepared.chunk
     origin = provenance(prepared)
@@ -158,8 +167,9 @@ def predict_command(options: PredictConfig) -> None:
         kept_output(output, json.dumps(origin), options.overwrite, progress, edge) as blocks,
     ):
         predict_into(
-            blocks.folder / "0", stored, prepared, edge, blocks, "level 0", FORMATS[options.version]
-        )
+            blocks.folder / "0", stored, prepared, edge, blocks, "level 0",
+            FORMATS[options.version], jobs,
+        )  # fmt: skip
         fill_ome_zarr(
             blocks.folder, stored, version=options.version, levels=options.levels, chunk=chunk,
             blocks=blocks, attributes={"dacapo": origin},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,13 @@ from dacapo.cli import run_command
 from dacapo.config import config, ranged
 from dacapo.errors import InputError
 from dacapo.predict import VolumeOptions
+
+
+class TableFormat(Enum):
+    """The format of the tables beside a segmentation."""
+
+    csv = "csv"
+    parquet = "parquet"
 
 
 @config(None)
@@ -32,6 +40,9 @@ class SegmentConfig(VolumeOptions):
     """Edge of the blocks, in voxels, rounded to whole chunks (default: 192, in 2D 2048)."""
     halo: int = ranged(32, low=0)
     """What is seen around a block, in voxels, so that it is cut as its neighbours are."""
+
+    tables: TableFormat = TableFormat.csv
+    """Format of the tables of objects and contacts; parquet needs dacapo[parquet]."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,7 +71,7 @@ def segment_command(options: SegmentConfig) -> None:
 
     from dacapo.arrays.kept import check_output, finish, kept_output, made_by
     from dacapo.arrays.write import FORMATS, fill_ome_zarr
-    from dacapo.inference.jobs import predict_into, segment_into, segmentation_of
+    from dacapo.inference.jobs import open_jobs, predict_into, segment_into, segmentation_of
     from dacapo.inference.object_tables import table_names, write_tables
     from dacapo.inference.volumes import (
         check_apart,
@@ -75,9 +86,11 @@ def segment_command(options: SegmentConfig) -> None:
     check_apart(output, options.input or str(options.prediction))
     before = made_by(output)
     check_output(output, options.overwrite or before is not None)
+    jobs = open_jobs(options)
     prepared = prepare(options) if options.input else open_prediction(options)
     post_processor, setting = prepared.model.choose_parameters(options.parameters)
-    tables = table_names(output, post_processor.blockwise(setting).makes)
+    makes = post_processor.blockwise(setting).makes
+    tables = table_names(output, makes, options.tables.value)
     origin = provenance(prepared)
     origin["parameters"] = vars(setting)
     if before == origin and not options.overwrite:
@@ -98,12 +111,14 @@ def segment_command(options: SegmentConfig) -> None:
         if options.input:
             prediction = predict_into(
                 blocks.work / "prediction", prepared.stored(), prepared, prepared.edge(None),
-                blocks, "prediction",
+                blocks, "prediction", jobs=jobs,
             )  # fmt: skip
         made = segmentation_of(options, prepared, prediction, blocks.work, blocks)
         blocks.edge = made.grid.edge
         level = blocks.folder / "0"
-        labels = segment_into(level, made, prediction, options, blocks, FORMATS[options.version])
+        labels = segment_into(
+            level, made, prediction, options, blocks, FORMATS[options.version], jobs
+        )
         written = fill_ome_zarr(
             blocks.folder, labels, is_labels=True, version=options.version, levels=options.levels,
             chunk=options.chunk, blocks=blocks, attributes={"dacapo": origin},

@@ -17,10 +17,11 @@ from dacapo.arrays.write import write_array
 from dacapo.errors import InputError
 from dacapo.experiments.run import Run
 from dacapo.inference.blocks import predict
+from dacapo.inference.object_tables import table_names
 from dacapo.ops.overlap import overlap, variation_of_information
 from dacapo.predict import Precision, PredictConfig, predict_command
 from dacapo.runs import RunFolder
-from dacapo.segment import SegmentConfig, main, segment_command
+from dacapo.segment import SegmentConfig, TableFormat, main, segment_command
 from dacapo.train import train
 from tests.conftest import TASKS, small_task_config, write_hdf5
 
@@ -171,6 +172,32 @@ def test_what_was_interrupted_is_continued(
         ours, theirs = (tmp_path / f"{name}.{table}.csv" for name in "ks")
         assert ours.read_bytes() == theirs.read_bytes()
     assert sorted(p.name for p in tmp_path.glob(".*")) == []
+
+
+def test_tables_in_parquet_equal_those_in_csv(runs_dir: Path, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    wanted, _ = options(runs_dir, tmp_path, "affinities")
+    wanted = replace(wanted, parameters={"bias": 0.8, "long_bias": 0.8})  # many objects
+    segment_command(wanted)
+    parquet = replace(wanted, tables=TableFormat.parquet, output=str(tmp_path / "p.ome.zarr"))
+    segment_command(parquet)
+    for table in ("objects", "contacts"):
+        columns = pq.read_table(tmp_path / f"p.{table}.parquet").to_pydict()
+        with (tmp_path / f"s.{table}.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert list(columns) == list(rows[0])
+        for name, values in columns.items():
+            assert values == pytest.approx([float(row[name]) for row in rows])
+    assert not (tmp_path / "p.objects.csv").exists()
+
+
+def test_parquet_names_the_package_that_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dacapo.inference.object_tables.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install 'dacapo\[parquet\]'"):
+        table_names(tmp_path / "a.zarr", "objects", "parquet")
 
 
 def test_tables_are_kept_with_their_segmentation(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import zarr
 
@@ -14,6 +14,10 @@ from dacapo.arrays.write import block_at, block_starts, copy_blocks, create_arra
 from dacapo.inference.instances import BlockwiseSegmentation, Grid
 from dacapo.inference.volumes import Prepared, open_prediction, prepare
 from dacapo.inference.workers import Start, Work, distribute
+from dacapo.processes.cores import num_cores
+
+if TYPE_CHECKING:
+    from dacapo.launching.worker_jobs import WorkerJobs
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class SegmentationWork:
 
 def predict_into(
     target: Path, stored: Array, prepared: Prepared, edge: int, blocks: KeptBlocks, name: str,
-    version: int = 3,
+    version: int = 3, jobs: WorkerJobs | None = None,
 ) -> Array:  # fmt: skip
     """Write the prediction of a command, by several processes if it asks for them.
 
@@ -77,21 +81,21 @@ def predict_into(
     """
     options = prepared.options
     array = create_array(target, stored, prepared.chunk, None, version)
-    work = PredictionWork(options, str(target), edge)
-    distribute(blocks, name, block_starts(stored.shape, edge), work, options.num_workers)
+    work = PredictionWork(_of_worker(options), str(target.absolute()), edge)
+    distribute(blocks, name, block_starts(stored.shape, edge), work, options.num_workers, jobs)
     copy_blocks(stored, array, edge, blocks, name)
     return prepared.restored(replace(stored, source=array))
 
 
 def segment_into(
     target: Path, made: BlockwiseSegmentation, prediction: Array, options: Any, blocks: KeptBlocks,
-    version: int,
+    version: int, jobs: WorkerJobs | None = None,
 ) -> Array:  # fmt: skip
     """Write a segmentation, by several processes if the command asks for them."""
 
     def ahead(name: str, starts: list[Start]) -> None:
-        work = SegmentationWork(options, str(blocks.folder), name)
-        distribute(blocks, name, starts, work, options.num_workers)
+        work = SegmentationWork(_of_worker(options), str(blocks.folder.absolute()), name)
+        distribute(blocks, name, starts, work, options.num_workers, jobs)
 
     made.run(ahead)
     labels = made.array(prediction)
@@ -114,6 +118,26 @@ def segmentation_of(
     )  # fmt: skip
 
 
+def open_jobs(options: Any) -> WorkerJobs | None:
+    """The jobs of the cluster that a command asks for.
+
+    Raises:
+        InputError: see `open_worker_jobs`.
+    """
+    if options.workers is None:
+        return None
+    from dacapo.launching.worker_jobs import open_worker_jobs
+
+    return open_worker_jobs(options.workers, options.launcher)
+
+
+def _of_worker(options: Any) -> Any:
+    """The options for a process: a job of a cluster has its machine for itself."""
+    if options.workers is None:
+        return options
+    return replace(options, workers=None, launcher={}, num_workers=1)
+
+
 def on_device_of(options: Any, worker: int) -> Any:
     """The options for one of several processes: they share the GPUs, or the cores."""
     import torch
@@ -126,12 +150,9 @@ def on_device_of(options: Any, worker: int) -> Any:
 
 
 def _share_cores(num_workers: int) -> None:
-    import os
-
     import torch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    torch.set_num_threads(max(1, (cores or 1) // num_workers))
+    torch.set_num_threads(max(1, num_cores() // num_workers))
 
 
 def _copying(array: Array, target: Any, edge: int) -> Work:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from io import StringIO
+from importlib.util import find_spec
+from io import BytesIO, StringIO
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -15,20 +16,31 @@ import numpy as np
 from dacapo.arrays.array import Array
 from dacapo.arrays.kept import KeptBlocks
 from dacapo.arrays.units import from_world, is_pixel, symbol
+from dacapo.errors import InputError
 from dacapo.inference.instances import Grid, load_arrays, save_arrays
 from dacapo.ops.objects import Objects, combine, measure
 from dacapo.ops.region_graph import Edges
 from dacapo.processes.files import write_atomically
 
+Column = np.ndarray[Any, np.dtype[Any]]
 
-def table_names(output: Path, makes: str) -> tuple[str, ...]:
+
+def table_names(output: Path, makes: str, form: str = "csv") -> tuple[str, ...]:
     """The names of the tables of a segmentation: of its objects or classes, and of contacts.
 
     >>> table_names(Path("a/cells.ome.zarr"), "objects")
     ('cells.objects.csv', 'cells.contacts.csv')
+
+    Args:
+        form: csv or parquet.
+
+    Raises:
+        InputError: parquet needs a package that is not installed.
     """
+    if form == "parquet" and find_spec("pyarrow") is None:
+        raise InputError("tables=parquet needs pyarrow: pip install 'dacapo[parquet]'")
     name = output.name.removesuffix(".zarr").removesuffix(".ome")
-    return () if makes == "masks" else (f"{name}.{makes}.csv", f"{name}.contacts.csv")
+    return () if makes == "masks" else (f"{name}.{makes}.{form}", f"{name}.contacts.{form}")
 
 
 def write_tables(
@@ -53,18 +65,16 @@ def write_tables(
         blocks.add("objects", start)
     every = combine(_load(folder / ("_".join(map(str, start)) + ".npz")) for start in grid.starts())
     objects, contacts = (blocks.beside / name for name in names)
-    _write_csv(objects, *_object_rows(every, labels, size))
+    _write_table(objects, _object_columns(every, labels, size))
     pairs, area = every.contacts.pairs, every.contacts.columns["area"]
     both = pairs[:, 0] != 0  # the smaller id is background
-    rows = zip(*pairs[both].T.tolist(), area[both].tolist(), strict=True)
-    shared = "length" if labels.dims == 2 else "area"
-    _write_csv(contacts, ["first", "second", f"{shared}_{_power(labels, 'area')}"], rows)
+    first, second = pairs[both].T
+    shared = f"{'length' if labels.dims == 2 else 'area'}_{_power(labels, 'area')}"
+    _write_table(contacts, {"first": first, "second": second, shared: area[both]})
 
 
-def _object_rows(
-    every: Objects, labels: Array, size: Sequence[float]
-) -> tuple[list[str], Iterable[Sequence[Any]]]:
-    """The header and the rows, of all objects but background."""
+def _object_columns(every: Objects, labels: Array, size: Sequence[float]) -> dict[str, Column]:
+    """The columns, of all objects but background."""
     unit, names = _power(labels, "length"), [n.lstrip("-") for n in labels.axis_names]
     corner = np.array(from_world(labels.offset, labels.unit))
     step = np.array(size)
@@ -79,7 +89,7 @@ def _object_rows(
         every.ids, every.voxels, every.voxels * prod(size), *centre.T,
         *(corner + every.begin * step).T, *(corner + every.end * step).T, every.surface(),
     ]  # fmt: skip
-    return header, zip(*(column[own].tolist() for column in columns), strict=True)
+    return {name: column[own] for name, column in zip(header, columns, strict=True)}
 
 
 def _power(labels: Array, kind: str) -> str:
@@ -89,12 +99,27 @@ def _power(labels: Array, kind: str) -> str:
     return unit if power == 1 else f"{unit}{power}"
 
 
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def _write_table(path: Path, columns: Mapping[str, Column]) -> None:
+    write = _parquet if path.suffix == ".parquet" else _csv
+    write_atomically(path, write(columns))
+
+
+def _csv(columns: Mapping[str, Column]) -> bytes:
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
+    writer.writerow(columns)
+    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
     writer.writerows([f"{v:.10g}" if isinstance(v, float) else v for v in row] for row in rows)
-    write_atomically(path, text.getvalue().encode())
+    return text.getvalue().encode()
+
+
+def _parquet(columns: Mapping[str, Column]) -> bytes:
+    import pyarrow
+    import pyarrow.parquet
+
+    content = BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table(dict(columns)), content)
+    return content.getvalue()
 
 
 def _save(path: Path, found: Objects) -> None:

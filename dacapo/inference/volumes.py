@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _NO_INFLUENCE = (
     "_type_", "device", "overwrite", "run", "runs_dir", "input", "output", "iteration", "criterion",
-    "prediction", "parameters", "num_workers", "check_seams",
+    "prediction", "parameters", "num_workers", "workers", "launcher", "check_seams",
 )  # fmt: skip
 _MAX_FILES = 200_000
 _STEPS = 255  # of predictions in uint8
@@ -118,7 +118,9 @@ def prepare(options: Any) -> Prepared:
         from dacapo.inference.predicted import block_edge
         from dacapo.inference.trained import TrainedModel
 
-        models = [TrainedModel(saved, options.device) for saved in found]
+        # Jobs of a cluster predict on devices that the machine of the command may not have.
+        device = "cpu" if options.workers else options.device
+        models = [TrainedModel(saved, device) for saved in found]
         _check_different(models)
         volumes = [normalized(options, raw, model) for model in models]
     if options.mirror:

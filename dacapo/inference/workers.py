@@ -6,10 +6,15 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from dacapo.arrays.kept import BlockNotes, KeptBlocks
 from dacapo.errors import InputError
+
+if TYPE_CHECKING:
+    from dacapo.launching.worker_jobs import WorkerJobs
 
 Start = tuple[int, ...]
 Work = Callable[[Start], None]
@@ -21,7 +26,7 @@ _MAX_FAILURES = 30
 
 def distribute(
     blocks: KeptBlocks, name: str, starts: Sequence[Start], open_work: Callable[[int], Work],
-    num_workers: int,
+    num_workers: int, jobs: WorkerJobs | None = None,
 ) -> None:  # fmt: skip
     """Let processes do the blocks that are missing, each noting what it has done.
 
@@ -32,42 +37,41 @@ def distribute(
         name: of what is done, in the log.
         starts: the first voxel of each block.
         open_work: called once in each process with its number; returns what is done with a block.
-        num_workers: with 1 nothing is done here.
+        num_workers: with 1 nothing is done here, unless it is a job of its own.
+        jobs: of a cluster, one for each process (default: processes on this machine).
 
     Raises:
         InputError: blocks failed; the message has the first error. The others are done, unless
             processes ended again and again.
     """
     missing = list(blocks.missing(name, starts))
-    if num_workers < 2 or len(missing) < 2:
+    if not missing or (jobs is None and (num_workers < 2 or len(missing) < 2)):
         return
     import daisy
     import daisy.logging
     from funlib.geometry import Roi
 
     logging.getLogger("daisy").setLevel(logging.ERROR)
-    daisy.logging.set_log_basedir(str(blocks.work / "logs"))
-    notes_folder = str(blocks.work)
-
-    def work() -> None:
-        _work(missing, name, notes_folder, open_work)
-
+    daisy.logging.set_log_basedir(str((blocks.work / "logs").absolute()))
+    work = partial(_work, missing, name, str(blocks.work.absolute()), open_work)
     task = daisy.Task(
         name.replace("/", "_").replace(" ", "_"),
         total_roi=Roi((0,), (len(missing),)),
         read_roi=Roi((0,), (1,)),
         write_roi=Roi((0,), (1,)),
-        process_function=work,
+        # A process that waits for a job gets a path, so that it need not load what the job needs.
+        process_function=work if jobs is None else partial(_wait_for_job, jobs, jobs.send(work)),
         read_write_conflict=False,
         max_workers=min(num_workers, len(missing)),
         max_retries=_MAX_RETRIES,
         timeout=None,
+        **({} if jobs is None else {"max_worker_restarts": jobs.max_restarts * num_workers}),
     )
     progress = _Progress(blocks, name, len(starts) - len(missing))
     try:
         states = daisy.run_blockwise(
-            task, progress=progress, return_states=True, host="127.0.0.1", summary=False,
-            block_tracking=False,
+            task, progress=progress, return_states=True, summary=False, block_tracking=False,
+            host="127.0.0.1" if jobs is None else None,  # None: reachable from other machines
         )  # fmt: skip
     except RuntimeError as error:  # daisy has given up starting processes
         last = [line for line in str(error).splitlines() if line.strip()][-1:]
@@ -76,6 +80,8 @@ def distribute(
             f"{blocks.work / 'logs'}: {''.join(last).strip()}"
         ) from error
     finally:
+        if jobs is not None:
+            jobs.cancel()
         blocks.read_notes()
     (state,) = states.values()
     if state.completed_count < len(missing):
@@ -100,6 +106,11 @@ class _Progress:
 
     def on_finish(self, states: Any) -> None:
         self.on_progress(states)
+
+
+def _wait_for_job(jobs: WorkerJobs, work: Path) -> None:
+    """What a worker process does for a cluster: its job connects to the server itself."""
+    jobs.run(work, {"DAISY_CONTEXT": os.environ["DAISY_CONTEXT"]})
 
 
 def _work(

@@ -15,6 +15,7 @@ from typing import Any
 from dacapo.errors import InputError
 from dacapo.launching.pool import Job, JobNotes, Pool, seconds
 from dacapo.launching.private import make_private
+from dacapo.processes.cores import num_cores
 
 _REQUEUED = 144
 """Exit status of submitit for a job that has saved itself and is to be resumed."""
@@ -70,7 +71,7 @@ class LocalPool(Pool):
                 f"hydra.launcher.at_once={at_once}: from 1 to the number of GPUs, {len(self._gpus)}"
             )
         self._free = (self._gpus or [None] * at_once)[:at_once]
-        self._threads = params["threads"] or max(1, _num_cores() // at_once)
+        self._threads = params["threads"] or max(1, num_cores() // at_once)
         self._limit = seconds(params["time"], _NO_LIMIT, params["signal_delay"])
         self._max_starts = 1 + params["max_timeouts"]
         self._delay = params["signal_delay"]
@@ -167,7 +168,3 @@ def _gpus(asked: Sequence[int] | None) -> list[int]:
     import torch
 
     return list(range(torch.cuda.device_count()))
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
