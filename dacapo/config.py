@@ -109,6 +109,7 @@ def ranged(
     above: float = -inf,
     below: float = inf,
     identity: bool = True,
+    scoring: bool = False,
 ) -> Any:
     """A field for a number, or a list of numbers, with the range in which each must lie.
 
@@ -116,8 +117,9 @@ def ranged(
         low, high: inclusive bounds.
         above, below: exclusive bounds.
         identity: False if the option changes how a run is computed, but not its result.
+        scoring: see `scores_only`.
     """
-    return _field(default, Range(low, high, above, below), identity)
+    return _field(default, Range(low, high, above, below), identity, scoring)
 
 
 def interval(
@@ -132,8 +134,19 @@ def not_identity(default: Any) -> Any:
     return _field(default, None, False)
 
 
-def _field(default: Any, limits: Range | None, identity: bool) -> Any:
-    metadata = {"range": limits, "identity": identity}
+def scores_only(default: Any = dataclasses.MISSING) -> Any:
+    """A field that decides how weights are scored, but not the weights: part of a run's identity
+    only if scores decide its training."""
+    return _field(default, None, True, True)
+
+
+def scoring_fields(node: Any) -> list[str]:
+    """The names of the fields of a config that `scores_only` marks."""
+    return [f.name for f in dataclasses.fields(node) if f.metadata.get("scoring", False)]
+
+
+def _field(default: Any, limits: Range | None, identity: bool, scoring: bool = False) -> Any:
+    metadata = {"range": limits, "identity": identity, "scoring": scoring}
     if isinstance(default, list):
         return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -309,19 +322,27 @@ def decode(value: Any, key: str = "") -> Any:
     return OmegaConf.to_object(node)
 
 
-def identity(node: Any) -> Any:
+def identity(node: Any, with_scoring: bool = True) -> Any:
     """All options of a config that determine its result, as plain data; 8 and 8.0 are equal.
 
     >>> identity([8, 8.0, 0.5, Path("x")])
     [8, 8, 0.5, 'x']
+
+    Args:
+        with_scoring: whether scores are part of the result; see `scores_only`.
     """
     if dataclasses.is_dataclass(node) and not isinstance(node, type):
-        kept = [f.name for f in dataclasses.fields(node) if f.metadata.get("identity", True)]
-        return {_TYPE: type(node).__name__, **{k: identity(getattr(node, k)) for k in kept}}
+        left_out = [] if with_scoring else scoring_fields(node)
+        kept = [
+            f.name for f in dataclasses.fields(node)
+            if f.metadata.get("identity", True) and f.name not in left_out
+        ]  # fmt: skip
+        values = {k: identity(getattr(node, k), with_scoring) for k in kept}
+        return {_TYPE: type(node).__name__, **values}
     if isinstance(node, dict):
-        return {str(k): identity(v) for k, v in node.items()}
+        return {str(k): identity(v, with_scoring) for k, v in node.items()}
     if isinstance(node, list | tuple):
-        return [identity(v) for v in node]
+        return [identity(v, with_scoring) for v in node]
     plain = encode(node)
     return int(plain) if isinstance(plain, float) and plain.is_integer() else plain
 

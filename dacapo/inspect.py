@@ -80,7 +80,7 @@ def _refusal(cfg: DictConfig, datasplit: DataSplit, known: Sequence[str]) -> lis
         from dacapo.experiments.run import Run
         from dacapo.inference.scoring import check_scorable
 
-        check_scorable(Run(run_config, datasplit=datasplit))
+        check_scorable(Run(run_config, datasplit=datasplit).task, datasplit.validate)
     except InputError as error:
         if any(str(error) in warning for warning in known):
             return []

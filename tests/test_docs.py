@@ -25,6 +25,7 @@ from dacapo.remove import RemoveConfig
 from dacapo.score import ScoreConfig
 from dacapo.segment import SegmentConfig
 from dacapo.status import StatusConfig
+from dacapo.validate import ValidateConfig
 from dacapo.view import ViewConfig
 
 ROOT = Path(__file__).parents[1]
@@ -34,7 +35,7 @@ OWN = {
     "compare": CompareConfig, "convert": ConvertConfig, "score": ScoreConfig,
     "remove": RemoveConfig, "predict": PredictConfig,
     "export": ExportConfig, "segment": SegmentConfig, "status": StatusConfig,
-    "view": ViewConfig,
+    "view": ViewConfig, "validate": ValidateConfig,
 }  # fmt: skip
 WITH_TRAIN = {"inspect": InspectConfig, "preview": PreviewConfig}
 

@@ -54,6 +54,7 @@ LAYERS = [
         "dacapo.remove",
         "dacapo.status",
         "dacapo.train",
+        "dacapo.validate",
         "dacapo.view",
     ],
 ]

@@ -205,9 +205,7 @@ def _configurations(
     found = {}
     for name, own in of.items():
         is_unique = list(labels.values()).count(labels[name]) == 1
-        candidates = [
-            len(run.validations) * len(run.header.parameters) for run in own if run.header
-        ]
+        candidates = [run.num_candidates for run in own]
         empty = [r for r in own if states[r.label] == "done" and r.best and r.best.found_nothing]
         found[name] = Configuration(
             name,

@@ -26,7 +26,7 @@ from dacapo.runs.log import log_number, log_path
 from dacapo.runs.owner import Owner
 from dacapo.runs.writer import ERROR_FILE
 
-_VERSION = f"2 {__version__} {[field.name for field in fields(RunRecord)]}"
+_VERSION = f"3 {__version__} {[field.name for field in fields(RunRecord)]}"
 _NOT_CACHED = ("folder", "header", "validations", "owner", "submission", "best")
 
 
@@ -105,25 +105,33 @@ class _Cache:
         plain = {
             f.name: getattr(record, f.name) for f in fields(record) if f.name not in _NOT_CACHED
         }
-        header, schema = record.header, ""
-        if header is not None:
-            schema = f"{header.schema:08x}"
-            self._headers[schema] = header
         return {
             **plain,
-            "header": schema,
+            "header": self._number(record.header),
             "error_file": bool(record.error_file),
-            "validations": [_position(stored) for stored in record.validations],
+            "validations": [self._position(stored) for stored in record.validations],
             "owner": None if record.owner is None else asdict(record.owner),
             "submission": None if record.submission is None else asdict(record.submission),
             "best": None if record.best is None else asdict(record.best),
         }
+
+    def _number(self, header: ScoreHeader | None) -> str:
+        if header is None:
+            return ""
+        schema = f"{header.schema:08x}"
+        self._headers[schema] = header
+        return schema
+
+    def _position(self, stored: StoredScores) -> tuple[int, int, int, str]:
+        log = log_number(stored.path)
+        return stored.iteration, log, stored.offset, self._number(stored.header)
 
     def write(self) -> None:
         """Keep what was read for the next time."""
         if self._path is None or not (self._has_changed or len(self._runs) != len(self._old)):
             return
         used = {run["header"] for run in self._runs.values()}
+        used |= {schema for run in self._runs.values() for *_, schema in run["validations"]}
         headers = {k: asdict(v) for k, v in self._headers.items() if k in used}
         text = json.dumps({"version": _VERSION, "headers": headers, "runs": self._runs}).encode()
         try:
@@ -171,7 +179,7 @@ def _decode(
             "folder": folder,
             "error_file": str(folder.path / ERROR_FILE) if plain["error_file"] else "",
             "header": headers.get(plain["header"]),
-            "validations": _stored(folder, validations),
+            "validations": _stored(folder, validations, headers),
             "owner": None if plain["owner"] is None else Owner(**plain["owner"]),
             "submission": submission,
             "best": None if plain["best"] is None else Best(**plain["best"]),
@@ -179,10 +187,13 @@ def _decode(
     )
 
 
-def _position(stored: StoredScores) -> tuple[int, int, int]:
-    return stored.iteration, log_number(stored.path), stored.offset
-
-
-def _stored(folder: RunFolder, validations: Sequence[tuple[int, int, int]]) -> list[StoredScores]:
-    paths = {log: log_path(folder.path, log) for _, log, _ in validations}
-    return [StoredScores(iteration, paths[log], at) for iteration, log, at in validations]
+def _stored(
+    folder: RunFolder,
+    validations: Sequence[tuple[int, int, int, str]],
+    headers: Mapping[str, ScoreHeader],
+) -> list[StoredScores]:
+    paths = {log: log_path(folder.path, log) for _, log, _, _ in validations}
+    return [
+        StoredScores(iteration, paths[log], at, headers[schema])
+        for iteration, log, at, schema in validations
+    ]

@@ -123,7 +123,7 @@ def score_test_volumes(
     config = decode(folder.read_document(folder.read_history())["config"])
     if not isinstance(config, RunConfig):
         raise InputError(f"{folder.path}: its config is not that of a run")
-    datasets = config.datasplit_config.build_test(volumes)
+    datasets = config.datasplit_config.build_part("test", volumes)
     if not datasets:
         return read_final_scores(folder)
     configured = volumes or getattr(config.datasplit_config, "test", {})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from dacapo.experiments.fit import check_data
 from dacapo.experiments.model import Model
 from dacapo.experiments.preflight import preflight
 from dacapo.experiments.run_config import RunConfig
+from dacapo.experiments.score_table import ScoreHeader
 from dacapo.experiments.train_state import Step, TrainState
 from dacapo.experiments.trainers.trainer import Batch
 from dacapo.experiments.training_iteration_stats import TrainingIterationStats
@@ -29,6 +32,7 @@ from dacapo.processes.ranks import SINGLE_PROCESS, Ranks
 if TYPE_CHECKING:
     from dacapo.experiments.datasplits.datasplit import DataSplit
     from dacapo.experiments.starts.start import ReadRun
+    from dacapo.experiments.tasks import TaskConfig
 
 
 class NonFiniteError(InputError):
@@ -41,6 +45,18 @@ class NonFiniteError(InputError):
     def __init__(self, message: str, tensors: Mapping[str, Tensor]) -> None:
         super().__init__(message)
         self.tensors = tensors
+
+
+def score_header(
+    scores: ValidationScores, task_config: TaskConfig, digests: Mapping[str, str]
+) -> ScoreHeader:
+    """What scores mean.
+
+    Args:
+        digests: dataset -> what identifies its voxels.
+    """
+    settings = {"task": task_config.scoring(), "volumes": dict(digests)}
+    return replace(scores.header(task_config.criterion), settings=settings)
 
 
 class Run:
@@ -115,14 +131,23 @@ class Run:
             "output_voxel_size": from_world(shape.output_voxel_size, unit),
             "intensity_range": [np.asarray(v).tolist() for v in ranges[0]] if same else None,
             "dtype": str(np.result_type(*(dataset.raw.dtype for dataset in self.datasplit.train))),
-            "digests": {
-                part: {dataset.name: dataset.digest() for dataset in datasets}
-                for part, datasets in (
-                    ("train", self.datasplit.train),
-                    ("validate", self.datasplit.validate),
-                )
-            },
+            "digests": self.digests,
         }
+
+    @cached_property
+    def digests(self) -> dict[str, dict[str, str]]:
+        """What identifies the voxels of each volume of a part."""
+        parts = {"train": self.datasplit.train, "validate": self.datasplit.validate}
+        return {
+            part: {dataset.name: dataset.digest() for dataset in datasets}
+            for part, datasets in parts.items()
+        }
+
+    def score_header(self) -> ScoreHeader:
+        """What the scores of its validations mean."""
+        return score_header(
+            self.validation_scores, self.config.task_config, self.digests["validate"]
+        )
 
     def begin(self, read_run: ReadRun) -> str:
         """Load the weights of `start` into the model, if there is one; returns a report.

@@ -144,8 +144,9 @@ class RunConfig(Config):
 
     def identity(self) -> dict[str, Any]:
         """All options that determine the result of a run, except its seed and its length."""
-        parts = {group: identity(node) for group, node in self.configs().items()}
-        if self.trainer_config.depends_on_validation:
+        decides = self.trainer_config.depends_on_validation
+        parts = {group: identity(node, decides) for group, node in self.configs().items()}
+        if decides:
             parts["validation_interval"] = self.validation_interval
         return parts
 

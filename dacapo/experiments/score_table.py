@@ -6,8 +6,8 @@ import json
 import math
 import re
 import zlib
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -31,12 +31,15 @@ class ScoreHeader:
         parameters: label and fields of each setting of the post-processor.
         criteria: name and attributes of each criterion; `store_best`: shown in short tables.
         selected_by: the criterion that selects the best iteration and parameters.
+        settings: what else decides scores: `task`, see `TaskConfig.scoring`, and `volumes`, which
+            identifies the voxels of each dataset.
     """
 
     datasets: Sequence[str]
     parameters: Sequence[dict[str, Any]]
     criteria: Sequence[dict[str, Any]]
     selected_by: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -64,6 +67,21 @@ class ScoreHeader:
             [c["name"] for c in self.criteria],
         )
 
+    @cached_property
+    def scoring(self) -> str:
+        """All but the parameters that decides a score: those of equal texts can be compared."""
+        task = dict(self.settings.get("task", {}))
+        task.pop("criterion", None)  # it decides which score selects, but no score
+        if isinstance(processor := task.get("post_processor"), Mapping):
+            tried = {name for setting in self.parameters for name in setting}
+            task["post_processor"] = {k: v for k, v in processor.items() if k not in tried}
+        datasets, _, criteria = self.axes
+        return json.dumps([datasets, criteria, {**self.settings, "task": task}], sort_keys=True)
+
+    def is_like(self, other: ScoreHeader) -> bool:
+        """Whether numbers under one header have the same place and meaning under the other."""
+        return self.axes == other.axes and self.scoring == other.scoring
+
     def encode(self) -> bytes:
         """As JSON."""
         return json.dumps(asdict(self), sort_keys=True).encode()
@@ -78,7 +96,10 @@ class ScoreHeader:
         """
         plain = json.loads(payload)
         try:
-            header = ScoreHeader(**{f.name: plain[f.name] for f in fields(ScoreHeader)})
+            names = [f.name for f in fields(ScoreHeader) if f.name != "settings"]
+            header = ScoreHeader(
+                **{name: plain[name] for name in names}, settings=plain.get("settings", {})
+            )
             header.check()
         except (TypeError, KeyError, AttributeError, InputError) as error:
             raise ValueError(f"not a header of scores: {error!r:.200}") from error
@@ -91,6 +112,9 @@ class ScoreHeader:
             ValueError: a name is not text or occurs twice, or a direction is neither 0 nor 1.
         """
         self.find()
+        task = self.settings.get("task", {})
+        if not isinstance(task, dict) or not isinstance(self.settings.get("volumes", {}), dict):
+            raise ValueError(f"not a header of scores: its settings are {self.settings!r:.200}")
         for names in (*self.axes, [self.selected_by]):
             if len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
                 raise ValueError(f"not a header of scores: its names are {names!r:.200}")
@@ -103,6 +127,14 @@ class ScoreHeader:
     def schema(self) -> int:
         """A checksum that identifies records of this header."""
         return zlib.crc32(self.encode())
+
+
+def merged_header(headers: Sequence[ScoreHeader]) -> ScoreHeader:
+    """The last header, with the parameters of those before it that scored in the same way."""
+    last = headers[-1]
+    alike = [h for h in headers if h.scoring == last.scoring]
+    parameters = {p["label"]: p for header in alike for p in header.parameters}
+    return replace(last, parameters=list(parameters.values()))
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from dacapo.nn.bioimageio import Package, read_package
 from dacapo.nn.weights import load_all, read_state_dict
 from dacapo.runs import RunFolder
 from dacapo.runs.checkpoint import CheckpointError
+from dacapo.runs.history import History
 
 
 @dataclass(frozen=True)
@@ -155,13 +156,19 @@ def of_run(folder: RunFolder, iteration: int | None, criterion: str | None) -> S
     Raises:
         InputError: there is no such checkpoint.
     """
-    document = folder.read_document(folder.read_history())
+    history = folder.read_history()
+    document = folder.read_document(history)
     config = decode(document["config"])
     if not isinstance(config, RunConfig):
         raise InputError(f"{folder.path}: its config is not that of a run")
-    best, chosen = _choose(folder, iteration, criterion)
+    best, chosen = _choose(folder, history, iteration, criterion)
     data = _data_of(document, folder)
-    fixed, task = data["intensity_range"], config.task_config
+    fixed, task, parameters = data["intensity_range"], config.task_config, None
+    if best is not None:
+        # The post-processor that made the score may be another than that of the training.
+        header = history.header_of(best)
+        task = task.scored_by(header.settings.get("task", {}))
+        parameters = [p["label"] for p in header.parameters].index(best.label)
     datasplit: Any = config.datasplit_config
     how = getattr(datasplit, "normalize", None)
     if how is None or getattr(datasplit, "intensity_range", None) is not None:
@@ -180,7 +187,7 @@ def of_run(folder: RunFolder, iteration: int | None, criterion: str | None) -> S
         unit=str(data["unit"]),
         input_voxel_size=[float(v) for v in data["input_voxel_size"]],
         output_voxel_size=[float(v) for v in data["output_voxel_size"]],
-        parameters=None if best is None else best.parameters,
+        parameters=parameters,
         dtype=str(data.get("dtype", "")),
         score="" if best is None else best.text,
         read_weights=lambda: folder.checkpoint(chosen).read_bytes(),
@@ -223,11 +230,11 @@ def _data_of(document: Mapping[str, Any], folder: RunFolder) -> Mapping[str, Any
 
 
 def _choose(
-    folder: RunFolder, iteration: int | None, criterion: str | None
+    folder: RunFolder, history: History, iteration: int | None, criterion: str | None
 ) -> tuple[Best | None, int]:
     """The iteration of the weights, and the score by which it was chosen."""
     stored = folder.checkpoints()
-    table = folder.read_history().table()
+    table = history.table()
     best = None if table is None else table.among(stored).best(criterion)
     if iteration is None:
         if best is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isnan
 from typing import Any
 
@@ -12,9 +13,10 @@ from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.datasplits.datasets.dataset import NormalizedRaw
 from dacapo.experiments.preflight import check_voxel_size
 from dacapo.experiments.run import Run
+from dacapo.experiments.tasks import Task
 from dacapo.experiments.tasks.post_processors import LookupSegmentation
 from dacapo.experiments.validation_iteration_scores import ValidationIterationScores
-from dacapo.inference.blocks import predict
+from dacapo.inference.blocks import Network, predict
 from dacapo.inference.ground_truth import ground_truth
 from dacapo.inference.predicted import check_fits
 from dacapo.inference.trained import TrainedModel
@@ -25,33 +27,33 @@ def validate(run: Run) -> ValidationIterationScores:
 
     The whole labelled region is scored; voxels that are not annotated are ignored.
     """
-    criteria = run.validation_scores.criteria
-    scores = []
-    for dataset in run.datasplit.validate:
-        score = run.task.evaluator.against(ground_truth(dataset, run.task.predictor.classes))
-        rows = []
-        for _, segmentation in run.task.post_processor.process_all(predict(run, dataset)):
-            if (
-                isinstance(segmentation, LookupSegmentation)
-                and not run.task.evaluator.reads_lookups
-            ):
-                segmentation = segmentation.volume()
-            evaluated = score(segmentation)
-            rows.append([float(getattr(evaluated, criterion)) for criterion in criteria])
-        scores.append(rows)
+    scores = [score_settings(run, run.task, dataset) for dataset in run.datasplit.validate]
     return ValidationIterationScores(run.training_stats.trained_until(), scores)
 
 
-def check_scorable(run: Run) -> None:
+def score_settings(network: Network, task: Task, dataset: Dataset) -> list[list[float]]:
+    """The scores of a dataset: for each setting of the post-processor, those of all criteria."""
+    score = task.evaluator.against(ground_truth(dataset, task.predictor.classes))
+    rows = []
+    for _, segmentation in task.post_processor.process_all(predict(network, dataset)):
+        if isinstance(segmentation, LookupSegmentation) and not task.evaluator.reads_lookups:
+            segmentation = segmentation.volume()
+        evaluated = score(segmentation)
+        criteria = task.evaluator.evaluation_scores.criteria
+        rows.append([float(getattr(evaluated, criterion)) for criterion in criteria])
+    return rows
+
+
+def check_scorable(task: Task, datasets: Sequence[Dataset]) -> None:
     """Before training, refuse data that could not be validated.
 
     Raises:
         InputError: `task.criterion` is NaN for a dataset even with a perfect segmentation, so that
             the mean over the datasets would not exist.
     """
-    evaluator, criterion = run.task.evaluator, run.task.criterion
-    for dataset in run.datasplit.validate:
-        known = ground_truth(dataset, run.task.predictor.classes)
+    evaluator, criterion = task.evaluator, task.criterion
+    for dataset in datasets:
+        known = ground_truth(dataset, task.predictor.classes)
         perfect = evaluator.perfect(known.gt)
         if perfect is not None and isnan(getattr(evaluator.against(known)(perfect), criterion)):
             raise InputError(
@@ -67,15 +69,20 @@ def segment(run: Run, dataset: Dataset, parameters: int) -> np.ndarray[Any, Any]
     return run.task.post_processor.process(predict(run, dataset), setting)
 
 
+def check_volume(model: TrainedModel, dataset: Dataset) -> None:
+    """Refuse a volume that does not fit a model, or in which nothing is annotated."""
+    check_fits(model, NormalizedRaw(dataset.raw, dataset.intensity_range))
+    check_voxel_size(dataset, model.sample_shape.output_voxel_size)
+    dataset.check_annotated(to_score=True)
+
+
 def score_test(model: TrainedModel, dataset: Dataset) -> dict[str, float]:
     """Criterion -> score of a volume, with the parameters that validation chose.
 
     Raises:
         InputError: the volume does not fit the model, or nothing in it is annotated.
     """
-    check_fits(model, NormalizedRaw(dataset.raw, dataset.intensity_range))
-    check_voxel_size(dataset, model.sample_shape.output_voxel_size)
-    dataset.check_annotated(to_score=True)
+    check_volume(model, dataset)
     post_processor, setting = model.choose_parameters({})
     known = ground_truth(dataset, model.task.predictor.classes)
     segmentation = post_processor.process(predict(model, dataset), setting)

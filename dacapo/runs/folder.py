@@ -30,6 +30,7 @@ from dacapo.runs.writer import ERROR_FILE, RunWriter
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from dacapo.experiments.score_table import ScoreHeader
     from dacapo.experiments.starts.start import Source
     from dacapo.nn.weights import Weights
 
@@ -223,6 +224,17 @@ class RunFolder:
             with RunWriter(self, log) as writer:
                 writer.describe(document)
                 yield writer
+
+    @contextmanager
+    def scoring(self, header: ScoreHeader) -> Iterator[RunWriter]:
+        """Claim the folder to add scores of the checkpoints that it has, without training.
+
+        Raises:
+            BusyError: another process is working on the run.
+        """
+        with claim(self.path) as log, RunWriter(self, log) as writer:
+            writer.begin_scores(header)
+            yield writer
 
     def submit(self, document: Mapping[str, Any], submission: Submission) -> None:
         """Note that the run was submitted to a launcher or scheduler, which will start a writer."""

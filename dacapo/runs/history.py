@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dacapo.experiments.score_table import Best, ScoreHeader, ScoreTable
+from dacapo.experiments.score_table import Best, ScoreHeader, ScoreTable, merged_header
 from dacapo.experiments.training_iteration_stats import TrainingIterationStats
 from dacapo.experiments.training_stats import TrainingStats
 from dacapo.experiments.validation_iteration_scores import ValidationIterationScores
 from dacapo.processes.files import parse, parse_json, reading
-from dacapo.runs.log import Damage, Kind, Record, log_files, read_log
+from dacapo.runs.log import Damage, Kind, Record, log_files, log_number, read_log
 from dacapo.runs.owner import Owner
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
+_OF_TRAINING = (Kind.document, Kind.begin, Kind.outcome)
+"""Records that a process writes only if it trains; others may claim a run and score it."""
 STEP_COLUMNS = ("loss", "time", "waited")
 _NO_STEPS: Array = np.empty((0, len(STEP_COLUMNS)))
 _MAX_GAP = 10**7
@@ -56,6 +58,7 @@ class StoredScores:
     iteration: int
     path: Path
     offset: int
+    header: ScoreHeader
 
 
 class StoredTable:
@@ -63,7 +66,8 @@ class StoredTable:
 
     Attributes:
         header: names along the scores' axes; None before the first writer.
-        validations: the positions of the scores.
+        validations: the positions of the scores, in the order of their iterations; there may be
+            several of one iteration, with different parameters.
     """
 
     header: ScoreHeader | None
@@ -72,7 +76,12 @@ class StoredTable:
     @property
     def iterations(self) -> list[int]:
         """The iterations of all validations."""
-        return [stored.iteration for stored in self.validations]
+        return _iterations(self.validations)
+
+    @property
+    def num_candidates(self) -> int:
+        """How many iterations and settings were scored, from which the best is chosen."""
+        return sum(len(stored.header.parameters) for stored in self.validations)
 
     def values(self) -> Array:
         """All scores: (iterations, datasets, parameters, criteria)."""
@@ -85,6 +94,14 @@ class StoredTable:
             return None
         return ScoreTable(self.header, self.iterations, self.values())
 
+    def header_of(self, best: Best) -> ScoreHeader:
+        """The header under which a score was written, whose settings made it."""
+        return [
+            stored.header for stored in self.validations
+            if stored.iteration == best.iteration
+            and any(p["label"] == best.label for p in stored.header.parameters)
+        ][-1]  # fmt: skip
+
 
 @dataclass
 class History(StoredTable):
@@ -92,9 +109,11 @@ class History(StoredTable):
 
     Attributes:
         header: names along the scores' axes; None before the first writer.
+        last_header: that of the last writer, which has its parameters alone.
         steps: (steps, 3): loss, duration in seconds, and seconds of it spent waiting for data. NaN
             for steps that a damaged log has lost.
-        validations: the positions of the scores.
+        validations: the positions of the scores that can be compared with the latest.
+        others: those of other criteria, volumes or post-processors.
         outcome: how the last writer ended: `status`, cost, `error`; empty if it was killed.
         outcomes: how all writers ended.
         owner: the last writer.
@@ -104,8 +123,10 @@ class History(StoredTable):
     """
 
     header: ScoreHeader | None = None
+    last_header: ScoreHeader | None = None
     steps: Array = field(default_factory=lambda: _NO_STEPS)
     validations: list[StoredScores] = field(default_factory=list)
+    others: list[StoredScores] = field(default_factory=list)
     outcomes: list[dict[str, Any]] = field(default_factory=list)
     owner: Owner | None = None
     document: dict[str, Any] = field(default_factory=dict)
@@ -126,11 +147,16 @@ class History(StoredTable):
 
     @property
     def scores(self) -> list[ValidationIterationScores]:
-        """All validations."""
-        values = self.values() if self.validations else ()
+        """The validations under the header of the last writer."""
+        return [] if self.last_header is None else self.scores_like(self.last_header)
+
+    def scores_like(self, like: ScoreHeader) -> list[ValidationIterationScores]:
+        """The validations under a header."""
+        found = [s for s in (*self.validations, *self.others) if s.header.is_like(like)]
+        values = read_values(found, like) if found else ()
         return [
             ValidationIterationScores(stored.iteration, value.tolist())
-            for stored, value in zip(self.validations, values, strict=True)
+            for stored, value in zip(found, values, strict=True)
         ]
 
     @property
@@ -148,22 +174,44 @@ class History(StoredTable):
     def is_done(self) -> bool:
         return self.outcome.get("status") == "done"
 
-    def past(self) -> Past:
-        """The steps and the scores."""
-        return Past(self.steps, self.scores, self.header)
+    def scored_otherwise(self, scoring: Mapping[str, Any]) -> str:
+        """What to do if a run was not scored with these options (see `TaskConfig.scoring`); empty
+        if it was, or not at all."""
+        every = [stored.header for stored in (*self.validations, *self.others)]
+        known = [header.settings.get("task", {}) for header in every]
+        if not known or any(options == scoring for options in known):
+            return ""
+        keys = [f"task.{k}" for k, v in scoring.items() if known[-1].get(k) != v]
+        return f"it was scored with another {', '.join(keys)}: dacapo.validate scores it anew"
+
+    def past(self, like: ScoreHeader | None = None) -> Past:
+        """The steps, and the scores under a header (default: that of the last writer)."""
+        header = like or self.last_header
+        return Past(self.steps, [] if header is None else self.scores_like(header), header)
 
 
 def read_values(validations: Sequence[StoredScores], header: ScoreHeader) -> Array:
-    """Scores from their logs: (iterations, datasets, parameters, criteria)."""
-    values = np.empty((len(validations), *header.shape))
-    for path in dict.fromkeys(stored.path for stored in validations):
+    """Scores from their logs: (iterations, datasets, parameters, criteria); NaN where an iteration
+    was not scored with some parameters."""
+    rows = {iteration: row for row, iteration in enumerate(_iterations(validations))}
+    values = np.full((len(rows), *header.shape), np.nan)
+    places = {p["label"]: at for at, p in enumerate(header.parameters)}
+    # Later logs come last, because their scores replace those of earlier ones.
+    for path in sorted({stored.path for stored in validations}, key=log_number):
         with reading(path), path.open("rb") as file:
-            for index, stored in enumerate(validations):
+            for stored in validations:
                 if stored.path == path:
+                    found = np.empty(stored.header.shape)
                     file.seek(stored.offset)
-                    if file.readinto(values[index].data) != values[index].nbytes:
+                    if file.readinto(found.data) != found.nbytes:
                         raise ValueError("the file has become shorter")
+                    at = [places[p["label"]] for p in stored.header.parameters]
+                    values[rows[stored.iteration]][:, at] = found
     return values
+
+
+def _iterations(validations: Sequence[StoredScores]) -> list[int]:
+    return list(dict.fromkeys(stored.iteration for stored in validations))
 
 
 def read_history(folder: Path) -> History:
@@ -191,6 +239,7 @@ class _Replay:
         self._path, self._num_damaged = Path(), 0
         self._is_mere_claim = False
         self._headers: dict[int, ScoreHeader] = {}
+        self._scores: list[StoredScores] = []
         self._lost = 0
 
     def open(self, path: Path) -> None:
@@ -208,7 +257,7 @@ class _Replay:
 
     def add(self, record: Record | Damage) -> None:
         history = self._history
-        if isinstance(record, Damage) or record.kind != Kind.owner:
+        if isinstance(record, Damage) or record.kind in _OF_TRAINING:
             self._is_mere_claim = False
         if isinstance(record, Damage):
             history.damage.append(str(record))
@@ -218,9 +267,7 @@ class _Replay:
             history.document = parse_json(record.payload)
         elif record.kind == Kind.header:
             header = ScoreHeader.decode(bytes(record.payload))
-            if history.header is not None and history.header.axes != header.axes:
-                history.validations.clear()  # they have other datasets, parameters or criteria
-            history.header = self._headers[header.schema] = header
+            history.last_header = self._headers[header.schema] = header
         elif record.kind == Kind.outcome:
             history.outcomes[-1] = _outcome(parse_json(record.payload))
         elif record.kind == Kind.begin:
@@ -236,7 +283,7 @@ class _Replay:
             raise ValueError(f"a writer begins at iteration {iteration}")
         history.outcomes[-1] = {}
         self._truncate(iteration)
-        history.validations = [s for s in history.validations if s.iteration <= iteration]
+        self._scores = [s for s in self._scores if s.iteration <= iteration]
         if iteration == 0:
             del history.damage[: self._num_damaged]  # nothing that others have written counts
             self._num_damaged = 0
@@ -261,18 +308,14 @@ class _Replay:
 
     def _add_scores(self, record: Record) -> None:
         history, header = self._history, self._headers.get(record.schema)
-        if header is None or history.header is None:
+        if header is None:
             history.damage.append(
                 f"{self._path.name}: the header of the scores at {record.iteration} is lost"
             )
             return
-        if history.header.axes != header.axes:
-            return
         if record.iteration < 0 or len(record.payload) != 8 * math.prod(header.shape):
             raise ValueError(f"the scores of iteration {record.iteration} do not fit their header")
-        at = record.iteration
-        history.validations = [s for s in history.validations if s.iteration < at]
-        history.validations.append(StoredScores(at, self._path, record.offset))
+        self._scores.append(StoredScores(record.iteration, self._path, record.offset, header))
 
     def _truncate(self, count: int) -> None:
         if count < self._count:
@@ -284,8 +327,17 @@ class _Replay:
 
     def history(self) -> History:
         self._forget_mere_claim()
-        self._history.steps = self._joined()
-        return self._history
+        history = self._history
+        history.steps = self._joined()
+        headers = {stored.header.schema: stored.header for stored in self._scores}
+        if history.last_header is not None:
+            history.header = merged_header([*headers.values(), history.last_header])
+            # A later score replaces an earlier one with the same place and meaning.
+            newest = {(s.iteration, repr(s.header.axes), s.header.scoring): s for s in self._scores}
+            for stored in sorted(newest.values(), key=lambda s: s.iteration):
+                alike = stored.header.scoring == history.header.scoring
+                (history.validations if alike else history.others).append(stored)
+        return history
 
 
 def _outcome(plain: dict[str, Any]) -> dict[str, Any]:

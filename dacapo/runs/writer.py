@@ -83,6 +83,16 @@ class RunWriter:
                 self._check_owned()
                 self._folder.set_aside(self._folder.checkpoint(later))
 
+    def begin_scores(self, header: ScoreHeader) -> None:
+        """Add scores of weights that are there, without training: how that ended stays as it was.
+
+        Args:
+            header: header of the scores to come.
+        """
+        self._finished = True
+        self._header = header
+        self._append(Kind.header, 0, header.encode())
+
     def add_step(self, stats: TrainingIterationStats) -> None:
         """Note one step. It may be lost in a kill; those before a checkpoint are flushed with
         it."""

@@ -100,7 +100,7 @@ def _build(run_config: RunConfig, folder: RunFolder, request: RunRequest, ranks:
         from dacapo.inference.scoring import check_scorable
 
         run = Run(run_config, ranks, datasplit)
-        check_scorable(run)
+        check_scorable(run.task, run.datasplit.validate)
         return run
     except Exception as error:
         if ranks.is_first and (sweep.is_launched() or not isinstance(error, InputError)):

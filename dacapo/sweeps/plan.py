@@ -105,6 +105,8 @@ def plan_run(folder: RunFolder, run_config: RunConfig, request: RunRequest) -> R
         criterion = run_config.task_config.criterion
         score = f", {criterion} {best.value:.4g}" if best is not None else ""
         hint = ended_early or "a larger num_iterations trains it further"
+        if otherwise := history.scored_otherwise(run_config.task_config.scoring()):
+            hint = otherwise
         text = f"{folder.path} is finished{score}; {hint}"
         return RunPlan("done", text, history)
     beyond = max(folder.checkpoints(), default=0)

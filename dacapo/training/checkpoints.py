@@ -7,6 +7,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from dacapo.experiments.run import Run
+from dacapo.experiments.score_table import ScoreHeader
 from dacapo.runs import NoWriter, Past, RunFolder, RunWriter
 from dacapo.runs.checkpoint import CheckpointError
 from dacapo.training.terminal import console
@@ -14,8 +15,8 @@ from dacapo.training.terminal import console
 
 def resume(run: Run, folder: RunFolder, writer: RunWriter | NoWriter) -> None:
     """Load the latest intact checkpoint, or start from iteration 0."""
-    ranks = run.ranks
-    begin, state, past = ranks.broadcast(lambda: _latest(folder))
+    ranks, header = run.ranks, run.score_header()
+    begin, state, past = ranks.broadcast(lambda: _latest(folder, header))
     if state is not None:
         run.train_state.load_state(state)
     elif message := run.begin(
@@ -23,8 +24,7 @@ def resume(run: Run, folder: RunFolder, writer: RunWriter | NoWriter) -> None:
     ):
         console.print(message)
     run.training_stats = past.training_stats
-    header = run.validation_scores.header(run.task.criterion)
-    if past.header is not None and past.header.axes == header.axes:
+    if past.header is not None and past.header.is_like(header):
         run.validation_scores.scores = past.scores
     writer.begin(begin, header, replace(past, scores=run.validation_scores.scores))
     console.print(
@@ -34,7 +34,7 @@ def resume(run: Run, folder: RunFolder, writer: RunWriter | NoWriter) -> None:
     )
 
 
-def _latest(folder: RunFolder) -> tuple[int, dict[str, Tensor] | None, Past]:
+def _latest(folder: RunFolder, header: ScoreHeader) -> tuple[int, dict[str, Tensor] | None, Past]:
     """The latest intact checkpoint: its iteration and tensors, and the history up to there."""
     history = folder.read_history()  # read again, as now no other process can add to it
     for damage in history.damage:
@@ -45,7 +45,7 @@ def _latest(folder: RunFolder) -> tuple[int, dict[str, Tensor] | None, Past]:
         except CheckpointError as error:
             console.print(f"skipping a checkpoint, using an earlier one: {error}")
             continue
-        logged = history.past()
+        logged = history.past(header)
         is_whole = past is not None and len(past.steps) == iteration
         if past is not None and is_whole and (history.damage or len(logged.steps) < iteration):
             console.print(f"the history is restored from checkpoint {iteration}")
@@ -53,7 +53,7 @@ def _latest(folder: RunFolder) -> tuple[int, dict[str, Tensor] | None, Past]:
         if len(logged.steps) >= iteration:
             return iteration, state, _until(logged, iteration)
         console.print(f"skipping checkpoint {iteration}: the log of its steps is shorter")
-    return 0, None, _until(history.past(), 0)
+    return 0, None, _until(history.past(header), 0)
 
 
 def _until(past: Past, iteration: int) -> Past:
@@ -65,7 +65,7 @@ def _restored(past: Past, logged: Past, iteration: int) -> Past:
     """The history of a checkpoint, and the scores of its own weights, which were logged later."""
     if past.header is not None and logged.header is not None:
         later = [s for s in logged.scores if s.iteration == iteration]
-        if past.header.axes == logged.header.axes:
+        if past.header.is_like(logged.header):
             past = replace(past, scores=past.scores + later)
     return replace(past, is_restored=True)
 

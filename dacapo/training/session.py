@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dacapo.experiments.run import Run
+from dacapo.experiments.run import Run, score_header
 from dacapo.experiments.run_config import RunConfig
 from dacapo.experiments.validation_scores import ValidationScores
 from dacapo.figures.curves import draw_curves
@@ -56,14 +56,16 @@ def finished_scores(run_config: RunConfig, folder: RunFolder) -> ValidationScore
     console.print(f"{folder.path} is finished; a larger num_iterations trains it further")
     history = folder.read_history()
     task = run_config.task_config.build()
-    datasets = [] if history.header is None else history.header.datasets
+    digests = folder.read_document(history).get("data", {}).get("digests", {}).get("validate", {})
     scores = ValidationScores(
         task.post_processor.enumerate_parameters(),
-        [_Named(name) for name in datasets],
+        [_Named(name) for name in digests],
         task.evaluator.evaluation_scores,
-        history.scores,
     )
-    show_scores(scores.table(), task.criterion)
+    scores.scores = history.scores_like(score_header(scores, run_config.task_config, digests))
+    if hint := history.scored_otherwise(run_config.task_config.scoring()):
+        console.print(f"{folder.path}: {hint}")
+    show_scores(scores.table() if scores.scores else history.table(), task.criterion)
     return scores
 
 

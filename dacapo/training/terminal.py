@@ -211,11 +211,13 @@ def data_line(stats: TrainingStats) -> str:
     return line
 
 
-def show_scores(scores: ScoreTable, criterion: str) -> None:
-    """Print a table of all validations, each with its best parameters.
+def show_scores(scores: ScoreTable | None, criterion: str) -> None:
+    """Print a table of all validations, if there are some, each with its best parameters.
 
     It shows the criterion that selects, and those whose best weights are worth keeping.
     """
+    if scores is None:
+        return
     criteria = scores.header.criteria
     shown = [c["name"] for c in criteria if c["name"] == criterion or c["store_best"]]
     columns = [scores.header.find(name)[0] for name in shown]

@@ -9,16 +9,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import xarray as xr
 
+from dacapo.arrays import open_array
 from dacapo.comparison.progress import Progress, read_progress
 from dacapo.runs import RunFolder
-from tests.conftest import SMALL_AFFINITIES
+from dacapo.train import train
+from tests.conftest import SMALL_AFFINITIES, small_task_config, write_hdf5
 from tests.launching.cluster import NUM_CPUS, Slurm, missing
 from tests.slow_trainer import write_script
 
@@ -282,3 +285,79 @@ def test_nothing_is_submitted_when_one_job_is_wrong(
     assert "Traceback" not in out
     assert not (tmp_path / "runs" / "a").exists()
     assert slurm.ask("sacct", "-n", "-X", "-o", "JobID") == before
+
+
+def segment(slurm: Slurm, cwd: Path, *arguments: str) -> subprocess.Popen[str]:
+    """A segmentation of `raw.h5` by jobs of one core each."""
+    command = [
+        sys.executable, "-m", "dacapo.segment", "run=a/0", "input=raw.h5:raw", "chunk=16",
+        "block=16", "halo=4", "dtype=float32", "output=s.ome.zarr", *arguments,
+    ]  # fmt: skip
+    with (cwd / "out.txt").open("w") as out:
+        return subprocess.Popen(
+            command, cwd=cwd, env=environment(slurm), stdout=out, stderr=out, text=True
+        )
+
+
+JOBS = ("num_workers=3", "workers=slurm_cpu", "launcher={cpus: 1, memory: null, time: 10}")
+
+
+def blocks_done(cwd: Path) -> int:
+    files = cwd.glob(".s.ome.zarr.*.unfinished/.work/blocks.*.txt")
+    return sum(file.read_text().count(";") for file in files)
+
+
+def running(slurm: Slurm) -> list[str]:
+    return slurm.ask("squeue", "-h", "-t", "R", "-o", "%i").split()
+
+
+def until(ready: Callable[[], object], cwd: Path, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < deadline, output(cwd)
+        time.sleep(0.2)
+
+
+def test_jobs_share_the_blocks_of_a_command(slurm: Slurm, tmp_path: Path) -> None:
+    """One is cancelled, then the command is interrupted; it resumes to what one process makes."""
+    train(small_task_config("affinities", "name=a"), tmp_path / "runs")
+    raw = np.random.default_rng(0).integers(0, 255, (80, 64, 64), np.uint8)
+    write_hdf5(tmp_path / "raw.h5", {"raw": raw}, voxel_size=[8, 8, 8], units="nm")
+    process = segment(slurm, tmp_path, *JOBS)
+    until(lambda: len(running(slurm)) == 3 and blocks_done(tmp_path), tmp_path)
+    (cancelled, *others) = running(slurm)
+    slurm.ask("scancel", cancelled)
+    until(lambda: set(running(slurm)) - {cancelled, *others}, tmp_path)
+    before = blocks_done(tmp_path)
+    process.send_signal(signal.SIGINT)
+    status, out = ended(process, tmp_path, 60)
+    assert status == 130
+    assert "rerun the same command to resume" in out
+    assert "Traceback" not in out
+    until(lambda: not slurm.ask("squeue", "-h").split(), tmp_path, 30)
+    assert before
+    status, out = ended(segment(slurm, tmp_path, *JOBS), tmp_path, 300)
+    assert status == 0, out
+    assert not slurm.ask("squeue", "-h").split()
+    status, out = ended(segment(slurm, tmp_path, "output=alone.ome.zarr"), tmp_path, 300)
+    assert status == 0, out
+    ours, alone = (open_array(str(tmp_path / f"{n}.ome.zarr")) for n in ("s", "alone"))
+    assert np.array_equal(ours.read(ours.roi), alone.read(alone.roi))
+    assert not list(tmp_path.glob(".*unfinished"))
+
+
+def test_workers_that_cannot_be_started(slurm: Slurm, tmp_path: Path) -> None:
+    train(small_task_config("affinities", "name=a"), tmp_path / "runs")
+    write_hdf5(tmp_path / "raw.h5", {"raw": np.zeros((16,) * 3, np.uint8)}, voxel_size=[8, 8, 8])
+    wrong = {
+        "launcher={partition: nowhere}": "invalid partition",
+        "launcher={partitio: main}": "Key 'partitio' not in 'SlurmConfig'",
+        "workers=slurm_gpx": "Could not find 'hydra/launcher/slurm_gpx'",
+        "launcher={time: soon}": "launcher.time=soon: give minutes",
+    }
+    for argument, message in wrong.items():
+        arguments = [*JOBS[:2], argument]
+        status, out = ended(segment(slurm, tmp_path, *arguments), tmp_path, 90)
+        assert status == 1, out
+        assert message in out
+        assert "Traceback" not in out

@@ -23,14 +23,16 @@ class DataSplitConfig(Config, ABC):
     @abstractmethod
     def build(self) -> DataSplit: ...
 
-    def build_test(self, volumes: Mapping[str, VolumeConfig]) -> list[Dataset]:
-        """The test volumes only: the others need not be there.
+    def build_part(self, part: str, volumes: Mapping[str, VolumeConfig]) -> list[Dataset]:
+        """The volumes of one part only: those of the others need not be there.
 
         Args:
+            part: validate or test.
             volumes: instead of those that the data split names; empty: those.
         """
         if volumes:
             raise InputError(
-                f"datasplit.test: {type(self).__name__} does not read volumes that are named later"
+                f"datasplit.{part}: {type(self).__name__} does not read volumes that are named "
+                f"later"
             )
-        return list(self.build().test)
+        return list(getattr(self.build(), part))

@@ -98,10 +98,10 @@ class FilesDataSplitConfig(DataSplitConfig):
             [tuple(pair.split("+")) for pair in self.may_overlap],
         )  # fmt: skip
 
-    def build_test(self, volumes: Mapping[str, VolumeConfig]) -> list[Dataset]:
+    def build_part(self, part: str, volumes: Mapping[str, VolumeConfig]) -> list[Dataset]:
         opener = self._opener()
-        test = volumes or self.volumes(opener).get("test", {})
-        return self._datasets(opener, {"test": test})["test"]
+        named = volumes or self.volumes(opener).get(part, {})
+        return self._datasets(opener, {part: named})[part]
 
     def _opener(self) -> ArrayOpener:
         from dacapo.arrays import ReadOptions

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dacapo.config import config, ranged
+from dacapo.config import config, ranged, scores_only
 from dacapo.errors import InputError
 from dacapo.experiments.tasks.losses import ActivatedLoss, ProbabilityLoss, RegressionLoss
 from dacapo.experiments.tasks.post_processors import AffinitiesPostProcessor, MutexWatershed
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 class AffinitiesTaskConfig(ObjectTaskConfig):
     """Predict voxel affinities, segment from them, score by VOI and adapted Rand error."""
 
-    criterion: str = "voi"
+    criterion: str = scores_only("voi")
     """The score that selects the best iteration and the best parameters."""
     neighborhood: list[list[int]]
     """Offsets in voxels, one per output channel: short-range affinities join voxels, long-range
     ones keep objects apart."""
-    post_processor: AffinitiesPostProcessor | None = None
+    post_processor: AffinitiesPostProcessor | None = scores_only(None)
     """How segments are made: task/post_processor=mutex_watershed (default) or agglomeration."""
     loss: ProbabilityLoss = field(default_factory=ProbabilityLoss)
     """The loss of the affinities."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dacapo.config import config, ranged
+from dacapo.config import config, ranged, scores_only
 from dacapo.experiments.tasks.losses import ProbabilityLoss
 from dacapo.experiments.tasks.post_processors import (
     MapsPostProcessor,
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 class BoundaryTaskConfig(ObjectTaskConfig):
     """Predict foreground and object boundaries; objects grow from inside the boundaries."""
 
-    criterion: str = "average_precision"
+    criterion: str = scores_only("average_precision")
     """The score that selects the best iteration and the best parameters."""
-    post_processor: MapsPostProcessor | None = None
+    post_processor: MapsPostProcessor | None = scores_only(None)
     """How objects are made: task/post_processor=watershed (default) or components."""
     width: float = ranged(1.5, above=0)
     """Width of the boundary inside an object, in voxels of the finest axis."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from dacapo.config import config, ranged
+from dacapo.config import config, ranged, scores_only
 from dacapo.experiments.tasks.losses import ActivatedLoss, ProbabilityLoss, RegressionLoss
 from dacapo.experiments.tasks.post_processors import (
     MapsPostProcessor,
@@ -27,10 +27,10 @@ class _Distances(ClassesOrObjects):
     inner: ClassVar[bool] = False
     """Whether only distances inside are predicted, and 0 outside."""
 
-    criterion: str = ""
+    criterion: str = scores_only("")
     """The score that selects the best iteration and the best parameters (default: average_precision
     of objects, dice of classes)."""
-    post_processor: MapsPostProcessor | None = None
+    post_processor: MapsPostProcessor | None = scores_only(None)
     """How segments are made: task/post_processor=watershed (default) or components for objects,
     threshold for classes."""
     scale: float = ranged(10.0, above=0)

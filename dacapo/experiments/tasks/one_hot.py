@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dacapo.config import config, ranged
+from dacapo.config import config, ranged, scores_only
 from dacapo.errors import InputError
 from dacapo.experiments.tasks.losses import ClassLoss
 from dacapo.experiments.tasks.post_processors import (
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 class OneHotTaskConfig(TaskConfig, ClassScoring):
     """Predict which of several classes, or background, a voxel belongs to."""
 
-    criterion: str = "dice"
+    criterion: str = scores_only("dice")
     """The score that selects the best iteration and the best parameters."""
     classes: dict[str, list[int]] = field(default_factory=dict)
     """Class -> label ids, like {mito: [3, 4, 5], er: [7]}; other ids are background."""
-    post_processor: MapsPostProcessor | None = None
+    post_processor: MapsPostProcessor | None = scores_only(None)
     """How classes are chosen: task/post_processor=argmax (default) or threshold."""
     loss: ClassLoss = field(default_factory=ClassLoss)
     """The loss."""

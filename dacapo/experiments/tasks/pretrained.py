@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from dacapo.config import config
+from dacapo.config import config, scores_only
 from dacapo.errors import InputError
 from dacapo.experiments.tasks.task_config import TaskConfig
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 class PretrainedTaskConfig(TaskConfig):
     """Another task whose model, head included, starts with the weights of a file."""
 
-    criterion: str = ""
+    criterion: str = scores_only("")
     """The score that selects the best iteration and the best parameters (default: that of the
     sub-task)."""
     sub_task: TaskConfig
@@ -39,6 +40,13 @@ class PretrainedTaskConfig(TaskConfig):
     @property
     def label_classes(self) -> dict[str, list[int]]:
         return self.sub_task.label_classes
+
+    def scoring(self) -> dict[str, Any]:
+        return {**self.sub_task.scoring(), "criterion": self.criterion}
+
+    def scored_by(self, scoring: Mapping[str, Any]) -> PretrainedTaskConfig:
+        criterion = scoring.get("criterion", self.criterion)
+        return replace(self, criterion=criterion, sub_task=self.sub_task.scored_by(scoring))
 
     def evaluator(self) -> Evaluator:
         return self.sub_task.evaluator()

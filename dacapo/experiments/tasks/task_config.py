@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
-from dacapo.config import Config, ranged
+from dacapo.config import Config, decode, encode, ranged, scores_only, scoring_fields
 from dacapo.errors import InputError
 from dacapo.experiments.tasks.losses import WeightedLoss
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class TaskConfig(Config, ABC):
     """What to predict, how to segment from it, and how to score the result."""
 
-    criterion: str
+    criterion: str = scores_only()
     """The score that selects the best iteration and the best parameters."""
 
     def __post_init__(self) -> None:
@@ -42,6 +42,19 @@ class TaskConfig(Config, ABC):
         """Class -> label ids; empty if labels are ids of objects."""
         return {}
 
+    def scoring(self) -> dict[str, Any]:
+        """The options that decide how weights are scored, as plain data."""
+        return {name: encode(getattr(self, name)) for name in scoring_fields(self)}
+
+    def scored_by(self, scoring: Mapping[str, Any]) -> TaskConfig:
+        """This task with the options of another's `scoring`.
+
+        Raises:
+            InputError: they are not valid.
+        """
+        known = {k: decode(v, f"task.{k}") for k, v in scoring.items()}
+        return replace(self, **{k: v for k, v in known.items() if k in scoring_fields(self)})
+
     @abstractmethod
     def evaluator(self) -> Evaluator:
         """What scores a segmentation, built without torch."""
@@ -54,9 +67,9 @@ class TaskConfig(Config, ABC):
 class ObjectScoring(Config):
     """How instance segmentations are scored."""
 
-    ignore_smaller: int = ranged(0, low=0)
+    ignore_smaller: int = ranged(0, low=0, scoring=True)
     """Ground-truth objects with fewer voxels in the scored region are ignored."""
-    iou_thresholds: list[float] = ranged([0.5, 0.75], low=0.5, below=1)
+    iou_thresholds: list[float] = ranged([0.5, 0.75], low=0.5, below=1, scoring=True)
     """Thresholds of intersection over union above which objects match, for F1, precision, recall
     and panoptic quality. Below 0.5, matches would not be one to one."""
 
@@ -77,7 +90,7 @@ class ObjectScoring(Config):
 class ObjectTaskConfig(TaskConfig, ObjectScoring):
     """A task whose segments are, or may be, objects."""
 
-    run_length: bool = False
+    run_length: bool = scores_only(False)
     """Also score the expected run length along the skeletons of a volume
     (datasplit...skeletons)."""
 
@@ -89,10 +102,10 @@ class ObjectTaskConfig(TaskConfig, ObjectScoring):
 class ClassScoring(Config):
     """How semantic segmentations are scored."""
 
-    tolerance: float | None = ranged(None, low=0)
+    tolerance: float | None = ranged(None, low=0, scoring=True)
     """Distance in nm (in pixels for data without a physical size) within which tolerant scores
     accept a voxel (default: the longest edge of a voxel)."""
-    clip_distance: float | None = ranged(None, low=0)
+    clip_distance: float | None = ranged(None, low=0, scoring=True)
     """Upper bound of distances in clipped scores, in the same unit (default: ten such edges)."""
 
     def class_evaluator(self, classes: Mapping[str, Sequence[int]]) -> Evaluator:

@@ -1,0 +1,169 @@
+"""Scoring the checkpoints of a run again, with other options, without training."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from inspect import isabstract
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from dacapo.config import decode, identity
+from dacapo.errors import InputError, did_you_mean
+from dacapo.experiments.run_config import RunConfig
+from dacapo.experiments.score_table import ScoreTable
+from dacapo.experiments.tasks import PretrainedTaskConfig, TaskConfig
+from dacapo.experiments.tasks.post_processors import PostProcessorConfig
+from dacapo.experiments.validation_iteration_scores import ValidationIterationScores
+from dacapo.runs import RunFolder, read_state
+
+if TYPE_CHECKING:
+    from dacapo.experiments.datasplits import VolumeConfig
+
+
+@dataclass(frozen=True)
+class Rescoring:
+    """How checkpoints are to be scored.
+
+    Attributes:
+        task: options to change, as plain data.
+        post_processor: the option of task/post_processor to use instead; None: that of the run.
+        volumes: to score instead of the run's own; empty: those.
+        iteration: the checkpoint to score; None: all that were kept.
+        device: see `DefaultTrainerConfig`.
+    """
+
+    task: Mapping[str, Any] = field(default_factory=dict)
+    post_processor: str | None = None
+    volumes: Mapping[str, VolumeConfig] = field(default_factory=dict)
+    iteration: int | None = None
+    device: str = "auto"
+
+
+def rescore(
+    folder: RunFolder, wanted: Rescoring, report: Callable[[int], None] = lambda iteration: None
+) -> ScoreTable:
+    """Score the checkpoints of a run, and note the scores in its folder.
+
+    What was scored in the same way before is not scored again.
+
+    Args:
+        report: called with the iteration of each checkpoint that is scored.
+
+    Returns:
+        All scores that can be compared with these.
+
+    Raises:
+        BusyError: the run is being trained.
+        InputError: an option is not valid or decides the weights, a volume does not fit, or there
+            is nothing to score.
+    """
+    state = read_state(folder)
+    if state.name == "running" or state.queued:
+        doing = "is being trained by" if state.name == "running" else "waits for"
+        raise InputError(f"{folder.path} {doing} {state.who}: score it when it has ended")
+    config = decode(folder.read_document(folder.read_history())["config"])
+    if not isinstance(config, RunConfig):
+        raise InputError(f"{folder.path}: its config is not that of a run")
+    task_config = _changed(config.task_config, wanted)
+    datasets = config.datasplit_config.build_part("validate", wanted.volumes)
+    iterations = _iterations(folder, wanted.iteration)
+
+    # torch starts here.
+    from dacapo.experiments.run import score_header
+    from dacapo.experiments.validation_scores import ValidationScores
+    from dacapo.inference.saved import of_run
+    from dacapo.inference.scoring import check_scorable, check_volume, score_settings
+    from dacapo.inference.trained import TrainedModel
+
+    task = task_config.build()
+    check_scorable(task, datasets)
+    scores = ValidationScores(
+        task.post_processor.enumerate_parameters(), datasets, task.evaluator.evaluation_scores
+    )
+    digests = {dataset.name: dataset.digest() for dataset in datasets}
+    header = score_header(scores, task_config, digests)
+    known = {s.iteration for s in folder.read_history().scores_like(header)}
+    with folder.scoring(header) as writer:
+        for iteration in iterations:
+            if iteration in known:
+                continue
+            report(iteration)
+            model = TrainedModel(of_run(folder, iteration, None), wanted.device)
+            for dataset in datasets:
+                check_volume(model, dataset)
+            rows = [score_settings(model, task, dataset) for dataset in datasets]
+            writer.add_scores(ValidationIterationScores(iteration, rows))
+    table = folder.read_history().table()
+    assert table is not None
+    return table
+
+
+def _changed(task: TaskConfig, wanted: Rescoring) -> TaskConfig:
+    """The task of a run with other options of scoring."""
+    if isinstance(task, PretrainedTaskConfig):  # its weights are in the checkpoints
+        task = task.sub_task
+    made: Any = task
+    if wanted.post_processor is not None:
+        if not hasattr(task, "post_processor"):
+            raise InputError("post_processor: this task has none that can be chosen")
+        made = replace(made, post_processor=_named(wanted.post_processor))
+    try:
+        node = OmegaConf.merge(OmegaConf.structured(made), dict(wanted.task))
+        made = OmegaConf.to_object(node)
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", "") or ""
+        raise InputError(f"task.{key}: {str(error).splitlines()[0]}") from error
+    before, after = (identity(t, with_scoring=False) for t in (task, made))
+    for key in before:
+        if before[key] != after.get(key):
+            raise InputError(
+                f"task.{key} decides the weights, which are trained already: train a run with it"
+            )
+    assert isinstance(made, TaskConfig)
+    return made
+
+
+def _named(option: str) -> PostProcessorConfig:
+    """A post-processor by its option of task/post_processor, such as mutex_watershed."""
+    known = {_snake(cls.__name__): cls for cls in _subclasses(PostProcessorConfig)}
+    if option not in known:
+        raise InputError(
+            f"post_processor={option}: there is none{did_you_mean(option, known)}; choose from "
+            f"{', '.join(sorted(known))}"
+        )
+    return known[option]()
+
+
+def _subclasses(cls: type[PostProcessorConfig]) -> Iterator[type[PostProcessorConfig]]:
+    """Those that can be made."""
+    for found in cls.__subclasses__():
+        if not isabstract(found):
+            yield found
+        yield from _subclasses(found)
+
+
+def _snake(name: str) -> str:
+    """The name of a class as an option.
+
+    >>> _snake("MutexWatershed")
+    'mutex_watershed'
+    """
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def _iterations(folder: RunFolder, iteration: int | None) -> Sequence[int]:
+    stored = folder.checkpoints()
+    if not stored:
+        raise InputError(f"{folder.path} has no checkpoint: there are no weights to score")
+    if iteration is None:
+        return stored
+    if iteration not in stored:
+        raise InputError(
+            f"iteration={iteration}: {folder.path} has no such checkpoint; it has "
+            f"{', '.join(map(str, stored))} (trainer.keep_every and trainer.keep_best keep more)"
+        )
+    return [iteration]
