@@ -256,6 +256,8 @@ class TestIdentity:
             "validation_interval=2",
             "repetition=5",
             "runs_dir=elsewhere",
+            "task.post_processor.bias=[0.3]",
+            "task.ignore_smaller=9",
         ):
             assert small_run_config(same).name == base, same
 
@@ -268,7 +270,8 @@ class TestIdentity:
                 ["datasplit.seed=1"],
                 ["datasplit.voxel_size=[8,8,9]"],
                 ["trainer/augments=[mirror]"],
-                ["task.post_processor.bias=[0.3]"],
+                ["trainer.stop_patience=3"],
+                ["trainer.stop_patience=3", "task.post_processor.bias=[0.3]"],
                 ["architecture.num_fmaps=5"],
                 ["num_iterations=12"],  # a longer schedule
                 ["start=run", "start.run=a/0"],

@@ -71,6 +71,7 @@ def compare_scores(
     for run in runs:
         if run.header is not None and run.label in scores and states[run.label] == "done":
             kinds.setdefault(repr(_definition(run)), []).append(run)
+    apart = list(_scored_apart([group[0] for group in kinds.values()])) if len(kinds) > 1 else []
     groups = [group for own in kinds.values() for group in _on_same_volumes(own, scores, digests)]
     found = []
     for number, (own, volumes, warnings) in enumerate(groups):
@@ -93,7 +94,8 @@ def compare_scores(
                 header.selected_by, units, higher, part,
                 [configurations[name] for name in names], repetitions, volumes, values,
                 names.index(baseline) if baseline in names else None, margin,
-                [*warnings, *_missing(own, scores, volumes), *_warnings(own)],
+                [*(apart if number == 0 else ()), *warnings, *_missing(own, scores, volumes),
+                 *_warnings(own)],
             )
         )  # fmt: skip
     return found
@@ -151,6 +153,22 @@ def _definition(run: RunRecord) -> tuple[Any, ...]:
     number, higher = header.find()
     attributes = header.criteria[number]
     return header.selected_by, higher, attributes.get("units"), attributes.get("long_name")
+
+
+def _scored_apart(examples: Sequence[RunRecord]) -> Iterator[str]:
+    """In what the scoring of runs differs that cannot be compared."""
+    options = {
+        run.label: run.header.settings.get("task", {}) for run in examples if run.header is not None
+    }
+    keys = dict.fromkeys(key for task in options.values() for key in task)
+    for key in keys:
+        values = {label: task.get(key) for label, task in options.items()}
+        if key != "post_processor" and len({repr(value) for value in values.values()}) > 1:
+            each = ", and ".join(f"{value} for {label}" for label, value in values.items())
+            yield (
+                f"not all runs are scored alike: task.{key} is {each}; dacapo.validate scores them "
+                f"again"
+            )
 
 
 def _warnings(runs: Sequence[RunRecord]) -> list[str]:

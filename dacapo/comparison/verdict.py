@@ -162,6 +162,7 @@ class Comparison:
     def sentences(self) -> Iterator[str]:
         """The verdict in words: what is decided, what is not, and what limits it."""
         if len(self.order) < 2:
+            yield from self.warnings
             return
         decided = [pair for pair, d in self.differences.items() if d.is_decided]
         for pair in self.differences if len(self.order) < 4 else decided[:_MAX_SENTENCES]:

@@ -9,7 +9,7 @@ from inspect import isabstract
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from dacapo.config import decode, identity
 from dacapo.errors import InputError, did_you_mean
@@ -115,8 +115,12 @@ def _changed(task: TaskConfig, wanted: Rescoring) -> TaskConfig:
         node = OmegaConf.merge(OmegaConf.structured(made), dict(wanted.task))
         made = OmegaConf.to_object(node)
     except OmegaConfBaseException as error:
-        key = getattr(error, "full_key", "") or ""
-        raise InputError(f"task.{key}: {str(error).splitlines()[0]}") from error
+        key = f"task.{getattr(error, 'full_key', '') or ''}"
+        if isinstance(error, ConfigKeyError):
+            raise InputError(f"there is no key {key}") from error
+        if wanted.post_processor is not None:
+            key = f"post_processor={wanted.post_processor}, {key}"
+        raise InputError(f"{key}: {str(error).splitlines()[0]}") from error
     before, after = (identity(t, with_scoring=False) for t in (task, made))
     for key in before:
         if before[key] != after.get(key):

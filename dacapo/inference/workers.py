@@ -65,7 +65,6 @@ def distribute(
         max_workers=min(num_workers, len(missing)),
         max_retries=_MAX_RETRIES,
         timeout=None,
-        **({} if jobs is None else {"max_worker_restarts": jobs.max_restarts * num_workers}),
     )
     progress = _Progress(blocks, name, len(starts) - len(missing))
     try:

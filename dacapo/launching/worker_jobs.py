@@ -9,12 +9,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dacapo.errors import InputError
 from dacapo.launching.private import make_private
 from dacapo.launching.slurm import executor, why_gone
 from dacapo.processes.queue import is_queued
+
+if TYPE_CHECKING:
+    from submitit import Job
 
 _POLL = 1.0
 _SURE = 6.0
@@ -33,11 +36,6 @@ class WorkerJobs:
     params: Mapping[str, Any]
     folder: Path
 
-    @property
-    def max_restarts(self) -> int:
-        """How often a job may be started again after its time limit or a preemption."""
-        return int(self.params["max_timeouts"])
-
     def send(self, function: Callable[[], object]) -> Path:
         """Write a function where jobs find it."""
         from submitit.core.utils import DelayedSubmission
@@ -47,41 +45,50 @@ class WorkerJobs:
         return path
 
     def run(self, sent: Path, environment: Mapping[str, str]) -> None:
-        """Submit a job, and wait until it has ended; cancel it if this process is stopped or
-        loses its parent.
+        """Submit a job, and wait until it has ended.
+
+        Another one is submitted if it is cancelled, preempted or reaches its time limit. It is
+        cancelled if this process is stopped or loses its parent.
 
         Args:
             sent: see `send`.
             environment: variables that the job gets.
 
         Raises:
-            RuntimeError: the job has failed.
+            RuntimeError: the function has failed, or jobs ended too often.
         """
         parent = os.getppid()
-        job = executor(self.folder, self.params).submit(_call, sent, dict(environment))
-        missing_since: float | None = None
-        ended = False
-        try:
-            while not ended:
-                time.sleep(_POLL)
-                ended = job.paths.result_pickle.exists()
-                if os.getppid() != parent:
-                    return
-                if not ended and is_queued(job.job_id) is False:
-                    missing_since = missing_since or time.monotonic()
-                    if time.monotonic() - missing_since > _SURE:
-                        ended = job.paths.result_pickle.exists()
-                        if not ended:
-                            raise RuntimeError(why_gone([job.job_id])[job.job_id])
-        finally:
-            if not ended:
+        for _ in range(int(self.params["max_timeouts"]) + 1):
+            job = executor(self.folder, self.params).submit(_call, sent, dict(environment))
+            try:
+                while not (ended := _has_ended(job)) and os.getppid() == parent:
+                    time.sleep(_POLL)
+            finally:
                 _cancel([job.job_id])
-        if job.exception() is not None:
-            raise RuntimeError(f"SLURM's job {job.job_id} failed:\n{job.exception()}")
+            if not ended or job.paths.result_pickle.exists():
+                break
+            reason = why_gone([job.job_id])[job.job_id]
+            print(f"{reason}; another one is submitted", flush=True)
+        else:
+            raise RuntimeError(f"{reason}, and so did the others before it")
+        if ended and (error := job.exception()) is not None:
+            raise RuntimeError(f"SLURM's job {job.job_id} failed:\n{error}")
 
     def cancel(self) -> None:
         """Cancel all jobs that are still there."""
         _cancel([path.name for path in self.folder.iterdir() if path.name.isdigit()])
+
+
+def _has_ended(job: Job[Any]) -> bool:
+    """Whether a job has a result, or has left the queue without one."""
+    begin = time.monotonic()
+    while not job.paths.result_pickle.exists():
+        if is_queued(job.job_id) is not False:
+            return False
+        if time.monotonic() - begin > _SURE:
+            return True
+        time.sleep(_POLL)
+    return True
 
 
 def open_worker_jobs(preset: str, given: Mapping[str, Any]) -> WorkerJobs:
@@ -97,12 +104,27 @@ def open_worker_jobs(preset: str, given: Mapping[str, Any]) -> WorkerJobs:
     params = _compose(preset, given)
     try:
         folder = make_private(params["folder"])
-        executor(folder, params)  # only looks
+        _check_accepted(folder, params)
     except RuntimeError as error:
         raise InputError(f"workers={preset}: {error}") from error
     except InputError as error:
         raise InputError(str(error).replace("hydra.launcher", "launcher")) from error
     return WorkerJobs(params, folder)
+
+
+def _check_accepted(folder: Path, params: Mapping[str, Any]) -> None:
+    """Ask SLURM whether it would accept a job, without submitting it.
+
+    Raises:
+        RuntimeError: it would not.
+    """
+    script = folder / "test.sh"
+    script.write_text(executor(folder, params)._make_submission_file_text("true", "test"))
+    done = subprocess.run(
+        ["sbatch", "--test-only", str(script)], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr.strip().splitlines()[-1].removeprefix("sbatch: error: "))
 
 
 def _compose(preset: str, given: Mapping[str, Any]) -> Mapping[str, Any]:

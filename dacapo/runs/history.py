@@ -19,8 +19,8 @@ from dacapo.runs.log import Damage, Kind, Record, log_files, log_number, read_lo
 from dacapo.runs.owner import Owner
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-_OF_TRAINING = (Kind.document, Kind.begin, Kind.outcome)
-"""Records that a process writes only if it trains; others may claim a run and score it."""
+SCORED = "scored"
+"""How a process ends that has scored a run without training it: this is not the run's end."""
 STEP_COLUMNS = ("loss", "time", "waited")
 _NO_STEPS: Array = np.empty((0, len(STEP_COLUMNS)))
 _MAX_GAP = 10**7
@@ -257,7 +257,7 @@ class _Replay:
 
     def add(self, record: Record | Damage) -> None:
         history = self._history
-        if isinstance(record, Damage) or record.kind in _OF_TRAINING:
+        if isinstance(record, Damage) or record.kind in (Kind.document, Kind.begin):
             self._is_mere_claim = False
         if isinstance(record, Damage):
             history.damage.append(str(record))
@@ -269,7 +269,10 @@ class _Replay:
             header = ScoreHeader.decode(bytes(record.payload))
             history.last_header = self._headers[header.schema] = header
         elif record.kind == Kind.outcome:
-            history.outcomes[-1] = _outcome(parse_json(record.payload))
+            outcome = _outcome(parse_json(record.payload))
+            if outcome["status"] != SCORED:
+                history.outcomes[-1] = outcome
+                self._is_mere_claim = False
         elif record.kind == Kind.begin:
             self._begin(record.iteration)
         elif record.kind == Kind.step:

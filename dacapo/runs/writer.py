@@ -18,7 +18,7 @@ from dacapo.experiments.score_table import ScoreHeader
 from dacapo.experiments.training_iteration_stats import TrainingIterationStats
 from dacapo.experiments.validation_iteration_scores import ValidationIterationScores
 from dacapo.processes.files import write_atomically
-from dacapo.runs.history import STEP_COLUMNS, Array, Past
+from dacapo.runs.history import SCORED, STEP_COLUMNS, Array, Past
 from dacapo.runs.lease import BEAT, BusyError, is_lost
 from dacapo.runs.log import Kind, LogWriter, Record
 
@@ -45,7 +45,7 @@ class RunWriter:
         self._header: ScoreHeader | None = None
         self._past: list[Array] = []
         self._scores: list[ValidationIterationScores] = []
-        self._finished = self._has_stepped = False
+        self._finished = self._has_stepped = self._only_scores = False
         self._steps: list[TrainingIterationStats] = []
         self._lock = threading.Lock()  # two threads write to the log
         self._stop = threading.Event()
@@ -89,7 +89,7 @@ class RunWriter:
         Args:
             header: header of the scores to come.
         """
-        self._finished = True
+        self._only_scores = True
         self._header = header
         self._append(Kind.header, 0, header.encode())
 
@@ -170,7 +170,9 @@ class RunWriter:
         if self._finished or isinstance(error, BusyError):
             return  # in the second case the run belongs to another process, and so does its outcome
         try:
-            if error is None or isinstance(error, SystemExit | KeyboardInterrupt):
+            if self._only_scores:
+                self.finish(SCORED)
+            elif error is None or isinstance(error, SystemExit | KeyboardInterrupt):
                 self.finish("interrupted")
             else:
                 self._note_failure(error)

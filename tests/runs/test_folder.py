@@ -184,3 +184,100 @@ def test_weights_of_another_run(tmp_path: Path) -> None:
     assert ours.read_weights_of(Source("other/1", 6)).tensors["w"].item() == 6
     with pytest.raises(InputError, match=r"start.iteration=3: .* it has (2, )?4, 6"):
         ours.read_weights_of(Source("other/1", 3))
+
+
+def scored_by(biases: list[float], **task: Any) -> ScoreHeader:
+    """A header of another grid or other options."""
+    parameters = [{"label": f"bias={b}", "bias": b} for b in biases]
+    processor = {"_type_": "P", "bias": biases, "stride": 1}
+    settings = {"task": {"post_processor": processor, **task}, "volumes": {"a": "1"}}
+    return ScoreHeader(["a"], parameters, HEADER.criteria, "voi", settings)
+
+
+def trained(tmp_path: Path, header: ScoreHeader, *scores: ValidationIterationScores) -> RunFolder:
+    run = folder(tmp_path)
+    with run.writing(document()) as writer:
+        writer.begin(0, header)
+        for i in range(4):
+            writer.add_step(step(i))
+        for each in scores:
+            writer.add_scores(each)
+        writer.finish("done")
+    return run
+
+
+def rescored(run: RunFolder, header: ScoreHeader, iteration: int, *values: float) -> None:
+    with run.scoring(header) as writer:
+        rows = [[[value] for value in values]]
+        writer.add_scores(ValidationIterationScores(iteration, rows))
+
+
+def test_scores_of_more_parameters_join_those_of_training(tmp_path: Path) -> None:
+    run = trained(tmp_path, scored_by([0.5]), score(2, 3.0), score(4, 2.0))
+    rescored(run, scored_by([0.3, 0.5]), 2, 1.0, 5.0)
+    history = run.read_history()
+    table = history.table()
+    assert table is not None
+    assert [p["label"] for p in table.header.parameters] == ["bias=0.5", "bias=0.3"]
+    assert table.iterations == [2, 4]
+    # The later score of a setting replaces the earlier one; 4 was not scored with 0.3.
+    assert np.array_equal(table.values[:, 0, :, 0], [[5, 1], [2, np.nan]], equal_nan=True)
+    best = table.best()
+    assert best is not None
+    assert (best.iteration, best.value, best.label) == (2, 1.0, "bias=0.3")
+    assert history.header_of(best) == scored_by([0.3, 0.5])
+    assert history.num_candidates == 4
+    assert history.is_done
+
+
+@pytest.mark.parametrize("change", [{"ignore_smaller": 9}, {"post_processor": {"stride": 2}}])
+def test_scores_of_another_kind_stand_apart(tmp_path: Path, change: dict[str, Any]) -> None:
+    training, other = scored_by([0.5]), scored_by([0.5], **change)
+    run = trained(tmp_path, training, score(2, 3.0), score(4, 2.0))
+    rescored(run, other, 4, 7.0)
+    history = run.read_history()
+    assert history.header == other
+    assert history.scores == [score(4, 7.0)]
+    assert history.scores_like(training) == [score(2, 3.0), score(4, 2.0)]
+    with run.scoring(training):  # to return to it, no score is needed
+        pass
+    assert run.read_history().scores == [score(2, 3.0), score(4, 2.0)]
+
+
+def test_scoring_leaves_how_training_ended(tmp_path: Path) -> None:
+    run = folder(tmp_path)
+
+    def fail() -> None:
+        with run.writing(document()) as writer:
+            writer.begin(0, scored_by([0.5]))
+            writer.add_step(step(0))
+            raise RuntimeError("boom")
+
+    with pytest.raises(RuntimeError):
+        fail()
+    before = run.read_history()
+    rescored(run, scored_by([0.3]), 1, 1.0)
+    with pytest.raises(KeyboardInterrupt), run.scoring(scored_by([0.3])):
+        raise KeyboardInterrupt
+    history = run.read_history()
+    assert history.outcomes == before.outcomes
+    assert history.outcome["error"] == "RuntimeError: boom"
+    assert history.document == before.document
+    assert (run.path / "error.txt").exists()
+
+
+def test_a_resumed_run_has_its_own_scores_only(tmp_path: Path) -> None:
+    """What validation decides in training must not change because somebody scored the run."""
+    header = scored_by([0.5])
+    run = trained(tmp_path, header, score(2, 3.0))
+    rescored(run, scored_by([0.1]), 2, 0.0)
+    past = run.read_history().past(header)
+    assert past.scores == [score(2, 3.0)]
+    with run.writing(document()) as writer:
+        writer.begin(2, header, past)
+        writer.add_scores(score(4, 1.0))
+    table = run.read_history().table()
+    assert table is not None
+    assert np.array_equal(table.values[:, 0, :, 0], [[3, 0], [1, np.nan]], equal_nan=True) or [
+        p["label"] for p in table.header.parameters
+    ] == ["bias=0.1", "bias=0.5"]
