@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -220,8 +221,14 @@ def options_with(group: str, field: str) -> list[str]:
 
 def user_modules() -> set[str]:
     """The modules outside of this package that have registered config classes."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    main = "__main__" if spec is None else spec.name  # `python -m` runs a module as __main__
+    own = __name__.partition(".")[0]
     modules = {cls.__module__ for cls in _classes.values()}
-    return {name for name in modules if name.partition(".")[0] != __name__.partition(".")[0]}
+    return {
+        name for name in modules
+        if (main if name == "__main__" else name).partition(".")[0] != own
+    }  # fmt: skip
 
 
 def _check_range(value: Any, limits: Range, nullable: bool, key: str) -> None:

@@ -17,6 +17,7 @@ from dacapo.compare import CompareConfig
 from dacapo.config import conf_dir
 from dacapo.convert import ConvertConfig
 from dacapo.experiments.run_config import RunConfig
+from dacapo.explain import ExplainConfig
 from dacapo.export import ExportConfig
 from dacapo.inspect import InspectConfig
 from dacapo.predict import PredictConfig
@@ -26,6 +27,7 @@ from dacapo.score import ScoreConfig
 from dacapo.segment import SegmentConfig
 from dacapo.status import StatusConfig
 from dacapo.validate import ValidateConfig
+from dacapo.verify import VerifyConfig
 from dacapo.view import ViewConfig
 
 ROOT = Path(__file__).parents[1]
@@ -35,7 +37,8 @@ OWN = {
     "compare": CompareConfig, "convert": ConvertConfig, "score": ScoreConfig,
     "remove": RemoveConfig, "predict": PredictConfig,
     "export": ExportConfig, "segment": SegmentConfig, "status": StatusConfig,
-    "view": ViewConfig, "validate": ValidateConfig,
+    "explain": ExplainConfig, "verify": VerifyConfig, "view": ViewConfig,
+    "validate": ValidateConfig,
 }  # fmt: skip
 WITH_TRAIN = {"inspect": InspectConfig, "preview": PreviewConfig}
 

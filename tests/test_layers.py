@@ -45,6 +45,7 @@ LAYERS = [
         "dacapo.cli",
         "dacapo.compare",
         "dacapo.convert",
+        "dacapo.explain",
         "dacapo.export",
         "dacapo.inspect",
         "dacapo.predict",
@@ -55,6 +56,7 @@ LAYERS = [
         "dacapo.status",
         "dacapo.train",
         "dacapo.validate",
+        "dacapo.verify",
         "dacapo.view",
     ],
 ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dacapo.comparison.run_record import COSTS, RunRecord
+from dacapo.config import identity_hash
 from dacapo.errors import InputError, printable, warn
 from dacapo.experiments.run_config import GROUPS
 from dacapo.experiments.score_table import column, texts
@@ -25,7 +26,7 @@ _POSITIONS = ("run", "iteration", "dataset", "parameter")
 """Coordinates of a score in the long layout, one per dimension."""
 _RESERVED = {*DIMS, *_POSITIONS, "score", "loss", "run_number"}
 _TAKEN = {*_RESERVED, *GROUPS, *COSTS, "name", "repetition", "status", "error"}
-_TAKEN.add("seconds_per_iteration")
+_TAKEN |= {"seconds_per_iteration", "code", "data"}
 _DEFINITION = ("higher_is_better", "lower", "upper")
 """Attributes by which a criterion of one run is that of another."""
 _KEY = re.compile(r"[A-Za-z_][\w.@:+-]*", re.ASCII)
@@ -33,7 +34,7 @@ _NOT_IN_KEY = r"[^\w.@:+-]"
 _SMALL = 10_000_000
 _MAX_SPREAD = 4
 _UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
-_MARK = "dacapo_comparison"
+COMPARISON_MARK = "dacapo_comparison"
 """Attribute of every Dataset that `write_dataset` may replace."""
 
 
@@ -108,7 +109,7 @@ def write_dataset(dataset: xr.Dataset, path: Path) -> Path:
         InputError: the disk is full or not writable, or something else has this name.
     """
     check_output(path)
-    marked = dataset.assign_attrs({_MARK: 1})
+    marked = dataset.assign_attrs({COMPARISON_MARK: 1})
     temporary = temporary_name(path).with_suffix(path.suffix)
     try:
         if path.suffix == ".zarr":
@@ -146,7 +147,7 @@ def check_output(path: Path) -> None:
         try:
             with xr.open_dataset(path, engine=engine) as dataset:
                 # Earlier versions set no mark.
-                is_ours = _MARK in dataset.attrs or {"runs", "status", "loss"} <= {
+                is_ours = COMPARISON_MARK in dataset.attrs or {"runs", "status", "loss"} <= {
                     *dataset.variables
                 }
         except _UNREADABLE:  # of another format, or damaged
@@ -341,6 +342,8 @@ def _run_coordinates(runs: Sequence[RunRecord], taken: Collection[str]) -> dict[
         "repetition": np.array([run.repetition for run in runs], np.int64),
         "status": _texts([state.name for state in states]),
         "error": _texts([state.error for state in states]),
+        "code": _texts([run.code for run in runs]),
+        "data": _texts([_digest(run) for run in runs]),
     }
     for group in GROUPS:
         columns[group] = _texts([run.choices[group] for run in runs])
@@ -351,6 +354,12 @@ def _run_coordinates(runs: Sequence[RunRecord], taken: Collection[str]) -> dict[
         name = _free_name(key, {*taken, *columns}, "override")
         columns.setdefault(name, _texts([run.overrides.get(key, "") for run in runs]))
     return columns
+
+
+def _digest(run: RunRecord) -> str:
+    """Identifies the voxels that a run was trained on; empty if they are not known."""
+    trained = {k: v for k, v in run.digests.items() if k.startswith("train/")}
+    return identity_hash(trained) if trained else ""
 
 
 def _free_name(key: str, taken: Collection[str], kind: str) -> str:

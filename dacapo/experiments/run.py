@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import platform
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -148,6 +149,18 @@ class Run:
         return score_header(
             self.validation_scores, self.config.task_config, self.digests["validate"]
         )
+
+    def describe_machine(self) -> dict[str, Any]:
+        """Where it is trained, as plain data."""
+        device = self.trainer.device
+        gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+        return {
+            "host": platform.node(),
+            "device": str(device),
+            "gpu": gpu,
+            "threads": torch.get_num_threads(),
+            "processes": self.ranks.world,
+        }
 
     def begin(self, read_run: ReadRun) -> str:
         """Load the weights of `start` into the model, if there is one; returns a report.

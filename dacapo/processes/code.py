@@ -15,6 +15,7 @@ from dacapo.config import user_modules
 
 _LIBRARIES = ("torch", "numpy", "scipy", "monai")
 _TIMEOUT = 10
+_PLAIN = ("HEAD", "--no-ext-diff", "--no-textconv")
 
 
 def code_state() -> dict[str, Any]:
@@ -28,6 +29,18 @@ def code_state() -> dict[str, Any]:
         "libraries": {name: found for name in _LIBRARIES if (found := _version(name))},
         "python": platform.python_version(),
     }
+
+
+def code_changes() -> bytes:
+    """What a commit alone does not tell of the code that runs: changes of this package that are not
+    committed, as a patch, and the user's own modules."""
+    package = Path(__file__).resolve().parents[1]
+    parts = [_git(package, "diff", *_PLAIN, "--", ".")] if _is_tracked(package) else []
+    for name in sorted(user_modules()):
+        file = _source(name)
+        if file is not None:
+            parts.append(f"### {name}: {file.name}\n".encode() + file.read_bytes())
+    return b"\n".join(part for part in parts if part)
 
 
 def describe(code: dict[str, Any]) -> str:
@@ -49,12 +62,16 @@ def describe(code: dict[str, Any]) -> str:
 
 def _commit(package: Path) -> dict[str, str]:
     """The commit, and a digest of changes that are not committed."""
-    # A package that is installed may lie in the folder of a repository that does not track it.
-    if not _git(package, "ls-files", "--error-unmatch", "__init__.py"):
+    if not _is_tracked(package):
         return {"commit": "", "changes": ""}
     commit = _git(package, "rev-parse", "HEAD").decode().strip()
-    changes = _git(package, "diff", "HEAD", "--no-ext-diff", "--no-textconv", "--", ".")
+    changes = _git(package, "diff", *_PLAIN, "--", ".")
     return {"commit": commit, "changes": hashlib.sha256(changes).hexdigest()[:8] if changes else ""}
+
+
+def _is_tracked(package: Path) -> bool:
+    """A package that is installed may lie in the folder of a repository that does not track it."""
+    return bool(_git(package, "ls-files", "--error-unmatch", "__init__.py"))
 
 
 def _git(folder: Path, *arguments: str) -> bytes:
@@ -69,10 +86,13 @@ def _git(folder: Path, *arguments: str) -> bytes:
 
 def _digest(module: str) -> str:
     """Of a module's source."""
+    file = _source(module)
+    return "" if file is None else hashlib.sha256(file.read_bytes()).hexdigest()[:8]
+
+
+def _source(module: str) -> Path | None:
     file = getattr(sys.modules.get(module), "__file__", None)
-    if file is None or not Path(file).is_file():
-        return ""
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:8]
+    return Path(file) if file is not None and Path(file).is_file() else None
 
 
 def _version(library: str) -> str:

@@ -6,6 +6,7 @@ it was submitted, and nothing that is read decides which code is run.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import os
@@ -21,7 +22,7 @@ from dacapo.errors import InputError, printable
 from dacapo.experiments.architectures.wrapped import networks
 from dacapo.experiments.preflight import preflight
 from dacapo.experiments.run_config import RunConfig
-from dacapo.processes.code import code_state
+from dacapo.processes.code import code_changes, code_state
 from dacapo.processes.files import check_folder, check_writable
 from dacapo.processes.ranks import Ranks, process_group
 from dacapo.sweeps import sweep
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from dacapo.experiments.run import Run
     from dacapo.experiments.validation_scores import ValidationScores
     from dacapo.runs import RunFolder, RunWriter
+
+_MAX_CHANGES = 2**20
 
 
 def train(
@@ -77,12 +80,16 @@ def train(
                                 "data": run.describe_data(),
                                 "network": encode(run_config.architecture_config.resolved()),
                                 "code": code_state(),
+                                "machine": run.describe_machine(),
                             }
                         )
                     )
                 )
             )
         writer = writers[0] if writers else NoWriter()
+        if changes := code_changes():
+            digest = hashlib.sha256(changes).hexdigest()[:8]
+            writer.add_file(f"code-{digest}.diff", changes[:_MAX_CHANGES])
         return train_run(run, folder, writer, lambda: request.reason_to_prune(run, folder))
 
 
