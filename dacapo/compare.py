@@ -26,10 +26,14 @@ class TestVolumes(Config):
 class CompareConfig(Config):
     """Collect the scores of all runs below a folder and compare them side by side."""
 
-    runs_dir: str = "runs"
-    """Folder that holds the runs."""
+    runs_dir: list[str] = field(default_factory=lambda: ["runs"])
+    """Folder that holds the runs, or several: runs_dir=[a,b]."""
+    where: list[str] = field(default_factory=list)
+    """Compare only runs that meet these conditions, such as where=[status=done,task=affinities];
+    task=affinities|distance allows both."""
     output: str | None = None
-    """The Dataset's file, .nc for netCDF or .zarr (default: runs_dir/comparison.nc)."""
+    """The Dataset's file, .nc for netCDF or .zarr (default: comparison.nc in runs_dir,
+    the first of several)."""
     test: bool = False
     """Also score the volumes of datasplit.test, with the iteration and the parameters that
     validation selected. Do this once, at the very end: a volume that has guided a choice is no
@@ -54,6 +58,8 @@ class CompareConfig(Config):
         super().__post_init__()
         if self.datasplit.test and not self.test:
             raise InputError("datasplit.test names volumes to score: set test=true")
+        if not self.runs_dir:
+            raise InputError("runs_dir=[]: name a folder")
         if self.report is not None and Path(self.report).suffix != ".html":
             raise InputError(f"report={self.report}: the name must end in .html")
         if self.output is not None and Path(self.output).suffix not in (".nc", ".zarr"):
@@ -71,12 +77,14 @@ def compare_command(options: CompareConfig) -> int:
     """Compare; the exit status is 1 when a run has failed."""
     from dacapo.comparison.tables import CompareOptions, compare
 
+    runs_dir, *more = map(Path, options.runs_dir)
     output = Path(options.output) if options.output else None
     chosen = CompareOptions(
         output, options.test, options.datasplit.test, options.reason, options.baseline,
         options.margin, options.json, Path(options.report) if options.report else None,
+        options.where, more,
     )  # fmt: skip
-    return 1 if compare(Path(options.runs_dir), chosen) else 0
+    return 1 if compare(runs_dir, chosen) else 0
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dacapo.comparison.choose import chosen, read_all
 from dacapo.comparison.collect import check_output, collect, write_dataset
 from dacapo.comparison.configurations import compare_scores, compare_validation
-from dacapo.comparison.records import Unreadable, read_records
+from dacapo.comparison.records import Unreadable
 from dacapo.comparison.run_record import RunRecord
 from dacapo.comparison.test_scores import (
     FinalScores,
@@ -48,6 +49,8 @@ class CompareOptions:
         baseline, margin: see `Comparison`.
         json: print plain data, for scripts.
         report: a page to write; None: none.
+        where: see `chosen`; empty: all runs.
+        more: further folders with runs.
     """
 
     output: Path | None = None
@@ -58,14 +61,20 @@ class CompareOptions:
     margin: float | None = None
     json: bool = False
     report: Path | None = None
+    where: Sequence[str] = ()
+    more: Sequence[Path] = ()
 
 
 def compare(runs_dir: Path, options: CompareOptions | None = None) -> list[str]:
     """Print, collect and write the scores of all runs; returns the labels of failed runs."""
     options = options or CompareOptions()
-    runs, unreadable = read_records(runs_dir)
+    runs, unreadable = read_all([runs_dir, *options.more])
     states = {run.label: run.state() for run in runs}
     names = {label: state.name for label, state in states.items()}
+    if options.where:
+        runs = chosen(runs, names, options.where)
+        names = {run.label: names[run.label] for run in runs}
+        states = {run.label: states[run.label] for run in runs}
     if options.test:
         idle = [run for run in runs if names[run.label] not in ("running", "waiting")]
         score_test_runs(idle, runs_dir, options.volumes, options.reason)
@@ -90,7 +99,8 @@ def compare(runs_dir: Path, options: CompareOptions | None = None) -> list[str]:
     if options.report is not None:
         from dacapo.comparison.report import report
 
-        page = report(comparisons, runs, states, f"Comparison of the runs in {runs_dir.name}")
+        folders = " and ".join(path.name for path in (runs_dir, *options.more))
+        page = report(comparisons, runs, states, f"Comparison of the runs in {folders}")
         write_atomically(options.report, page.encode())
     if options.json:
         plain = {

@@ -42,10 +42,14 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class RunFolder:
-    """`runs_dir/name/repetition`, for reading; `writing` yields a writer."""
+    """`runs_dir/name/repetition`, for reading; `writing` yields a writer.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Args:
+        prefix: of the label, for runs of several folders.
+    """
+
+    def __init__(self, path: Path, prefix: str = "") -> None:
+        self.path, self._prefix = path, prefix
         self.checkpoints_dir = path / "checkpoints"
 
     def holds_run(self) -> bool:
@@ -63,7 +67,7 @@ class RunFolder:
     @property
     def label(self) -> str:
         """name/repetition."""
-        return "/".join(self.path.parts[-2:])
+        return self._prefix + "/".join(self.path.parts[-2:])
 
     def read_document(self, history: History | None = None) -> dict[str, Any]:
         """The document passed to `writing`: the config of the run, its options and overrides.

@@ -26,7 +26,7 @@ def page(tmp_path: Path) -> Path:
     grid(tmp_path / "runs", ("a", "b", "c"))
     write_runs(tmp_path / "runs", "unet_9", [None], {"architecture": "unet"})
     path = tmp_path / "report.html"
-    assert compare_command(CompareConfig(runs_dir=str(tmp_path / "runs"), report=str(path))) == 1
+    assert compare_command(CompareConfig(runs_dir=[str(tmp_path / "runs")], report=str(path))) == 1
     return path
 
 
@@ -59,7 +59,7 @@ def test_the_page_says_what_the_terminal_says(
     beats = re.findall(r"<li>(.*? beats .*?)</li>", text)
     assert beats
     capsys.readouterr()
-    compare_command(CompareConfig(runs_dir=str(page.parent / "runs")))
+    compare_command(CompareConfig(runs_dir=[str(page.parent / "runs")]))
     out = capsys.readouterr().out
     assert all(sentence.replace("&lt;", "<") in out for sentence in beats)
     assert "out of memory" in text
@@ -103,7 +103,7 @@ def test_names_of_others_run_nothing(tmp_path: Path) -> None:
             [f"trainer.learning_rate={value}"],
         )  # fmt: skip
     page = tmp_path / "report.html"
-    compare_command(CompareConfig(runs_dir=str(tmp_path / "runs"), report=str(page)))
+    compare_command(CompareConfig(runs_dir=[str(tmp_path / "runs")], report=str(page)))
     shown, console = opened(page)
     assert console == ""
     assert "<title>Comparison of the runs in runs</title>" in shown
@@ -117,7 +117,7 @@ def test_the_best_run_of_each_configuration_is_shown(tmp_path: Path) -> None:
     for path in (tmp_path / "runs").glob("*/2"):
         (path / "picture.png").write_bytes(imagecodecs.png_encode(image))
     page = tmp_path / "report.html"
-    compare_command(CompareConfig(runs_dir=str(tmp_path / "runs"), report=str(page)))
+    compare_command(CompareConfig(runs_dir=[str(tmp_path / "runs")], report=str(page)))
     shown = re.findall(r'src="data:image/jpeg;base64,([^"]*)"', page.read_text())
     assert len(shown) == 4  # repetition 2 is the best of each
     assert imagecodecs.jpeg_decode(base64.b64decode(shown[0])).shape == (13, 1000, 3)
@@ -126,7 +126,7 @@ def test_the_best_run_of_each_configuration_is_shown(tmp_path: Path) -> None:
 def test_one_configuration_has_a_page(tmp_path: Path) -> None:
     write_runs(tmp_path / "runs", "a", column(1.5, 0)[:1])
     page = tmp_path / "report.html"
-    compare_command(CompareConfig(runs_dir=str(tmp_path / "runs"), report=str(page)))
+    compare_command(CompareConfig(runs_dir=[str(tmp_path / "runs")], report=str(page)))
     assert "there is nothing to compare yet" in page.read_text()
 
 
