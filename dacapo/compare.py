@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from dacapo.cli import run_command
 from dacapo.config import Config, config, ranged
@@ -31,6 +32,10 @@ class CompareConfig(Config):
     where: list[str] = field(default_factory=list)
     """Compare only runs that meet these conditions, such as where=[status=done,task=affinities];
     task=affinities|distance allows both."""
+    segmentation: dict[str, Any] = field(default_factory=dict)
+    """Segmentations that no run has made, to be scored on the volumes of the runs (with test=true,
+    on the test volumes): segmentation={ffn: ffn.h5:labels}, or, by volume,
+    segmentation={ffn: {a: a.h5:labels, b: b.h5:labels}}."""
     output: str | None = None
     """The Dataset's file, .nc for netCDF or .zarr (default: comparison.nc in runs_dir,
     the first of several)."""
@@ -82,7 +87,7 @@ def compare_command(options: CompareConfig) -> int:
     chosen = CompareOptions(
         output, options.test, options.datasplit.test, options.reason, options.baseline,
         options.margin, options.json, Path(options.report) if options.report else None,
-        options.where, more,
+        options.where, more, options.segmentation,
     )  # fmt: skip
     return 1 if compare(runs_dir, chosen) else 0
 

@@ -105,6 +105,10 @@ def _charts(comparison: Comparison, runs: Sequence[RunRecord]) -> Sequence[chart
                 "front": "front" if k in comparison.front else "behind",
             }
         )
+    for name, value in comparison.elsewhere.items():
+        label = f"{name} (not of a run)"
+        order.append(label)
+        scores.append({"configuration": label, "repetition": "none", "score": value})
     found = [charts.dot_plot(scores, means, order, score)]
     pairs = [
         {

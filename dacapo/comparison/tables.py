@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -51,6 +51,7 @@ class CompareOptions:
         report: a page to write; None: none.
         where: see `chosen`; empty: all runs.
         more: further folders with runs.
+        segmentations: see `with_segmentations`.
     """
 
     output: Path | None = None
@@ -63,6 +64,7 @@ class CompareOptions:
     report: Path | None = None
     where: Sequence[str] = ()
     more: Sequence[Path] = ()
+    segmentations: Mapping[str, Any] = field(default_factory=dict)
 
 
 def compare(runs_dir: Path, options: CompareOptions | None = None) -> list[str]:
@@ -85,6 +87,15 @@ def compare(runs_dir: Path, options: CompareOptions | None = None) -> list[str]:
         *compare_validation(runs, names, *wanted),
         *_compare_tests(runs, names, scores, *wanted),
     ]
+    if options.segmentations:
+        from dacapo.comparison.elsewhere import with_segmentations
+
+        part = "test" if options.test else "validate"
+        comparisons = [
+            with_segmentations(c, runs, options.segmentations, options.volumes)
+            if c.part == part else c
+            for c in comparisons
+        ]  # fmt: skip
     failed = [label for label, state in names.items() if state in FAILURES]
     failed += [run.label for run in unreadable]
     if not options.json:

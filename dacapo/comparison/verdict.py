@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations, product
 from typing import Any
@@ -67,6 +67,8 @@ class Comparison:
         baseline: the configuration with which all others are compared; None: all pairs.
         margin: a difference below it does not matter; None: every difference does.
         warnings: in what else than their factors its runs differ.
+        elsewhere: segmentation that no run has made -> its mean score over the volumes. It is one
+            observation, from which no interval follows.
     """
 
     criterion: str
@@ -80,6 +82,7 @@ class Comparison:
     baseline: int | None = None
     margin: float | None = None
     warnings: Sequence[str] = ()
+    elsewhere: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def means(self) -> Scores:
@@ -162,6 +165,7 @@ class Comparison:
     def sentences(self) -> Iterator[str]:
         """The verdict in words: what is decided, what is not, and what limits it."""
         if len(self.order) < 2:
+            yield from self._about_elsewhere()
             yield from self.warnings
             return
         decided = [pair for pair, d in self.differences.items() if d.is_decided]
@@ -169,6 +173,7 @@ class Comparison:
             yield self._sentence(*pair)
         if len(self.order) >= 4:
             yield from self._about_the_rest(len(decided))
+        yield from self._about_elsewhere()
         yield from self._limits()
 
     def _sentence(self, better: int, worse: int) -> str:
@@ -205,6 +210,24 @@ class Comparison:
             yield f"the best may be any of {'; '.join(self.label(k) for k in best)}"
         elif best:
             yield f"{self.label(best[0])} is the best: none of the others may be"
+
+    def _about_elsewhere(self) -> Iterator[str]:
+        """How segmentations that no run has made stand among the runs of the best."""
+        for name, score in self.elsewhere.items():
+            if not math.isfinite(score):
+                yield f"{name} has no score on some volume"
+                continue
+            for k in self.order[:_MAX_SENTENCES]:
+                values = self.means[k][np.isfinite(self.means[k])]
+                beaten = int((self._gains(score - values) > 0).sum())
+                yield (
+                    f"{name}, a single segmentation, scores {score:.3g}: better than {beaten} of "
+                    f"{len(values)} runs of {self.label(k)} (mean {values.mean():.3g})"
+                )
+
+    def _gains(self, values: Scores) -> Scores:
+        """Differences as improvements."""
+        return values if self.higher_is_better else -values
 
     def _limits(self) -> Iterator[str]:
         """What the reader must know before believing it."""
@@ -339,5 +362,6 @@ def summary(comparison: Comparison) -> dict[str, Any]:
             }
             for (a, b), d in comparison.differences.items()
         ],
+        "elsewhere": {name: number(v) for name, v in comparison.elsewhere.items()},
         "verdict": list(comparison.sentences()),
     }

@@ -111,6 +111,10 @@ def _configurations(comparison: Comparison) -> list[list[str]]:
         counts = [str(len(values)), str(c.num_failed or ""), str(c.num_empty or "")]
         chance = f"{chances[k]:.2f}" if k in chances else ""
         rows.append([c.label, *counts, *numbers, chance])
+    rows += [
+        [f"{name} (not of a run)", "1", "", "", f"{score:.3f}", "", "", "", ""]
+        for name, score in comparison.elsewhere.items()
+    ]
     return rows
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,26 +57,40 @@ def score_files(
         InputError: a file cannot be opened, or the files do not fit together.
     """
     grid = {"voxel_size": voxel_size, "unit": unit}
-    output, labels = (_open(u, k, grid) for u, k in ((segmentation, "segmentation"), (gt, "gt")))
-    annotated = None if mask is None else _open(mask, "mask", grid)
-    roi = _common_region(output, labels, annotated, overlap_only)
+    output, labels = (
+        open_labels(u, k, grid) for u, k in ((segmentation, "segmentation"), (gt, "gt"))
+    )
+    annotated = None if mask is None else open_labels(mask, "mask", grid)
+    roi = common_region(output, labels, annotated, overlap_only)
     if skeletons is not None and labels.dims != 3:
         raise InputError(f"skeletons={skeletons}: skeletons need a 3D volume")
     traced = None if skeletons is None else read_swc(Path(skeletons), labels.unit)
     dataset = Dataset(
         "gt", labels, labels.crop(roi), annotated, ignore_label=ignore_label, skeletons=traced
     )
-    scores: Any
+    scores = score_array(output, dataset, evaluator, read_labels, progress)
+    if sites is not None:
+        found = find_sites(output, dataset, list(dataset.blocks(_BLOCK)), progress)
+        write_sites(sites, found[:_MAX_SITES], labels)
+    return scores, f"{list(roi.shape / labels.voxel_size)} voxels, {labels.extent(roi)}"
+
+
+def score_array(
+    output: Array,
+    dataset: Dataset,
+    evaluator: Evaluator,
+    read_labels: Callable[[Labels], Labels] = lambda labels: labels,
+    progress: Callable[[str, int, int], None] = lambda name, done, num: None,
+) -> Any:
+    """The scores of a segmentation on the labelled region of a dataset, which it must cover.
+
+    Instances are compared block by block.
+    """
     if isinstance(evaluator, InstanceEvaluator):
         rois = list(dataset.blocks(_BLOCK))
-        scores = evaluator.evaluate_blocks(_blocks(output, dataset, rois, progress))
-        if sites is not None:
-            found = find_sites(output, dataset, rois, progress)
-            write_sites(sites, found[:_MAX_SITES], labels)
-    else:
-        ((voxels, known),) = _blocks(output, dataset, [roi], progress)
-        scores = evaluator.against(known)(read_labels(voxels))
-    return scores, f"{list(roi.shape / labels.voxel_size)} voxels, {labels.extent(roi)}"
+        return evaluator.evaluate_blocks(_blocks(output, dataset, rois, progress))
+    ((voxels, known),) = _blocks(output, dataset, [dataset.gt.roi], progress)
+    return evaluator.against(known)(read_labels(voxels))
 
 
 def _blocks(
@@ -94,7 +108,12 @@ def _blocks(
         raise InputError(f"{dataset.gt.name}: no voxel is annotated in the region to score")
 
 
-def _open(uri: str, key: str, grid: dict[str, Any]) -> Array:
+def open_labels(uri: str, key: str, grid: Mapping[str, Any]) -> Array:
+    """Open a volume of labels.
+
+    Raises:
+        InputError: it cannot be opened, or holds no labels.
+    """
     array = open_array(uri, key=key, pixels_if_silent=True, **grid)
     if key != "mask" and array.dtype.kind not in "iub":
         raise InputError(f"{array.name}: labels must be integers, not {array.dtype}")
@@ -103,7 +122,7 @@ def _open(uri: str, key: str, grid: dict[str, Any]) -> Array:
     return array
 
 
-def _common_region(segmentation: Array, gt: Array, mask: Array | None, overlap_only: bool) -> Roi:
+def common_region(segmentation: Array, gt: Array, mask: Array | None, overlap_only: bool) -> Roi:
     """The region to score: all of the ground truth, which the other arrays must cover."""
     roi = gt.roi
     for other in (segmentation, mask):
