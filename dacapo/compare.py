@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dacapo.cli import run_command
 from dacapo.config import Config, config, ranged
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits import VolumeConfig
+
+if TYPE_CHECKING:
+    from dacapo.comparison.gather import CompareOptions
+
+_RENEWED = 5.0
+"""Seconds for which the page of serve=true counts as new."""
 
 
 @config(None)
@@ -59,8 +66,16 @@ class CompareConfig(Config):
     """Also write a page with verdict, charts and pictures, like report.html, which works without a
     network."""
 
+    serve: bool = False
+    """Show that page in a browser of this machine, and renew it while runs are trained, until
+    Ctrl-C; nothing is written."""
+    port: int = ranged(0, low=0, high=65535)
+    """Port for serve=true (default: any that is free)."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.serve and (self.test or self.json or self.report or self.output):
+            raise InputError("serve=true writes nothing: leave out test, json, report and output")
         if self.datasplit.test and not self.test:
             raise InputError("datasplit.test names volumes to score: set test=true")
         if not self.runs_dir:
@@ -80,7 +95,8 @@ def main() -> None:
 
 def compare_command(options: CompareConfig) -> int:
     """Compare; the exit status is 1 when a run has failed."""
-    from dacapo.comparison.tables import CompareOptions, compare
+    from dacapo.comparison.gather import CompareOptions
+    from dacapo.comparison.tables import compare
 
     runs_dir, *more = map(Path, options.runs_dir)
     output = Path(options.output) if options.output else None
@@ -89,7 +105,29 @@ def compare_command(options: CompareConfig) -> int:
         options.margin, options.json, Path(options.report) if options.report else None,
         options.where, more, options.segmentation,
     )  # fmt: skip
+    if options.serve:
+        _serve(runs_dir, chosen, options.port)
+        return 0
     return 1 if compare(runs_dir, chosen) else 0
+
+
+def _serve(runs_dir: Path, chosen: CompareOptions, port: int) -> None:
+    """Show the page until Ctrl-C."""
+    from functools import partial
+
+    from dacapo.comparison.gather import gather
+    from dacapo.comparison.report import report
+    from dacapo.comparison.serve import Page, open_server
+
+    def look() -> tuple[str, Callable[[str], str]]:
+        found = gather(runs_dir, chosen)
+        state = [(r.label, r.trained_until, r.best, found.names[r.label]) for r in found.runs]
+        return repr(state), partial(report, found)
+
+    server, address = open_server(Page(look, _RENEWED), port)
+    print(f"{address}\nCtrl-C ends the server", flush=True)
+    with server:
+        server.serve_forever()
 
 
 if __name__ == "__main__":

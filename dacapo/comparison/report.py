@@ -11,6 +11,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 
+from dacapo.comparison.gather import Gathered
 from dacapo.comparison.run_record import RunRecord
 from dacapo.comparison.statistics import interval
 from dacapo.comparison.verdict import Comparison, summary
@@ -18,7 +19,7 @@ from dacapo.comparison.verdict_tables import tables
 from dacapo.errors import InputError
 from dacapo.figures import charts
 from dacapo.figures.html import templates
-from dacapo.runs import FAILURES, RunState
+from dacapo.runs import FAILURES
 
 _MAX_PICTURES = 8
 _MAX_PAIRS = 40
@@ -27,15 +28,16 @@ _MAX_WIDTH = 1200
 _NO_LABELS = "[]"
 
 
-def report(
-    comparisons: Sequence[Comparison], runs: Sequence[RunRecord], states: Mapping[str, RunState],
-    title: str,
-) -> str:  # fmt: skip
+def report(found: Gathered, version: str = "") -> str:
     """The page, as HTML.
+
+    Args:
+        version: identifies the content of a page that a server renews; empty: a file.
 
     Raises:
         InputError: the library that draws charts is not installed.
     """
+    comparisons, runs, states = found.comparisons, found.runs, found.states
     specs: dict[str, Any] = {}
     parts = []
     for number, comparison in enumerate(comparisons):
@@ -59,7 +61,8 @@ def report(
             factors.setdefault(key, [])
             factors[key] += [value] * (value not in factors[key])
     return templates.get_template("report.html").render(
-        title=title,
+        title=found.title,
+        version=version,
         intro=f"{len(runs)} runs. Lower or higher is better as each axis says.",
         parts=parts,
         factors=factors,

@@ -4,181 +4,60 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dacapo.comparison.choose import chosen, read_all
 from dacapo.comparison.collect import check_output, collect, write_dataset
-from dacapo.comparison.configurations import compare_scores, compare_validation
+from dacapo.comparison.gather import CompareOptions, gather
 from dacapo.comparison.records import Unreadable
 from dacapo.comparison.run_record import RunRecord
-from dacapo.comparison.test_scores import (
-    FinalScores,
-    VolumeScore,
-    add_test_scores,
-    read_final_scores,
-    score_test_runs,
-)
-from dacapo.comparison.verdict import Comparison, summary
+from dacapo.comparison.test_scores import FinalScores, add_test_scores
+from dacapo.comparison.verdict import summary
 from dacapo.comparison.verdict_tables import print_comparison
-from dacapo.errors import printable, warn
+from dacapo.errors import printable
 from dacapo.processes.files import write_atomically
-from dacapo.runs import FAILURES, RunState, UnreadableError
+from dacapo.runs import FAILURES, RunState
 from dacapo.sweeps.asha import savings
 from dacapo.training.terminal import console, counted, print_table
-
-if TYPE_CHECKING:
-    from dacapo.experiments.datasplits import VolumeConfig
 
 _MAX_ROWS = 200
 """Up to so many runs are listed individually; a longer list is hard to read."""
 
 
-@dataclass(frozen=True)
-class CompareOptions:
-    """What to compare, and how.
-
-    Attributes:
-        output: of the Dataset; None: in the folder of the runs.
-        test: score test volumes that were not scored yet.
-        volumes: test volumes, instead of those of the runs.
-        reason: why test volumes are opened.
-        baseline, margin: see `Comparison`.
-        json: print plain data, for scripts.
-        report: a page to write; None: none.
-        where: see `chosen`; empty: all runs.
-        more: further folders with runs.
-        segmentations: see `with_segmentations`.
-    """
-
-    output: Path | None = None
-    test: bool = False
-    volumes: Mapping[str, VolumeConfig] = field(default_factory=dict)
-    reason: str = ""
-    baseline: str | None = None
-    margin: float | None = None
-    json: bool = False
-    report: Path | None = None
-    where: Sequence[str] = ()
-    more: Sequence[Path] = ()
-    segmentations: Mapping[str, Any] = field(default_factory=dict)
-
-
 def compare(runs_dir: Path, options: CompareOptions | None = None) -> list[str]:
     """Print, collect and write the scores of all runs; returns the labels of failed runs."""
     options = options or CompareOptions()
-    runs, unreadable = read_all([runs_dir, *options.more])
-    states = {run.label: run.state() for run in runs}
-    names = {label: state.name for label, state in states.items()}
-    if options.where:
-        runs = chosen(runs, names, options.where)
-        names = {run.label: names[run.label] for run in runs}
-        states = {run.label: states[run.label] for run in runs}
-    if options.test:
-        idle = [run for run in runs if names[run.label] not in ("running", "waiting")]
-        score_test_runs(idle, runs_dir, options.volumes, options.reason)
-    tested = _final_scores(runs)
-    scores = {label: record.latest() for label, record in tested.items()}
-    wanted = options.baseline, options.margin
-    comparisons = [
-        *compare_validation(runs, names, *wanted),
-        *_compare_tests(runs, names, scores, *wanted),
-    ]
-    if options.segmentations:
-        from dacapo.comparison.elsewhere import with_segmentations
-
-        part = "test" if options.test else "validate"
-        comparisons = [
-            with_segmentations(c, runs, options.segmentations, options.volumes)
-            if c.part == part else c
-            for c in comparisons
-        ]  # fmt: skip
-    failed = [label for label, state in names.items() if state in FAILURES]
-    failed += [run.label for run in unreadable]
+    found = gather(runs_dir, options)
     if not options.json:
-        _print_tables(runs, names)
-        for comparison in comparisons:
+        _print_tables(found.runs, found.names)
+        for comparison in found.comparisons:
             print_comparison(comparison)
-        _print_final_scores(runs, tested)
-        _print_troubles(runs, states, unreadable)
+        _print_final_scores(found.runs, found.tested)
+        _print_troubles(found.runs, found.states, found.unreadable)
     path = options.output or runs_dir / "comparison.nc"
     check_output(path)
-    write_dataset(add_test_scores(collect(runs), scores), path)
+    write_dataset(add_test_scores(collect(found.runs), found.test_scores), path)
     if options.report is not None:
         from dacapo.comparison.report import report
 
-        folders = " and ".join(path.name for path in (runs_dir, *options.more))
-        page = report(comparisons, runs, states, f"Comparison of the runs in {folders}")
-        write_atomically(options.report, page.encode())
+        write_atomically(options.report, report(found).encode())
     if options.json:
         plain = {
-            "comparisons": [summary(comparison) for comparison in comparisons],
-            "states": names,
-            "failed": failed,
+            "comparisons": [summary(comparison) for comparison in found.comparisons],
+            "states": found.names,
+            "failed": found.failed,
             "dataset": str(path),
         }
         print(json.dumps(plain, indent=2, allow_nan=False))
-        return failed
-    refused = sum(state.name == "refused" for state in states.values())
-    at_work = sum(name in ("running", "waiting") for name in names.values())
+        return found.failed
+    refused = sum(name == "refused" for name in found.names.values())
+    at_work = sum(name in ("running", "waiting") for name in found.names.values())
     others = f", {refused} refused" if refused else ""
     others += f", {at_work} not yet trained" if at_work else ""
-    console.print(
-        f"{counted(len(runs) + len(unreadable), 'run')}, {len(failed)} failed{others}; "
-        f"their scores: {path}"
-    )
-    return failed
-
-
-def _final_scores(runs: Sequence[RunRecord]) -> dict[str, FinalScores]:
-    """Run -> its test scores, of the runs that have some."""
-    found = {}
-    for run in runs:
-        try:
-            record = read_final_scores(run.folder)
-        except UnreadableError as error:
-            warn(f"{run.label}: its test scores are left out: {error}")
-            continue
-        if record.scores:
-            found[run.label] = record
-    return found
-
-
-def _compare_tests(
-    runs: Sequence[RunRecord],
-    states: Mapping[str, str],
-    scores: Mapping[str, Mapping[str, VolumeScore]],
-    baseline: str | None,
-    margin: float | None,
-) -> list[Comparison]:
-    """Compare by test scores of the iterations that validation selects now."""
-    digests = {label: {v: s.digest for v, s in own.items()} for label, own in scores.items()}
-    current = {
-        run.label: scores[run.label]
-        for run in runs
-        if run.label in scores
-        and run.best is not None
-        and {s.iteration for s in scores[run.label].values()} == {run.best.iteration}
-    }
-    found = _selected(runs, current)
-    return compare_scores(runs, states, found, digests, "test", baseline, margin)
-
-
-def _selected(
-    runs: Sequence[RunRecord], scores: Mapping[str, Mapping[str, VolumeScore]]
-) -> dict[str, dict[str, float]]:
-    """Run -> volume -> score by the criterion that selects."""
-    return {
-        run.label: {
-            volume: score.values().get(run.header.selected_by, np.nan)
-            for volume, score in sorted(scores[run.label].items())
-        }
-        for run in runs
-        if run.header is not None and run.label in scores
-    }
+    num_runs = counted(len(found.runs) + len(found.unreadable), "run")
+    console.print(f"{num_runs}, {len(found.failed)} failed{others}; their scores: {path}")
+    return found.failed
 
 
 def _print_troubles(
