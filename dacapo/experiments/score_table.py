@@ -83,8 +83,9 @@ class ScoreHeader:
         return self.axes == other.axes and self.scoring == other.scoring
 
     def encode(self) -> bytes:
-        """As JSON."""
-        return json.dumps(asdict(self), sort_keys=True).encode()
+        """As JSON; logs of before there were settings have none."""
+        plain = {k: v for k, v in asdict(self).items() if k != "settings" or v}
+        return json.dumps(plain, sort_keys=True).encode()
 
     @staticmethod
     @lru_cache(maxsize=256)  # most runs of a folder have the same one

@@ -13,6 +13,7 @@ Spec = dict[str, Any]
 
 # Okabe and Ito 2008: told apart with any colour vision.
 _COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999"]
+_GREY = "#888"  # seen on white and on black
 _STEP = 24
 _HEIGHT = 260
 
@@ -33,7 +34,7 @@ def dot_plot(rows: Sequence[Row], means: Sequence[Row], order: Sequence[str], sc
         [
             {
                 "data": {"values": list(means)},
-                "mark": {"type": "rule", "strokeWidth": 2},
+                "mark": {"type": "rule", "strokeWidth": 2, "color": _GREY},
                 "encoding": {"y": y, "x": {**x, "field": "low"}, "x2": {"field": "high"}},
             },
             {
@@ -71,7 +72,7 @@ def forest(rows: Sequence[Row], title: str) -> Spec:
         f"Differences with 95 % intervals: {title}",
         {"height": 1.6 * _STEP * len(rows)},
         [
-            {"mark": {"type": "rule", "strokeDash": [4, 4], "color": "#888"},
+            {"mark": {"type": "rule", "strokeDash": [4, 4], "color": _GREY},
              "encoding": {"x": {"datum": 0}}},
             {**values, "mark": {"type": "rule", "strokeWidth": 2},
              "encoding": {"y": y, "x": {**x, "field": "low"}, "x2": {"field": "high"},
@@ -185,6 +186,8 @@ def _chart(description: str, size: Spec, layers: list[Spec]) -> Spec:
             "view": {"stroke": None},
             "font": "sans-serif",
             "axis": {"gridOpacity": 0.25},
+            "axisQuantitative": {"tickCount": 6, "labelOverlap": True},
+            "legend": {"symbolBaseFillColor": _GREY, "symbolBaseStrokeColor": _GREY},
         },
     }
 
