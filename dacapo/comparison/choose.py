@@ -13,6 +13,8 @@ from dacapo.comparison.run_record import RunRecord
 from dacapo.errors import InputError, did_you_mean
 from dacapo.runs import RunFolder
 
+FOLD = "datasplit.fold"
+
 
 def read_all(runs_dirs: Sequence[Path]) -> tuple[list[RunRecord], list[Unreadable]]:
     """The runs of several folders; their labels tell them apart.
@@ -29,17 +31,36 @@ def read_all(runs_dirs: Sequence[Path]) -> tuple[list[RunRecord], list[Unreadabl
     else:
         prefixes = [f"{prefix}/" for prefix in _short_names(runs_dirs)]
     return (
-        [
-            replace(run, folder=RunFolder(run.folder.path, prefix))
-            for prefix, (runs, _) in zip(prefixes, found, strict=True)
-            for run in runs
-        ],
+        _named(
+            [
+                replace(run, folder=RunFolder(run.folder.path, prefix))
+                for prefix, (runs, _) in zip(prefixes, found, strict=True)
+                for run in runs
+            ]
+        ),
         [
             replace(run, label=prefix + run.label)
             for prefix, (_, unreadable) in zip(prefixes, found, strict=True)
             for run in unreadable
         ],
     )
+
+
+def _named(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """The runs with one name for all folds of a configuration."""
+    names: dict[tuple[object, ...], str] = {}
+    for run in sorted((r for r in runs if r.fold is not None), key=lambda r: r.fold or 0):
+        names.setdefault(_but_fold(run), run.configuration)
+    return [
+        run if run.fold is None else replace(run, shared_name=names[_but_fold(run)])
+        for run in runs
+    ]  # fmt: skip
+
+
+def _but_fold(run: RunRecord) -> tuple[object, ...]:
+    """What the folds of a configuration have in common."""
+    options = {key: value for key, value in run.overrides.items() if key != FOLD}
+    return run.folder.path.parent.parent, frozenset({**run.choices, **options}.items())
 
 
 def _short_names(paths: Sequence[Path]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dacapo.comparison.choose import FOLD
 from dacapo.comparison.run_record import COSTS, RunRecord
 from dacapo.comparison.verdict import Comparison, Configuration
 from dacapo.errors import InputError, did_you_mean
@@ -67,25 +68,29 @@ def compare_scores(
     configurations = _configurations(runs, states)
     if baseline is not None and runs:
         baseline = _find(baseline, list(configurations.values()))
+    done = [
+        run for run in runs
+        if run.header is not None and run.label in scores and states[run.label] == "done"
+    ]  # fmt: skip
+    done, scores, digests = _without_folds(done, scores, digests)
     kinds: dict[str, list[RunRecord]] = {}
-    for run in runs:
-        if run.header is not None and run.label in scores and states[run.label] == "done":
-            kinds.setdefault(repr(_definition(run)), []).append(run)
+    for run in done:
+        kinds.setdefault(repr(_definition(run)), []).append(run)
     apart = list(_scored_apart([group[0] for group in kinds.values()])) if len(kinds) > 1 else []
     groups = [group for own in kinds.values() for group in _on_same_volumes(own, scores, digests)]
     found = []
     for number, (own, volumes, warnings) in enumerate(groups):
         header = own[0].header
         assert header is not None
-        names = list(dict.fromkeys(_name(run) for run in own))
+        names = list(dict.fromkeys(run.configuration for run in own))
         if number == 0:  # those without any score are on no side
-            scored = {_name(run) for group in groups for run in group[0]}
+            scored = {run.configuration for group in groups for run in group[0]}
             names += [name for name in configurations if name not in scored]
         repetitions = sorted({run.repetition for run in own})
         values = np.full((len(names), len(repetitions), len(volumes)), np.nan)
         for run in own:
             if run.best is not None and not run.best.found_nothing:
-                at = names.index(_name(run)), repetitions.index(run.repetition)
+                at = names.index(run.configuration), repetitions.index(run.repetition)
                 values[at] = [scores[run.label][volume] for volume in volumes]
         at_criterion, higher = header.find()
         units = str(header.criteria[at_criterion].get("units", ""))
@@ -96,14 +101,49 @@ def compare_scores(
                 names.index(baseline) if baseline in names else None, margin,
                 [*(apart if number == 0 else ()), *warnings, *_missing(own, scores, volumes),
                  *_warnings(own)],
+                are_folds=part == "validate" and any(run.fold is not None for run in own),
             )
         )  # fmt: skip
     return found
 
 
-def _name(run: RunRecord) -> str:
-    """The name of its folder, which tells copies apart."""
-    return run.label.rpartition("/")[0]
+def _without_folds(
+    runs: Sequence[RunRecord], scores: RunScores, digests: Mapping[str, Mapping[str, str]]
+) -> tuple[list[RunRecord], dict[str, dict[str, float]], dict[str, dict[str, str]]]:
+    """The first fold of each repetition, with the scores of all: a fold is a volume of its own.
+
+    Where one is missing, its score is NaN; of a volume that all have scored, the mean counts.
+    """
+    together: dict[tuple[str, int], list[RunRecord]] = {}
+    for run in sorted(runs, key=lambda run: run.fold or 0):
+        together.setdefault((run.configuration, run.repetition), []).append(run)
+    volumes: dict[str, dict[str, str]] = {}
+    for run in runs:
+        volumes.setdefault(run.configuration, {}).update(digests[run.label])
+    first = {}
+    merged_scores: dict[str, dict[str, float]] = {}
+    merged_digests: dict[str, dict[str, str]] = {}
+    for own in together.values():
+        label = own[0].label
+        first[label] = own[0]
+        if own[0].fold is None:
+            merged_scores[label], merged_digests[label] = dict(scores[label]), dict(digests[label])
+            continue
+        merged_digests[label] = dict(volumes[own[0].configuration])
+        known = [(run, scores[run.label]) for run in own]
+        merged_scores[label] = {
+            volume: _mean([_counted(run, of[volume]) for run, of in known if volume in of])
+            for volume in merged_digests[label]
+        }
+    return [run for run in runs if run.label in first], merged_scores, merged_digests
+
+
+def _counted(run: RunRecord, score: float) -> float:
+    return math.nan if run.best is None or run.best.found_nothing else score
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan
 
 
 def _on_same_volumes(
@@ -139,7 +179,7 @@ def _on_same_volumes(
 def _missing(runs: Sequence[RunRecord], scores: RunScores, volumes: Sequence[str]) -> Iterator[str]:
     """Which configurations have runs without a score on a volume."""
     counts = Counter(
-        (_name(run), volume)
+        (run.configuration, volume)
         for run in runs for volume in volumes if math.isnan(scores[run.label][volume])
     )  # fmt: skip
     for (name, volume), count in counts.items():
@@ -183,7 +223,7 @@ def _warnings(runs: Sequence[RunRecord]) -> list[str]:
             found.append(f"the runs were {name}: {counts}")
     options: dict[str, set[frozenset[tuple[str, str]]]] = {}
     for run in runs:
-        options.setdefault(_name(run), set()).add(frozenset(run.overrides.items()))
+        options.setdefault(run.configuration, set()).add(frozenset(run.overrides.items()))
     for name, sets in options.items():
         keys = sorted({key for one in sets for other in sets for key, _ in one ^ other})
         if keys:
@@ -217,7 +257,7 @@ def _configurations(
     """The configurations by the names of their folders."""
     of: dict[str, list[RunRecord]] = {}
     for run in runs:
-        of.setdefault(_name(run), []).append(run)
+        of.setdefault(run.configuration, []).append(run)
     factors = _factors({name: own[0] for name, own in of.items()})
     labels = {name: _label(name, values) for name, values in factors.items()}
     found = {}
@@ -258,7 +298,7 @@ def _factors(examples: Mapping[str, RunRecord]) -> dict[str, dict[str, str]]:
     plain: dict[str, dict[str, Any]] = {
         name: {**run.choices, **run.overrides} for name, run in examples.items()
     }
-    keys = dict.fromkeys(key for values in plain.values() for key in values)
+    keys = dict.fromkeys(key for values in plain.values() for key in values if key != FOLD)
     differing = [key for key in keys if len({v.get(key) for v in plain.values()}) > 1]
     return {
         name: {key: str(values.get(key) or "default") for key in differing}

@@ -39,13 +39,20 @@ def with_segmentations(
     if not segmentations or not comparison.order:
         return comparison
     name = comparison.configurations[comparison.order[0]].name
-    run = next(run for run in runs if run.label.rpartition("/")[0] == name and run.header)
-    config = decode(run.folder.read_document(run.folder.read_history())["config"])
-    assert isinstance(config, RunConfig)
-    assert run.header is not None
-    named = volumes if comparison.part == "test" else {}
-    datasets = {d.name: d for d in config.datasplit_config.build_part(comparison.part, named)}
-    task = config.task_config.scored_by(run.header.settings.get("task", {}))
+    datasets: dict[str, Dataset] = {}
+    for run in runs:  # of which each fold has a volume of its own
+        if (
+            run.configuration == name
+            and run.header
+            and not datasets.keys() >= {*comparison.volumes}
+        ):
+            config = decode(run.folder.read_document(run.folder.read_history())["config"])
+            assert isinstance(config, RunConfig)
+            named = volumes if comparison.part == "test" else {}
+            found_here = config.datasplit_config.build_part(comparison.part, named)
+            datasets |= {dataset.name: dataset for dataset in found_here}
+            header = run.header
+    task = config.task_config.scored_by(header.settings.get("task", {}))
     groups = LabelGroups(task.label_classes)
     found = {}
     for label, files in segmentations.items():

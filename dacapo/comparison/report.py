@@ -151,10 +151,10 @@ def _over_iterations(comparison: Comparison, runs: Sequence[RunRecord]) -> list[
     """The best score of each validation, where it is by the criterion that selects."""
     labels = {c.name: c.label for c in comparison.configurations}
     return [
-        {"configuration": labels[run.name], "run": run.label, "iteration": iteration,
+        {"configuration": labels[run.configuration], "run": run.label, "iteration": iteration,
          "score": float(value)}
         for run in runs
-        if run.name in labels and run.header is not None and comparison.part == "validate"
+        if run.configuration in labels and run.header is not None and comparison.part == "validate"
         and run.header.selected_by == comparison.criterion
         for iteration, value in zip(run.iterations, run.curve, strict=True)
         if np.isfinite(value)
@@ -163,13 +163,13 @@ def _over_iterations(comparison: Comparison, runs: Sequence[RunRecord]) -> list[
 
 def _pictures(comparisons: Sequence[Comparison], runs: Sequence[RunRecord]) -> list[dict[str, str]]:
     """The picture of the best run of each configuration, best first."""
-    by_label = {run.label: run for run in runs}
+    by_place = {(run.configuration, run.repetition): run for run in reversed(runs)}
     found: dict[str, dict[str, str]] = {}
     for comparison in comparisons:
         for k in comparison.order:
             values = comparison.means[k] * (1 if comparison.higher_is_better else -1)
             at, c = int(np.nanargmax(values)), comparison.configurations[k]
-            run = by_label[f"{c.name}/{comparison.repetitions[at]}"]
+            run = by_place[c.name, comparison.repetitions[at]]
             path = run.folder.path / "picture.png"
             if c.name in found or len(found) == _MAX_PICTURES or not path.is_file():
                 continue
@@ -201,7 +201,9 @@ def _run(run: RunRecord, state: str, names: Mapping[str, str]) -> dict[str, str]
         "iteration": "" if best is None else f"{best.iteration}",
         "parameters": "" if best is None else best.label,
         "command": f"python -m dacapo.train {shlex.join(words)}",
-        "labels": json.dumps([names[run.name]]) if run.name in names else _NO_LABELS,
+        "labels": json.dumps([names[run.configuration]])
+        if run.configuration in names
+        else _NO_LABELS,
     }
 
 

@@ -58,6 +58,8 @@ class RunRecord(StoredTable):
         damage: what is damaged in the logs.
         code: that trained it, see `dacapo.processes.code.describe`; empty if unknown.
         digests: part/volume -> what identifies its voxels.
+        fold: of a cross-validation; None without one.
+        shared_name: of the configuration, for a fold; empty: that of its folder.
     """
 
     folder: RunFolder
@@ -86,6 +88,13 @@ class RunRecord(StoredTable):
     damage: Sequence[str]
     code: str
     digests: Mapping[str, str]
+    fold: int | None = None
+    shared_name: str = ""
+
+    @property
+    def configuration(self) -> str:
+        """The name of what it repeats: its folder, which tells copies apart."""
+        return self.shared_name or self.label.rpartition("/")[0]
 
     @property
     def label(self) -> str:
@@ -153,6 +162,7 @@ def read_record(folder: RunFolder) -> RunRecord:
         damage=history.damage,
         code=_code(document),
         digests=_digests(document),
+        fold=_fold(config),
     )
 
 
@@ -165,6 +175,14 @@ def _overrides(overrides: Sequence[str]) -> dict[str, str]:
 def _code(document: Mapping[str, Any]) -> str:
     code = document.get("code")
     return describe(code) if isinstance(code, dict) else ""
+
+
+def _fold(config: Mapping[str, Any]) -> int | None:
+    datasplit = config.get("datasplit_config")
+    if not isinstance(datasplit, dict) or not isinstance(datasplit.get("num_folds"), int):
+        return None
+    fold = datasplit.get("fold")
+    return fold if isinstance(fold, int) else None
 
 
 def _digests(document: Mapping[str, Any]) -> dict[str, str]:

@@ -69,6 +69,7 @@ class Comparison:
         warnings: in what else than their factors its runs differ.
         elsewhere: segmentation that no run has made -> its mean score over the volumes. It is one
             observation, from which no interval follows.
+        are_folds: whether the volumes are folds of one volume, which say nothing of others.
     """
 
     criterion: str
@@ -83,6 +84,7 @@ class Comparison:
     margin: float | None = None
     warnings: Sequence[str] = ()
     elsewhere: Mapping[str, float] = field(default_factory=dict)
+    are_folds: bool = False
 
     @cached_property
     def means(self) -> Scores:
@@ -259,7 +261,12 @@ class Comparison:
         if self.part == "validate":
             yield from self._optimism()
         num = len(self.volumes)
-        if num < 3:
+        if self.are_folds:
+            yield (
+                f"a score is the mean of {num} folds of one volume: whether it holds for other "
+                f"volumes takes three or more"
+            )
+        elif num < 3:
             which = self.volumes[0] if num == 1 else " and ".join(self.volumes)
             yield f"this holds for {which}: whether it holds for other volumes takes three or more"
         elif self.differences:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dacapo.comparison.choose import read_all
 from dacapo.comparison.configurations import compare_validation
 from dacapo.comparison.records import read_records
 from dacapo.comparison.statistics import paired
@@ -35,6 +36,7 @@ def write_runs(
     settings: int = 1,
     seconds: float = 0.5,
     notes: Mapping[str, object] | None = None,
+    folds: tuple[int, int] | None = None,
 ) -> None:
     """Finished runs, one for each repetition, with a score for each volume; None: it failed."""
     header = ScoreHeader(
@@ -48,6 +50,9 @@ def write_runs(
         document = run_document(name, 2, repetition)
         document |= {"choices": dict(choices or {}), "overrides": list(overrides)}
         document |= dict(notes or {})
+        if folds is not None:
+            split = {"num_folds": folds[0], "fold": folds[1]}
+            document["config"] = {**document["config"], "datasplit_config": split}
         with folder.writing(document) as writer:
             writer.begin(0, header)
             for step in range(2):
@@ -439,3 +444,42 @@ def test_an_infinite_score_is_no_number(tmp_path: Path) -> None:
     write_runs(tmp_path, "b", [[1.0], [2.0]])
     for comparison in judged(tmp_path):
         json.dumps(summary(comparison), allow_nan=False)
+
+
+def test_folds_are_averaged_within_a_repetition(tmp_path: Path) -> None:
+    """They are no observations of their own, and nothing is said of other volumes."""
+    for name, shift in (("a", 0.0), ("b", 1.0)):
+        for number in range(2):
+            write_runs(
+                tmp_path, f"{name}{number}", [[shift + number + r / 10] for r in range(3)],
+                overrides=[f"x={name}", f"datasplit.fold={number}"], volumes=[f"fold{number}"],
+                folds=(2, number),
+            )  # fmt: skip
+    runs, _ = read_all([tmp_path])
+    (comparison,) = compare_validation(runs, {run.label: "done" for run in runs}, None, None)
+    assert [c.label for c in comparison.configurations] == ["x=a", "x=b"]
+    assert comparison.volumes == ["fold0", "fold1"]
+    assert comparison.means == pytest.approx(np.array([[0.5, 0.6, 0.7], [1.5, 1.6, 1.7]]))
+    (difference,) = comparison.differences.values()
+    assert difference.count == 3
+    sentences = list(comparison.sentences())
+    assert any("the mean of 2 folds of one volume" in sentence for sentence in sentences)
+    assert not any("other volumes like these" in sentence for sentence in sentences)
+
+
+def test_a_repetition_that_lacks_a_fold_drops_its_pair(tmp_path: Path) -> None:
+    for name, shift in (("a", 0.0), ("b", 1.0)):
+        for number in range(2):
+            scores = [None if (name, number, r) == ("b", 1, 2) else [shift + number + r / 10]
+                      for r in range(3)]  # fmt: skip
+            write_runs(
+                tmp_path, f"{name}{number}", scores,
+                overrides=[f"x={name}", f"datasplit.fold={number}"], volumes=[f"fold{number}"],
+                folds=(2, number),
+            )  # fmt: skip
+    runs, _ = read_all([tmp_path])
+    states = {run.label: run.state().name for run in runs}
+    (comparison,) = compare_validation(runs, states, None, None)
+    (difference,) = comparison.differences.values()
+    assert difference.count == 2
+    assert any("b0: 1 runs have no score on fold1" in s for s in comparison.sentences())

@@ -166,6 +166,22 @@ class TestRegions:
         assert [r.begin[0] // 4000 for r in regions] == [0, 50, 80]  # 10 voxels, rounded up
         assert [r.end[0] // 4000 for r in regions] == [40, 70, 100]
 
+    def test_folds_lie_side_by_side_and_share_nothing(self, volume: Path) -> None:
+        """Of 100 voxels, 20 are for the test and 5 for the gap before it; 75 are three folds."""
+        expected = {
+            0: [(30, 75), (0, 25), (80, 100)],
+            1: [(0, 20), (55, 75), (25, 50), (80, 100)],
+            2: [(0, 45), (50, 75), (80, 100)],
+        }
+        for fold, regions in expected.items():
+            split = RegionsDataSplitConfig(
+                raw=f"{volume}:raw", gt=f"{volume}:labels", test=0.2, buffer=20.0, num_folds=3,
+                fold=fold,
+            ).build()  # fmt: skip
+            found = [d.gt.roi for d in (*split.train, *split.validate, *split.test)]
+            assert [(r.begin[0] // 4000, r.end[0] // 4000) for r in found] == regions
+            assert [d.name for d in split.validate] == [f"fold{fold}"]
+
     def test_a_test_part_of_a_volume_without_contrast_is_of_that_volume(
         self, tmp_path: Path
     ) -> None:
@@ -187,6 +203,10 @@ class TestRegions:
             ({"train": 0.9}, "shares that add up to 1"),
             ({"axis": "w"}, "axis=w: give z, y or x"),
             ({"buffer": 400.0}, "buffer=400.0 nm: the gaps leave nothing of the 400.0 nm"),
+            ({"num_folds": 2, "buffer": 300.0}, "the gaps leave nothing of the 400.0 nm"),
+            ({"num_folds": 3, "fold": 3}, "fold=3 must be less than datasplit.num_folds=3"),
+            ({"fold": 1}, "fold=1 must be less than datasplit.num_folds=None"),
+            ({"num_folds": 1}, "datasplit.num_folds=1 must be at least 2"),
         ],
     )
     def test_mistakes(self, volume: Path, more: Any, message: str) -> None:
