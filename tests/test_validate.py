@@ -17,6 +17,7 @@ from dacapo.errors import InputError
 from dacapo.experiments.datasplits import VolumeConfig
 from dacapo.experiments.run import Run
 from dacapo.experiments.run_config import RunConfig
+from dacapo.inference.ground_truth import ground_truth
 from dacapo.inference.rescoring import Rescoring, rescore
 from dacapo.inference.saved import of_run
 from dacapo.inference.scoring import validate
@@ -58,6 +59,22 @@ def test_scores_are_those_that_training_would_have_noted(tmp_path: Path) -> None
         run.train_state.load_state(folder.read_checkpoint(iteration))
         assert np.array_equal(table.values[number], np.array(validate(run).scores), equal_nan=True)
     assert {p["bias"] for p in table.header.parameters} == {0.2, 0.6}
+
+
+def test_what_is_known_of_the_volumes(tmp_path: Path) -> None:
+    """One object, or none, is scored like a segmentation; some background is annotated."""
+    folder = trained(tmp_path)
+    header = folder.read_history().header
+    assert header is not None
+    config = small_task_config("affinities", "name=a", *KEEP)
+    dataset = config.datasplit_config.build().validate[0]
+    known = ground_truth(dataset)
+    score = config.task_config.evaluator().against(known)
+    one, none = score(np.ones(known.gt.shape, np.uint8)), score(np.zeros(known.gt.shape, np.uint8))
+    facts = header.facts[dataset.name]
+    assert facts["trivial"]["voi"] == min(one.voi, none.voi)  # type: ignore[attr-defined]
+    assert facts["trivial"]["f1_50"] == 0
+    assert facts["has_background"] == bool(((known.gt == 0) & (known.mask != 0)).any())
 
 
 def test_what_is_scored_is_not_scored_again(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from dacapo.runs import FAILURES, UnreadableError
 RunScores = Mapping[str, Mapping[str, float]]
 """Run -> volume -> score."""
 
+_OF_OBJECTS_ALONE = ("voi", "adapted_rand")
+"""Criteria that use only the voxels of ground-truth objects."""
 _UNFINISHED = ("running", "waiting", "interrupted", "preempted")
 
 
@@ -89,7 +91,7 @@ def compare_scores(
         repetitions = sorted({run.repetition for run in own})
         values = np.full((len(names), len(repetitions), len(volumes)), np.nan)
         for run in own:
-            if run.best is not None and not run.best.found_nothing:
+            if run.best is not None and not run.best.collapsed:
                 at = names.index(run.configuration), repetitions.index(run.repetition)
                 values[at] = [scores[run.label][volume] for volume in volumes]
         at_criterion, higher = header.find()
@@ -100,7 +102,7 @@ def compare_scores(
                 [configurations[name] for name in names], repetitions, volumes, values,
                 names.index(baseline) if baseline in names else None, margin,
                 [*(apart if number == 0 else ()), *warnings, *_missing(own, scores, volumes),
-                 *_warnings(own)],
+                 *_warnings(own), *_blind_spots(own[0], volumes)],
                 are_folds=part == "validate" and any(run.fold is not None for run in own),
             )
         )  # fmt: skip
@@ -139,7 +141,7 @@ def _without_folds(
 
 
 def _counted(run: RunRecord, score: float) -> float:
-    return math.nan if run.best is None or run.best.found_nothing else score
+    return math.nan if run.best is None or run.best.collapsed else score
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -211,6 +213,19 @@ def _scored_apart(examples: Sequence[RunRecord]) -> Iterator[str]:
             )
 
 
+def _blind_spots(run: RunRecord, volumes: Sequence[str]) -> Iterator[str]:
+    """What the criterion that selects cannot see."""
+    header = run.header
+    assert header is not None
+    have = [v for v in volumes if header.facts.get(v, {}).get("has_background")]
+    if have and header.selected_by.startswith(_OF_OBJECTS_ALONE):
+        where = ", ".join(have)
+        yield (
+            f"{header.selected_by} does not see objects that are predicted in background, of which "
+            f"some is annotated in {where}: look at f1_50 or average_precision, too"
+        )
+
+
 def _warnings(runs: Sequence[RunRecord]) -> list[str]:
     """In what runs differ that no factor names."""
     found = []
@@ -264,14 +279,14 @@ def _configurations(
     for name, own in of.items():
         is_unique = list(labels.values()).count(labels[name]) == 1
         candidates = [run.num_candidates for run in own]
-        empty = [r for r in own if states[r.label] == "done" and r.best and r.best.found_nothing]
+        collapsed = [r for r in own if states[r.label] == "done" and r.best and r.best.collapsed]
         found[name] = Configuration(
             name,
             labels[name] if is_unique else name,
             factors[name],
             len(own),
             sum(states[run.label] in FAILURES for run in own),
-            len(empty),
+            len(collapsed),
             sum(states[run.label] == "stopped" for run in own),
             sum(states[run.label] in _UNFINISHED for run in own),
             sum(states[run.label] == "done" and run.best is None for run in own),

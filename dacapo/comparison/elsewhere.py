@@ -36,23 +36,20 @@ def with_segmentations(
     Raises:
         InputError: a segmentation cannot be opened, lacks a volume or does not fit it.
     """
-    if not segmentations or not comparison.order:
+    names = {configuration.name for configuration in comparison.configurations}
+    own = [run for run in runs if run.configuration in names and run.header is not None]
+    if not segmentations or not own:
         return comparison
-    name = comparison.configurations[comparison.order[0]].name
     datasets: dict[str, Dataset] = {}
-    for run in runs:  # of which each fold has a volume of its own
-        if (
-            run.configuration == name
-            and run.header
-            and not datasets.keys() >= {*comparison.volumes}
-        ):
+    for run in own:  # of which each fold has a volume of its own
+        if not datasets.keys() >= {*comparison.volumes}:
             config = decode(run.folder.read_document(run.folder.read_history())["config"])
             assert isinstance(config, RunConfig)
             named = volumes if comparison.part == "test" else {}
             found_here = config.datasplit_config.build_part(comparison.part, named)
             datasets |= {dataset.name: dataset for dataset in found_here}
-            header = run.header
-    task = config.task_config.scored_by(header.settings.get("task", {}))
+    assert own[0].header is not None
+    task = config.task_config.scored_by(own[0].header.settings.get("task", {}))
     groups = LabelGroups(task.label_classes)
     found = {}
     for label, files in segmentations.items():

@@ -35,7 +35,8 @@ class Configuration:
         label: what sets it apart from the others.
         factors: key -> value, of what differs between configurations.
         num_runs: all of its runs.
-        num_failed, num_empty: those that failed, and those whose best segmentation has no object.
+        num_failed, num_collapsed: those that failed, and those whose best segmentation shows
+            nothing of the volumes, see `Best.collapsed`.
         num_stopped, num_unfinished: those that halving stopped, and those still to be trained.
         num_unscored: finished ones whose score is NaN on some volume, whatever the parameters.
         num_candidates: validations times settings of the post-processor, of which one was selected.
@@ -48,7 +49,7 @@ class Configuration:
     factors: Mapping[str, str]
     num_runs: int
     num_failed: int
-    num_empty: int
+    num_collapsed: int
     num_stopped: int
     num_unfinished: int
     num_unscored: int
@@ -169,6 +170,7 @@ class Comparison:
         if len(self.order) < 2:
             yield from self._about_elsewhere()
             yield from self.warnings
+            yield from self._left_out()
             return
         decided = [pair for pair, d in self.differences.items() if d.is_decided]
         for pair in self.differences if len(self.order) < 4 else decided[:_MAX_SENTENCES]:
@@ -218,8 +220,9 @@ class Comparison:
         for name, score in self.elsewhere.items():
             if not math.isfinite(score):
                 yield f"{name} has no score on some volume"
-                continue
-            for k in self.order[:_MAX_SENTENCES]:
+            elif not self.order:
+                yield f"{name}, a single segmentation, scores {score:.3g}"
+            for k in self.order[:_MAX_SENTENCES] if math.isfinite(score) else ():
                 values = self.means[k][np.isfinite(self.means[k])]
                 beaten = int((self._gains(score - values) > 0).sum())
                 yield (
@@ -247,17 +250,7 @@ class Comparison:
             yield "not all have the same repetitions, so what pools all configurations is left out"
         if 2 in {d.count for d in self.differences.values()}:
             yield "two pairs give an interval 18 standard deviations wide: train more repetitions"
-        for c in self.configurations:
-            counts = (
-                (c.num_failed, "failed"), (c.num_empty, "found nothing"),
-                (c.num_stopped, "were stopped for being behind"),
-                (c.num_unfinished, "are not finished"),
-                (c.num_unscored, "have no score on some volume"),
-            )  # fmt: skip
-            parts = [f"{count} {what}" for count, what in counts if count]
-            if parts:
-                counted = ", ".join(parts)
-                yield f"{c.label}: of {c.num_runs} runs {counted}; their pairs are left out"
+        yield from self._left_out()
         if self.part == "validate":
             yield from self._optimism()
         num = len(self.volumes)
@@ -271,6 +264,21 @@ class Comparison:
             yield f"this holds for {which}: whether it holds for other volumes takes three or more"
         elif self.differences:
             yield from self._other_volumes(*next(iter(self.differences)))
+
+    def _left_out(self) -> Iterator[str]:
+        """Runs without a score that counts."""
+        for c in self.configurations:
+            counts = (
+                (c.num_failed, "failed"),
+                (c.num_collapsed, "collapsed (no better than one object or none)"),
+                (c.num_stopped, "were stopped for being behind"),
+                (c.num_unfinished, "are not finished"),
+                (c.num_unscored, "have no score on some volume"),
+            )  # fmt: skip
+            parts = [f"{count} {what}" for count, what in counts if count]
+            if parts:
+                counted = ", ".join(parts)
+                yield f"{c.label}: of {c.num_runs} runs {counted}; their pairs are left out"
 
     def _optimism(self) -> Iterator[str]:
         numbers = [self.configurations[k].num_candidates for k in self.order]

@@ -60,7 +60,7 @@ def tables(comparison: Comparison) -> list[Table]:
     found = [
         Table(
             "Configurations" if comparison.part == "validate" else "Configurations, test",
-            ["configuration", "runs", "failed", "found nothing", "mean", "sd", "min", "max",
+            ["configuration", "runs", "failed", "collapsed", "mean", "sd", "min", "max",
              "P(best)"],
             [_row(row, 1) for row in _configurations(comparison)],
             f"{of}; {direction} is better. Finished runs only.",
@@ -108,7 +108,7 @@ def _configurations(comparison: Comparison) -> list[list[str]]:
         if len(values):
             spread = f"{values.std(ddof=1):.3f}" if len(values) > 1 else ""
             numbers = [f"{values.mean():.3f}", spread, f"{values.min():.3f}", f"{values.max():.3f}"]
-        counts = [str(len(values)), str(c.num_failed or ""), str(c.num_empty or "")]
+        counts = [str(len(values)), str(c.num_failed or ""), str(c.num_collapsed or "")]
         chance = f"{chances[k]:.2f}" if k in chances else ""
         rows.append([c.label, *counts, *numbers, chance])
     rows += [

@@ -19,6 +19,7 @@ from dacapo.experiments.criterion_history import CriterionHistory
 Scores = np.ndarray[Any, np.dtype[np.float64]]
 
 
+_LATER = ("settings", "facts")
 _NAME = re.compile(r"[^\W\d][^/\x00-\x1f\ud800-\udfff]*")
 
 
@@ -33,6 +34,8 @@ class ScoreHeader:
         selected_by: the criterion that selects the best iteration and parameters.
         settings: what else decides scores: `task`, see `TaskConfig.scoring`, and `volumes`, which
             identifies the voxels of each dataset.
+        facts: dataset -> `trivial`, criterion -> the score of segmentations that show nothing of
+            it, null for NaN; and `has_background`, whether some is annotated.
     """
 
     datasets: Sequence[str]
@@ -40,6 +43,7 @@ class ScoreHeader:
     criteria: Sequence[dict[str, Any]]
     selected_by: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -83,8 +87,8 @@ class ScoreHeader:
         return self.axes == other.axes and self.scoring == other.scoring
 
     def encode(self) -> bytes:
-        """As JSON; logs of before there were settings have none."""
-        plain = {k: v for k, v in asdict(self).items() if k != "settings" or v}
+        """As JSON; earlier logs have no settings and facts."""
+        plain = {k: v for k, v in asdict(self).items() if k not in _LATER or v}
         return json.dumps(plain, sort_keys=True).encode()
 
     @staticmethod
@@ -97,10 +101,9 @@ class ScoreHeader:
         """
         plain = json.loads(payload)
         try:
-            names = [f.name for f in fields(ScoreHeader) if f.name != "settings"]
-            header = ScoreHeader(
-                **{name: plain[name] for name in names}, settings=plain.get("settings", {})
-            )
+            names = [f.name for f in fields(ScoreHeader) if f.name not in _LATER]
+            later = {name: plain.get(name, {}) for name in _LATER}
+            header = ScoreHeader(**{name: plain[name] for name in names}, **later)
             header.check()
         except (TypeError, KeyError, AttributeError, InputError) as error:
             raise ValueError(f"not a header of scores: {error!r:.200}") from error
@@ -116,6 +119,8 @@ class ScoreHeader:
         task = self.settings.get("task", {})
         if not isinstance(task, dict) or not isinstance(self.settings.get("volumes", {}), dict):
             raise ValueError(f"not a header of scores: its settings are {self.settings!r:.200}")
+        if not all(isinstance(facts, dict) for facts in self.facts.values()):
+            raise ValueError(f"not a header of scores: its facts are {self.facts!r:.200}")
         for names in (*self.axes, [self.selected_by]):
             if len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
                 raise ValueError(f"not a header of scores: its names are {names!r:.200}")
@@ -149,7 +154,8 @@ class Best:
         value: the mean over the datasets.
         label: label of the setting.
         text: the criterion, its value and the setting in words.
-        found_nothing: whether its segmentation is background everywhere, as far as scores tell.
+        collapsed: how its segmentation shows nothing of the volumes, as far as scores tell: it
+            found nothing, or is on no volume better than no object or one; empty if it does.
     """
 
     iteration: int
@@ -158,7 +164,7 @@ class Best:
     value: float
     label: str
     text: str
-    found_nothing: bool = False
+    collapsed: str = ""
 
 
 @dataclass(frozen=True)
@@ -210,10 +216,24 @@ class ScoreTable:
         index, parameters = (int(i) for i in np.unravel_index(flat, means.shape))
         value, label = float(means[index, parameters]), self.header.parameters[parameters]["label"]
         text = f"{criterion or self.header.selected_by} {value:.3f} with {label}"
-        is_empty = self._found_nothing(index, parameters)
-        if is_empty:
-            text += ", which found nothing"
-        return Best(self.iterations[index], index, parameters, value, label, text, is_empty)
+        collapsed = self._collapsed(index, parameters, at)
+        if collapsed:
+            text += f", which {collapsed}"
+        return Best(self.iterations[index], index, parameters, value, label, text, collapsed)
+
+    def _collapsed(self, index: int, parameters: int, criterion: int) -> str:
+        if self._found_nothing(index, parameters):
+            return "found nothing"
+        name = self.header.criteria[criterion]["name"]
+        higher = self.header.find(name)[1]
+        scores = self.values[index, :, parameters, criterion]
+        for dataset, score in zip(self.header.datasets, scores, strict=True):
+            trivial = self.header.facts.get(dataset, {}).get("trivial", {}).get(name)
+            if not isinstance(trivial, int | float):
+                return ""
+            if score > trivial if higher else score < trivial:
+                return ""
+        return "is no better than one object or none" if len(scores) else ""
 
     def _found_nothing(self, index: int, parameters: int) -> bool:
         """Whether a segmentation is background everywhere, as far as its scores tell."""

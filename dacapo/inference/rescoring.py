@@ -76,7 +76,12 @@ def rescore(
     from dacapo.experiments.run import score_header
     from dacapo.experiments.validation_scores import ValidationScores
     from dacapo.inference.saved import of_run
-    from dacapo.inference.scoring import check_scorable, check_volume, score_settings
+    from dacapo.inference.scoring import (
+        check_scorable,
+        check_volume,
+        score_settings,
+        volume_facts,
+    )
     from dacapo.inference.trained import TrainedModel
 
     task = task_config.build()
@@ -85,7 +90,7 @@ def rescore(
         task.post_processor.enumerate_parameters(), datasets, task.evaluator.evaluation_scores
     )
     digests = {dataset.name: dataset.digest() for dataset in datasets}
-    header = score_header(scores, task_config, digests)
+    header = replace(score_header(scores, task_config, digests), facts=volume_facts(task, datasets))
     known = {s.iteration for s in folder.read_history().scores_like(header)}
     with folder.scoring(header) as writer:
         for iteration in iterations:

@@ -44,6 +44,26 @@ def score_settings(network: Network, task: Task, dataset: Dataset) -> list[list[
     return rows
 
 
+def volume_facts(task: Task, datasets: Sequence[Dataset]) -> dict[str, Any]:
+    """What is known of volumes before anything is predicted; see `ScoreHeader.facts`."""
+    criteria = task.evaluator.evaluation_scores
+    facts: dict[str, Any] = {}
+    for dataset in datasets:
+        known = ground_truth(dataset, task.predictor.classes)
+        score = task.evaluator.against(known)
+        found = [score(output) for output in task.evaluator.trivial(known.gt)]
+        trivial = {}
+        for name in criteria.criteria:
+            values = [float(getattr(scores, name)) for scores in found]
+            values = [value for value in values if not isnan(value)]
+            best = max if criteria.higher_is_better(name) else min
+            trivial[name] = best(values) if values else None
+        is_annotated = True if known.mask is None else known.mask != 0
+        has_background = bool(np.any((known.gt == 0) & is_annotated))
+        facts[dataset.name] = {"trivial": trivial, "has_background": has_background}
+    return facts
+
+
 def check_scorable(task: Task, datasets: Sequence[Dataset]) -> None:
     """Before training, refuse data that could not be validated.
 

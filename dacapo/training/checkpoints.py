@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dacapo.experiments.run import Run
 from dacapo.experiments.score_table import ScoreHeader
+from dacapo.inference.scoring import volume_facts
 from dacapo.runs import NoWriter, Past, RunFolder, RunWriter
 from dacapo.runs.checkpoint import CheckpointError
 from dacapo.training.terminal import console
@@ -15,7 +16,9 @@ from dacapo.training.terminal import console
 
 def resume(run: Run, folder: RunFolder, writer: RunWriter | NoWriter) -> None:
     """Load the latest intact checkpoint, or start from iteration 0."""
-    ranks, header = run.ranks, run.score_header()
+    ranks = run.ranks
+    facts = ranks.broadcast(lambda: volume_facts(run.task, run.datasplit.validate))
+    header = replace(run.score_header(), facts=facts)
     begin, state, past = ranks.broadcast(lambda: _latest(folder, header))
     if state is not None:
         run.train_state.load_state(state)

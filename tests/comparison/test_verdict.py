@@ -37,13 +37,14 @@ def write_runs(
     seconds: float = 0.5,
     notes: Mapping[str, object] | None = None,
     folds: tuple[int, int] | None = None,
+    facts: Mapping[str, object] | None = None,
 ) -> None:
     """Finished runs, one for each repetition, with a score for each volume; None: it failed."""
     header = ScoreHeader(
         list(volumes), [{"label": f"x={n}", "x": n} for n in range(settings)],
         [{"name": criterion, "higher_is_better": higher, "units": "bit"},
          {"name": "num_segments", "higher_is_better": 1}],
-        criterion,
+        criterion, facts=facts or {},
     )  # fmt: skip
     for repetition, values in enumerate(scores):
         folder = RunFolder(runs_dir / name / str(repetition))
@@ -157,7 +158,7 @@ def test_a_run_that_found_nothing_is_left_out_and_counted(tmp_path: Path) -> Non
     write_runs(tmp_path, "b", [[9.0], *column(1.4, 1)[1:]])
     (found,) = judged(tmp_path)
     assert np.isnan(found.means[1, 0])
-    assert any("b: of 6 runs 1 found nothing; their pairs" in s for s in found.sentences())
+    assert any("b: of 6 runs 1 collapsed (no better" in s for s in found.sentences())
 
 
 @pytest.mark.parametrize(
@@ -483,3 +484,23 @@ def test_a_repetition_that_lacks_a_fold_drops_its_pair(tmp_path: Path) -> None:
     (difference,) = comparison.differences.values()
     assert difference.count == 2
     assert any("b0: 1 runs have no score on fold1" in s for s in comparison.sentences())
+
+
+def test_a_criterion_that_does_not_see_false_objects(tmp_path: Path) -> None:
+    for name, background in (("a", True), ("b", True)):
+        write_runs(
+            tmp_path, name, column(1.5, ord(name)), facts={"a": {"has_background": background}}
+        )
+    (found,) = judged(tmp_path)
+    assert any("does not see objects that are predicted in background" in s
+               for s in found.sentences())  # fmt: skip
+
+
+def test_runs_that_are_no_better_than_one_object_are_left_out(tmp_path: Path) -> None:
+    facts = {"a": {"trivial": {"voi": 2.0}}}
+    write_runs(tmp_path, "a", [[1.5], [1.6], [2.5]], facts=facts)
+    write_runs(tmp_path, "b", [[1.2], [1.1], [1.0]], facts=facts)
+    (found,) = judged(tmp_path)
+    ((_, difference),) = found.differences.items()
+    assert difference.count == 2
+    assert [c.num_collapsed for c in found.configurations] == [1, 0]

@@ -315,14 +315,14 @@ def test_a_class_that_no_label_is_of(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no training volume has a voxel of other that is"):
         Run(small_task_config("one_hot", "task.classes.other=[77]"))
     run = Run(small_task_config("one_hot"))
-    check_scorable(run)
+    check_scorable(run.task, run.datasplit.validate)
     validate_on = run.datasplit.validate[0]
     empty = dataclasses.replace(
         validate_on, gt=dataclasses.replace(validate_on.gt, source=np.zeros((24, 32, 32), np.uint8))
     )
     run.datasplit = DataSplit(run.datasplit.train, [empty])
     with pytest.raises(InputError, match=r"datasplit.validate.*task.criterion=dice cannot be"):
-        check_scorable(run)
+        check_scorable(run.task, run.datasplit.validate)
 
 
 def test_labels_too_small_for_a_target_are_refused() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -80,3 +81,29 @@ def test_a_segmentation_that_is_empty_is_said_beside_its_score(
     best = ScoreTable(header, [10], np.array([[[[2.0, value]]]])).best()
     assert best is not None
     assert best.text == "voi 2.000 with t=1" + ", which found nothing" * is_nothing
+
+
+@pytest.mark.parametrize(
+    ("scores", "is_trivial"),
+    [([2.0, 3.0], True), ([2.5, 3.5], True), ([1.9, 3.5], False), ([2.5, 2.9], False)],
+)
+def test_a_run_that_is_nowhere_better_than_a_trivial_segmentation(
+    scores: list[float], is_trivial: bool
+) -> None:
+    facts = {"a": {"trivial": {"voi": 2.0}}, "b": {"trivial": {"voi": 3.0}}}
+    header = ScoreHeader(["a", "b"], HEADER.parameters[:1], HEADER.criteria[:1], "voi", {}, facts)
+    values = np.array(scores).reshape(1, 2, 1, 1)
+    best = ScoreTable(header, [10], values).best()
+    assert best is not None
+    expected = "is no better than one object or none" if is_trivial else ""
+    assert best.collapsed == expected
+    assert ScoreHeader.decode(header.encode()) == header
+    unknown = {**facts, "b": {"trivial": {"voi": None}}}
+    best = ScoreTable(replace(header, facts=unknown), [10], values).best()
+    assert best is not None
+    assert best.collapsed == ""
+
+
+def test_a_header_without_facts_is_written_as_before() -> None:
+    assert b"facts" not in HEADER.encode()
+    assert b"settings" not in HEADER.encode()

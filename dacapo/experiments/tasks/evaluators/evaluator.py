@@ -167,6 +167,10 @@ class Evaluator(ABC):
         """The best possible output; None: unknown."""
         return None
 
+    def trivial(self, gt: Volume) -> Sequence[Volume]:
+        """Outputs that show nothing of what is in a volume; empty: unknown."""
+        return []
+
     def shown(self, gt: Volume, output: Volume) -> tuple[Volume, Volume]:
         """Ground truth and an output as labels (*spatial), for pictures."""
         return gt, output

@@ -207,6 +207,10 @@ class SemanticEvaluator(Evaluator):
     def perfect(self, gt: Volume) -> Volume:
         return self.groups.split(gt)
 
+    def trivial(self, gt: Volume) -> Sequence[Volume]:
+        """Background everywhere."""
+        return [np.zeros_like(self.groups.split(gt))]
+
     def shown(self, gt: Volume, output: Volume) -> tuple[Volume, Volume]:
         return _numbered(self.groups.split(gt)), _numbered(self._split(output, gt.shape))
 
