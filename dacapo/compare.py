@@ -11,6 +11,7 @@ from dacapo.cli import run_command
 from dacapo.config import Config, config, ranged
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits import VolumeConfig
+from dacapo.experiments.score_table import Rule
 
 if TYPE_CHECKING:
     from dacapo.comparison.gather import CompareOptions
@@ -54,6 +55,9 @@ class CompareConfig(Config):
     """Test volumes that are named after training."""
     reason: str = ""
     """Why test volumes are opened, for the record."""
+    rule: Rule = Rule.best
+    """How the iteration and the parameters of a run are selected: the best, or, with three or more
+    validation volumes, the earliest within one standard error of the best."""
     baseline: str | None = None
     """The configuration with which all others are compared, by its name or by what sets it apart
     (default: all pairs)."""
@@ -103,7 +107,7 @@ def compare_command(options: CompareConfig) -> int:
     chosen = CompareOptions(
         output, options.test, options.datasplit.test, options.reason, options.baseline,
         options.margin, options.json, Path(options.report) if options.report else None,
-        options.where, more, options.segmentation,
+        options.where, more, options.segmentation, options.rule,
     )  # fmt: skip
     if options.serve:
         _serve(runs_dir, chosen, options.port)

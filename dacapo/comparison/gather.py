@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from dacapo.comparison.test_scores import (
 )
 from dacapo.comparison.verdict import Comparison
 from dacapo.errors import warn
+from dacapo.experiments.score_table import Rule
 from dacapo.runs import FAILURES, RunState, UnreadableError
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class CompareOptions:
         where: see `chosen`; empty: all runs.
         more: further folders with runs.
         segmentations: see `with_segmentations`.
+        rule: how iterations and parameters are selected.
     """
 
     output: Path | None = None
@@ -56,6 +58,7 @@ class CompareOptions:
     where: Sequence[str] = ()
     more: Sequence[Path] = ()
     segmentations: Mapping[str, Any] = field(default_factory=dict)
+    rule: Rule = Rule.best
 
 
 @dataclass(frozen=True)
@@ -104,9 +107,11 @@ def gather(runs_dir: Path, options: CompareOptions) -> Gathered:
     if options.where:
         runs = chosen(runs, names, options.where)
         states = {run.label: states[run.label] for run in runs}
+    if options.rule is not Rule.best:
+        runs = [_selected_by(run, options.rule) for run in runs]
     if options.test:
         idle = [run for run in runs if names[run.label] not in ("running", "waiting")]
-        score_test_runs(idle, runs_dir, options.volumes, options.reason)
+        score_test_runs(idle, runs_dir, options.volumes, options.reason, options.rule)
     tested = _final_scores(runs)
     scores = {label: record.latest() for label, record in tested.items()}
     wanted = options.baseline, options.margin
@@ -126,6 +131,16 @@ def gather(runs_dir: Path, options: CompareOptions) -> Gathered:
     folders = " and ".join(path.name for path in (runs_dir, *options.more))
     title = f"Comparison of the runs in {folders}"
     return Gathered(title, runs, unreadable, states, comparisons, tested)
+
+
+def _selected_by(run: RunRecord, rule: Rule) -> RunRecord:
+    """A run with what another rule selects."""
+    table = run.table() if run.best is not None else None
+    best = None if table is None else table.best(rule=rule)
+    if table is None or best is None:
+        return run
+    means = [float(mean) for mean in table.means[best.index, best.parameters]]
+    return replace(run, best=best, means=means)
 
 
 def _final_scores(runs: Sequence[RunRecord]) -> dict[str, FinalScores]:

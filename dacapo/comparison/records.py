@@ -26,7 +26,8 @@ from dacapo.runs.log import log_number, log_path
 from dacapo.runs.owner import Owner
 from dacapo.runs.writer import ERROR_FILE
 
-_VERSION = f"3 {__version__} {[field.name for field in fields(RunRecord)]}"
+_KINDS = (RunRecord, ScoreHeader, Best, StoredScores, Owner, Submission)
+_VERSION = f"3 {__version__} {[[f.name for f in fields(kind)] for kind in _KINDS]}"
 _NOT_CACHED = ("folder", "header", "validations", "owner", "submission", "best")
 
 

@@ -18,7 +18,7 @@ from dacapo.comparison.run_record import RunRecord
 from dacapo.config import decode, identity, identity_hash
 from dacapo.errors import InputError, warn
 from dacapo.experiments.run_config import RunConfig
-from dacapo.experiments.score_table import texts
+from dacapo.experiments.score_table import Rule, texts
 from dacapo.processes.files import parse, parse_json, read_regular, reading, write_atomically
 from dacapo.runs import RunFolder
 
@@ -103,7 +103,7 @@ def read_final_scores(folder: RunFolder) -> FinalScores:
 
 
 def score_test_volumes(
-    folder: RunFolder, volumes: Mapping[str, VolumeConfig], reason: str
+    folder: RunFolder, volumes: Mapping[str, VolumeConfig], reason: str, rule: Rule = Rule.best
 ) -> FinalScores:
     """Score the test volumes of a run with the iteration and parameters chosen by validation.
 
@@ -112,6 +112,7 @@ def score_test_volumes(
     Args:
         volumes: instead of those of the run; empty: those.
         reason: noted with the time and the user.
+        rule: by which validation chooses.
 
     Raises:
         InputError: the run has no validation score or no checkpoint, or a volume cannot be scored.
@@ -127,7 +128,7 @@ def score_test_volumes(
     if not datasets:
         return read_final_scores(folder)
     configured = volumes or getattr(config.datasplit_config, "test", {})
-    saved = of_run(folder, None, None)
+    saved = of_run(folder, None, None, rule)
     if saved.parameters is None:
         raise InputError(
             f"{folder.path}: there is no validation score by which to choose an iteration"
@@ -140,7 +141,7 @@ def score_test_volumes(
     used = configured if isinstance(configured, Mapping) else {}
     keys = {
         name: identity_hash(
-            [saved.digest, saved.parameters, identity(config.task_config), data, name,
+            [saved.digest, saved.parameters, identity(saved.task), data, name,
              identity(used.get(name)), digest]
         )
         for name, digest in digests.items()
@@ -173,7 +174,11 @@ def score_test_volumes(
 
 
 def score_test_runs(
-    runs: Sequence[RunRecord], runs_dir: Path, volumes: Mapping[str, VolumeConfig], reason: str
+    runs: Sequence[RunRecord],
+    runs_dir: Path,
+    volumes: Mapping[str, VolumeConfig],
+    reason: str,
+    rule: Rule = Rule.best,
 ) -> None:
     """Score the test volumes of all runs that have some.
 
@@ -183,7 +188,7 @@ def score_test_runs(
     has_scores = False
     for run in runs:
         try:
-            has_scores |= bool(score_test_volumes(run.folder, volumes, reason).scores)
+            has_scores |= bool(score_test_volumes(run.folder, volumes, reason, rule).scores)
         except InputError as error:
             warn(f"{run.label}: its test volumes are not scored: {error}")
     if not has_scores:

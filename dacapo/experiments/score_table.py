@@ -8,6 +8,7 @@ import re
 import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from enum import Enum
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -20,7 +21,15 @@ Scores = np.ndarray[Any, np.dtype[np.float64]]
 
 
 _LATER = ("settings", "facts")
+_FEWEST_FOR_AN_ERROR = 3
 _NAME = re.compile(r"[^\W\d][^/\x00-\x1f\ud800-\udfff]*")
+
+
+class Rule(Enum):
+    """How an iteration and a setting of the post-processor are selected."""
+
+    best = "best"
+    one_standard_error = "one_standard_error"
 
 
 @dataclass(frozen=True)
@@ -198,13 +207,16 @@ class ScoreTable:
         kept = [at for at, iteration in enumerate(self.iterations) if iteration in iterations]
         return ScoreTable(self.header, [self.iterations[at] for at in kept], self.values[kept])
 
-    def best(self, criterion: str | None = None) -> Best | None:
-        """The iteration and setting with the best mean; None if every mean is NaN.
+    def best(self, criterion: str | None = None, rule: Rule = Rule.best) -> Best | None:
+        """The iteration and setting that are selected; None if every mean is NaN.
 
         The first of equal values wins.
 
         Args:
             criterion: which criterion to use; None: the one that selects.
+
+        Raises:
+            InputError: the rule needs more datasets.
         """
         at, higher = self.header.find(criterion)
         means = self.means[..., at]
@@ -213,13 +225,32 @@ class ScoreTable:
         worst = -np.inf if higher else np.inf
         filled = np.where(np.isnan(means), worst, means)
         flat = filled.argmax() if higher else filled.argmin()
-        index, parameters = (int(i) for i in np.unravel_index(flat, means.shape))
+        chosen = int(flat)
+        if rule is Rule.one_standard_error:
+            chosen = self._simplest(chosen, at, filled if higher else -filled)
+        index, parameters = (int(i) for i in np.unravel_index(chosen, means.shape))
         value, label = float(means[index, parameters]), self.header.parameters[parameters]["label"]
         text = f"{criterion or self.header.selected_by} {value:.3f} with {label}"
         collapsed = self._collapsed(index, parameters, at)
         if collapsed:
             text += f", which {collapsed}"
         return Best(self.iterations[index], index, parameters, value, label, text, collapsed)
+
+    def _simplest(self, best: int, criterion: int, goodness: Scores) -> int:
+        """The first candidate that is within one standard error of the best; Breiman et al. 1984.
+
+        Args:
+            best: the position of the best in `goodness`, (iterations, parameters).
+        """
+        index, parameters = np.unravel_index(best, goodness.shape)
+        scores = self.values[index, :, parameters, criterion]
+        if len(scores) < _FEWEST_FOR_AN_ERROR:
+            raise InputError(
+                f"rule=one_standard_error needs {_FEWEST_FOR_AN_ERROR} or more validation volumes "
+                f"to tell an error by; there are {len(scores)}"
+            )
+        error = scores.std(ddof=1) / math.sqrt(len(scores))
+        return int(np.argmax(goodness.reshape(-1) >= goodness.reshape(-1)[best] - error))
 
     def _collapsed(self, index: int, parameters: int, criterion: int) -> str:
         if self._found_nothing(index, parameters):

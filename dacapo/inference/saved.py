@@ -16,7 +16,7 @@ from dacapo.experiments.architectures import ArchitectureConfig
 from dacapo.experiments.datasplits.datasets.dataset import Level
 from dacapo.experiments.datasplits.datasets.statistics import find_range
 from dacapo.experiments.run_config import RunConfig
-from dacapo.experiments.score_table import Best
+from dacapo.experiments.score_table import Best, Rule
 from dacapo.experiments.tasks import PretrainedTaskConfig, TaskConfig
 from dacapo.experiments.train_state import TrainState
 from dacapo.experiments.trainers import TrainerConfig
@@ -146,7 +146,9 @@ def of_package(path: Path) -> SavedModel:
     return saved
 
 
-def of_run(folder: RunFolder, iteration: int | None, criterion: str | None) -> SavedModel:
+def of_run(
+    folder: RunFolder, iteration: int | None, criterion: str | None, rule: Rule = Rule.best
+) -> SavedModel:
     """The model of a run.
 
     Args:
@@ -161,7 +163,7 @@ def of_run(folder: RunFolder, iteration: int | None, criterion: str | None) -> S
     config = decode(document["config"])
     if not isinstance(config, RunConfig):
         raise InputError(f"{folder.path}: its config is not that of a run")
-    best, chosen = _choose(folder, history, iteration, criterion)
+    best, chosen = _choose(folder, history, iteration, criterion, rule)
     data = _data_of(document, folder)
     fixed, task, parameters = data["intensity_range"], config.task_config, None
     if best is not None:
@@ -230,12 +232,12 @@ def _data_of(document: Mapping[str, Any], folder: RunFolder) -> Mapping[str, Any
 
 
 def _choose(
-    folder: RunFolder, history: History, iteration: int | None, criterion: str | None
+    folder: RunFolder, history: History, iteration: int | None, criterion: str | None, rule: Rule
 ) -> tuple[Best | None, int]:
     """The iteration of the weights, and the score by which it was chosen."""
     stored = folder.checkpoints()
     table = history.table()
-    best = None if table is None else table.among(stored).best(criterion)
+    best = None if table is None else table.among(stored).best(criterion, rule)
     if iteration is None:
         if best is None:
             raise InputError(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dacapo.errors import InputError
-from dacapo.experiments.score_table import ScoreHeader, ScoreTable
+from dacapo.experiments.score_table import Rule, ScoreHeader, ScoreTable
 
 NAN = math.nan
 HEADER = ScoreHeader(
@@ -107,3 +107,20 @@ def test_a_run_that_is_nowhere_better_than_a_trivial_segmentation(
 def test_a_header_without_facts_is_written_as_before() -> None:
     assert b"facts" not in HEADER.encode()
     assert b"settings" not in HEADER.encode()
+
+
+def test_the_simplest_within_one_standard_error() -> None:
+    """Over three datasets: the best is 1.0 with an error of 0.1 / sqrt(3)."""
+    header = ScoreHeader(list("abc"), HEADER.parameters[:2], HEADER.criteria[:1], "voi")
+    means = [[1.2, 1.06], [1.05, 1.0], [1.01, NAN]]
+    around = np.array([-0.1, 0.0, 0.1])
+    values = np.array(means)[:, None, :, None] + around[None, :, None, None]
+    table = ScoreTable(header, [10, 20, 30], values)
+    best, simplest = table.best(), table.best(rule=Rule.one_standard_error)
+    assert best is not None
+    assert (best.iteration, best.parameters) == (20, 1)
+    assert simplest is not None
+    assert (simplest.iteration, simplest.parameters) == (20, 0)  # 1.06 is beyond 1.0577
+    few = ScoreTable(replace(header, datasets=["a", "b"]), [10, 20, 30], values[:, :2])
+    with pytest.raises(InputError, match=r"needs 3 or more validation volumes .* there are 2"):
+        few.best(rule=Rule.one_standard_error)
