@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import glob
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from dacapo.errors import InputError
-from dacapo.processes.files import make_folder, temporary_name, writing
+from dacapo.processes.files import locked, make_folder, temporary_name, writing
 
 _WORK = ".work"
 _BESIDE = ".work/beside"
@@ -166,7 +164,7 @@ def kept_output(
     unfinished = path.with_name(f".{path.name}.{digest}.unfinished")
     with writing(path):
         make_folder(path.parent)
-        with _locked(path):
+        with locked(path, f"output={path}: another process is writing it"):
             others = set(path.parent.glob(f".{glob.escape(path.name)}.????????.unfinished"))
             for other in others - {unfinished}:
                 if not overwrite:
@@ -195,29 +193,3 @@ def finish(path: Path) -> None:
         for file in (path / _BESIDE).iterdir():
             file.replace(path.parent / file.name)
     shutil.rmtree(path / _WORK, ignore_errors=True)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One process at a time; where the file system has no locks, as many as there are."""
-    lock = path.with_name(f".{path.name}.lock")
-    while True:
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
-            raise InputError(f"output={path}: another process is writing it") from None
-        except OSError:
-            break
-        try:
-            if os.stat(lock).st_ino == os.fstat(handle).st_ino:
-                break
-        except FileNotFoundError:  # its owner has just finished, and removed it
-            pass
-        os.close(handle)
-    try:
-        yield
-    finally:
-        lock.unlink(missing_ok=True)
-        os.close(handle)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from math import isfinite, nan
@@ -19,7 +19,14 @@ from dacapo.config import decode, identity, identity_hash
 from dacapo.errors import InputError, warn
 from dacapo.experiments.run_config import RunConfig
 from dacapo.experiments.score_table import Rule, texts
-from dacapo.processes.files import parse, parse_json, read_regular, reading, write_atomically
+from dacapo.processes.files import (
+    locked,
+    parse,
+    parse_json,
+    read_regular,
+    reading,
+    write_atomically,
+)
 from dacapo.runs import RunFolder
 
 if TYPE_CHECKING:
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
 
     from dacapo.experiments.datasplits import VolumeConfig
     from dacapo.experiments.datasplits.datasets import Dataset
+    from dacapo.inference.saved import SavedModel
 
 FILE = "test.json"
 """The file of a run with the scores of its test volumes."""
@@ -118,8 +126,6 @@ def score_test_volumes(
         InputError: the run has no validation score or no checkpoint, or a volume cannot be scored.
     """
     from dacapo.inference.saved import of_run
-    from dacapo.inference.scoring import score_test
-    from dacapo.inference.trained import TrainedModel
 
     config = decode(folder.read_document(folder.read_history())["config"])
     if not isinstance(config, RunConfig):
@@ -133,44 +139,54 @@ def score_test_volumes(
         raise InputError(
             f"{folder.path}: there is no validation score by which to choose an iteration"
         )
-    record = read_final_scores(folder)
-    known = {score.key: score for score in record.scores}
-    data = identity(config.datasplit_config)
     # Not a look at them: what was scored already is recognised by its voxels.
     digests = {dataset.name: dataset.digest() for dataset in datasets}
     used = configured if isinstance(configured, Mapping) else {}
+    made = [saved.digest, saved.parameters, identity(saved.task), identity(config.datasplit_config)]
     keys = {
-        name: identity_hash(
-            [saved.digest, saved.parameters, identity(saved.task), data, name,
-             identity(used.get(name)), digest]
-        )
+        name: identity_hash([*made, name, identity(used.get(name)), digest])
         for name, digest in digests.items()
-    }  # fmt: skip
-    missing = [dataset for dataset in datasets if keys[dataset.name] not in known]
-    if missing:
-        _check_apart(config, missing)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        names = [dataset.name for dataset in missing]
-        record.openings.append(Opening(now, _user(), reason, names))
-        _write(folder, record)  # before anything is seen
-        model = TrainedModel(saved)
-        for dataset in missing:
-            try:
-                values = score_test(model, dataset)
-            except InputError as error:
-                warn(f"{folder.label}: {dataset.name} is not scored: {error}")
-                continue
-            plain = {name: v if isfinite(v) else None for name, v in values.items()}
-            key, parameters = keys[dataset.name], dict(model.parameters or {})
-            known[key] = VolumeScore(
-                dataset.name, key, saved.iteration, parameters, plain, digests[dataset.name]
-            )
-            record.scores = list(known.values())
-            _write(folder, record)
-    current = [known[key] for key in keys.values() if key in known]
-    record.scores = [s for s in known.values() if s not in current] + current
-    _write(folder, record)
+    }
+    busy = f"{folder.path}: another process is scoring its test volumes"
+    with locked(folder.path / FILE, busy):
+        record = read_final_scores(folder)
+        known = {score.key: score for score in record.scores}
+        missing = [dataset for dataset in datasets if keys[dataset.name] not in known]
+        if missing:
+            _check_apart(config, missing)
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            names = [dataset.name for dataset in missing]
+            record.openings.append(Opening(now, _user(), reason, names))
+            _write(folder, record)  # before anything is seen
+            for score in _scored(folder, saved, missing, keys, digests):
+                known[score.key] = score
+                record.scores = list(known.values())
+                _write(folder, record)
+        current = [known[key] for key in keys.values() if key in known]
+        record.scores = [s for s in known.values() if s not in current] + current
+        _write(folder, record)
     return record
+
+
+def _scored(
+    folder: RunFolder, saved: SavedModel, datasets: Sequence[Dataset], keys: Mapping[str, str],
+    digests: Mapping[str, str],
+) -> Iterator[VolumeScore]:  # fmt: skip
+    """The scores of volumes, one by one; those that cannot be scored are left out."""
+    from dacapo.inference.scoring import score_test
+    from dacapo.inference.trained import TrainedModel
+
+    model = TrainedModel(saved)
+    for dataset in datasets:
+        name = dataset.name
+        try:
+            values = score_test(model, dataset)
+        except InputError as error:
+            warn(f"{folder.label}: {name} is not scored: {error}")
+            continue
+        plain = {criterion: v if isfinite(v) else None for criterion, v in values.items()}
+        parameters = dict(model.parameters or {})
+        yield VolumeScore(name, keys[name], saved.iteration, parameters, plain, digests[name])
 
 
 def score_test_runs(

@@ -7,6 +7,7 @@ anyone.
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import logging
 import os
@@ -265,3 +266,37 @@ def missing_file(path: Path) -> str:
     except OSError:
         return f"no file {path}: there is no folder {folder}"
     return f"no file {path}{did_you_mean(path.name, names, 0.8)}"
+
+
+@contextmanager
+def locked(path: Path, message: str) -> Iterator[None]:
+    """One process at a time; where the file system has no locks, as many as there are.
+
+    Args:
+        path: what is locked, by a file beside it.
+        message: of the error, if another process has the lock.
+
+    Raises:
+        InputError: another process has it.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    while True:
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise InputError(message) from None
+        except OSError:
+            break
+        try:
+            if os.stat(lock).st_ino == os.fstat(handle).st_ino:
+                break
+        except FileNotFoundError:  # its owner has just finished, and removed it
+            pass
+        os.close(handle)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        os.close(handle)

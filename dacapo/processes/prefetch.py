@@ -19,6 +19,7 @@ def prefetch(prepare: Callable[[int], T], begin: int, end: int, num_workers: int
     copied, and no child outlives a killed parent. With 0 workers a thread prepares as well, while
     the caller waits, so that `prepare` rounds sums equally for any number of workers.
     """
+    torch.get_num_threads()  # fixes the caller's number before a worker sets its own
     pool = ThreadPoolExecutor(max(1, num_workers), "prefetch", torch.set_num_threads, (1,))
     waiting: deque[Future[T]] = deque()
     upcoming = iter(range(begin, end))

@@ -11,9 +11,9 @@ import pytest
 import xarray as xr
 
 from dacapo.comparison.tables import CompareOptions, compare
-from dacapo.comparison.test_scores import read_final_scores
+from dacapo.comparison.test_scores import read_final_scores, score_test_volumes
 from dacapo.errors import InputError
-from dacapo.experiments.datasplits import VolumeConfig
+from dacapo.experiments.datasplits import RegionConfig, VolumeConfig
 from dacapo.experiments.run import Run
 from dacapo.experiments.run_config import RunConfig
 from dacapo.inference import scoring
@@ -242,3 +242,48 @@ def test_voxels_that_have_changed_are_scored_again(tmp_path: Path, opened: list[
     compare(runs_dir, test)
     compare(runs_dir, test)
     assert opened == ["c", "c"]
+
+
+def test_two_processes_do_not_lose_each_others_scores(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second is told; a kill after the first volume keeps what was scored."""
+    runs_dir = tmp_path / "runs"
+    train(config, runs_dir)
+    folder = RunFolder(runs_dir / "a" / "0")
+    real = scoring.score_test
+
+    def second(model: object, dataset: object) -> dict[str, float]:
+        with pytest.raises(InputError, match="another process is scoring its test volumes"):
+            score_test_volumes(folder, {}, "second")
+        return real(model, dataset)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(scoring, "score_test", second)
+    assert len(score_test_volumes(folder, {}, "first").scores) == 1
+    assert [o.reason for o in read_final_scores(folder).openings] == ["first"]
+
+
+def test_a_kill_between_two_volumes_keeps_the_first(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs_dir = tmp_path / "runs"
+    train(config, runs_dir)
+    folder = RunFolder(runs_dir / "a" / "0")
+    real, seen = scoring.score_test, []
+    region = {"region": RegionConfig(x=[0, 400])}
+    volumes = {name: VolumeConfig(**region) for name in ("one", "two")}
+
+    def killed(model: object, dataset: object) -> dict[str, float]:
+        seen.append(dataset)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return real(model, dataset)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(scoring, "score_test", killed)
+    monkeypatch.setattr("dacapo.comparison.test_scores._check_apart", lambda config, test: None)
+    with pytest.raises(KeyboardInterrupt):
+        score_test_volumes(folder, volumes, "")
+    assert [score.volume for score in read_final_scores(folder).scores] == ["one"]
+    score_test_volumes(folder, volumes, "")
+    assert len(seen) == 3  # the first one is not scored again
+    assert [score.volume for score in read_final_scores(folder).scores] == ["one", "two"]

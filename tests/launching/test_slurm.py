@@ -291,7 +291,8 @@ def segment(slurm: Slurm, cwd: Path, *arguments: str) -> subprocess.Popen[str]:
     """A segmentation of `raw.h5` by jobs of one core each."""
     command = [
         sys.executable, "-m", "dacapo.segment", "run=a/0", "input=raw.h5:raw", "chunk=16",
-        "block=16", "halo=4", "dtype=float32", "output=s.ome.zarr", *arguments,
+        "block=16", "halo=4", "dtype=float32", "parameters={bias: 0.8, long_bias: 0.8}",
+        "output=s.ome.zarr", *arguments,
     ]  # fmt: skip
     with (cwd / "out.txt").open("w") as out:
         return subprocess.Popen(
@@ -343,6 +344,7 @@ def test_jobs_share_the_blocks_of_a_command(slurm: Slurm, tmp_path: Path) -> Non
     assert status == 0, out
     ours, alone = (open_array(str(tmp_path / f"{n}.ome.zarr")) for n in ("s", "alone"))
     assert np.array_equal(ours.read(ours.roi), alone.read(alone.roi))
+    assert ours.read(ours.roi).max() > 10
     assert not list(tmp_path.glob(".*unfinished"))
 
 
