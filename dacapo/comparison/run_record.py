@@ -29,7 +29,7 @@ from dacapo.runs.writer import ERROR_FILE
 _NUM_RECENT = 100
 """Number of latest steps over which speed and loss are averaged."""
 _NOT_A_RUN = {*GROUPS, "name", "repetition", "runs_dir", "retry"}
-COSTS = ("peak_memory_mib", "peak_device_memory_mib", "num_parameters")
+COSTS = ("peak_memory_mib", "peak_device_memory_mib", "num_parameters", "voxels_per_second")
 
 
 @dataclass(frozen=True)

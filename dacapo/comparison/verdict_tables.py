@@ -67,10 +67,11 @@ def tables(comparison: Comparison) -> list[Table]:
         ),
         Table(
             "Costs",
-            ["configuration", "mean", "training", "MiB", "MiB of GPU", "parameters", "front"],
+            ["configuration", "mean", "training", "MiB", "MiB of GPU", "parameters", "voxels/s",
+             "front"],
             [_row(row, 1) for row in _costs(comparison)],
-            "Medians of finished runs; training without validation. front: no other is both "
-            "better and faster.",
+            "Medians of finished runs; training without validation, voxels of output per second of "
+            "it. front: no other is both better and faster.",
         ),
         Table(
             "Differences",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -105,9 +107,13 @@ def _draw(run: Run, folder: RunFolder, writer: RunWriter) -> None:
 
 
 def _cost(run: Run) -> dict[str, Any]:
-    """Peak memory on the host and on the GPU in MiB (NaN if unknown), and number of weights."""
+    """Peak memory on the host and on the GPU in MiB (NaN if unknown), number of weights, and voxels
+    of output per second of training, by the median step."""
+    times = [stats.time for stats in run.training_stats.iteration_stats if stats.time > 0]
+    voxels = math.prod(run.model.output_shape) * getattr(run.trainer.config, "batch_size", 1)
     return {
         "peak_memory_mib": peak_memory_mib(),
         "peak_device_memory_mib": peak_device_memory_mib(),
         "num_parameters": sum(p.numel() for p in run.model.parameters()),
+        "voxels_per_second": voxels / statistics.median(times) if times else math.nan,
     }
