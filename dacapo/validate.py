@@ -41,7 +41,7 @@ class ValidateConfig(Config):
     """Folder that holds the runs."""
     task: dict[str, Any] = field(default_factory=dict)
     """Options of the task that decide scores alone, such as task.post_processor.bias=[0.2,0.4],
-    task.criterion=f1_0.5 or task.ignore_smaller=100."""
+    task.criterion=f1_50 or task.ignore_smaller=100."""
     post_processor: str | None = None
     """Another option of task/post_processor, such as agglomeration (default: that of the run)."""
     datasplit: ValidationVolumes = field(default_factory=ValidationVolumes)
@@ -69,7 +69,7 @@ def validate_command(options: ValidateConfig) -> int:
     folders = _find(options.run, Path(options.runs_dir))
     failed = 0
     for folder in folders:
-        label = folder.label
+        label, before = folder.label, _selected(folder)
         try:
             table = rescore(
                 folder,
@@ -84,7 +84,20 @@ def validate_command(options: ValidateConfig) -> int:
             continue
         console.print(f"{label}")
         show_scores(table, table.header.selected_by)
+        if (now := _selected(folder)) != before:
+            console.print(f"predict, segment and compare use {now}; before: {before}")
     return failed
+
+
+def _selected(folder: RunFolder) -> str:
+    """What the scores of a run select, in words."""
+    history = folder.read_history()
+    best = history.best()
+    if best is None:
+        return "nothing"
+    processor = history.header_of(best).settings.get("task", {}).get("post_processor")
+    name = processor.get("_type_", "") if isinstance(processor, dict) else ""
+    return f"iteration {best.iteration}, {name} {best.label}".replace("  ", " ")
 
 
 def _find(runs: list[str], runs_dir: Path) -> list[RunFolder]:

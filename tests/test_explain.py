@@ -95,10 +95,14 @@ def test_what_cannot_be_explained(
 ) -> None:
     (tmp_path / "a.txt").write_text("a")
     (tmp_path / "a.nc").write_text("a")
+    (tmp_path / "a" / "0" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "a" / "0" / "checkpoints" / "foo.safetensors").write_text("a")
     for path, message in (
         ("a.txt", "is not a run, a checkpoint"),
         ("a.nc", "is not a run, a checkpoint"),
         ("b.txt", "there is no such file or folder"),
+        ("a", "name one of its repetitions, like a/0"),
+        ("a/0/checkpoints/foo.safetensors", "is not a checkpoint of the run"),
     ):
         monkeypatch.setattr(sys, "argv", ["explain", f"path={tmp_path / path}"])
         with pytest.raises(SystemExit) as ended:

@@ -13,10 +13,13 @@ import xarray as xr
 
 from dacapo.comparison.records import read_records
 from dacapo.comparison.tables import compare
+from dacapo.comparison.test_scores import fixed_options
+from dacapo.config import encode
 from dacapo.errors import InputError
-from dacapo.experiments.datasplits import VolumeConfig
+from dacapo.experiments.datasplits import VolumeConfig, VolumesDataSplitConfig
 from dacapo.experiments.run import Run
 from dacapo.experiments.run_config import RunConfig
+from dacapo.experiments.tasks import PretrainedTaskConfig
 from dacapo.inference.ground_truth import ground_truth
 from dacapo.inference.rescoring import Rescoring, rescore
 from dacapo.inference.saved import of_run
@@ -24,8 +27,10 @@ from dacapo.inference.scoring import validate
 from dacapo.inference.trained import TrainedModel
 from dacapo.predict import Precision
 from dacapo.runs import RunFolder
+from dacapo.runs.log import log_files
 from dacapo.segment import SegmentConfig, segment_command
 from dacapo.sweeps.plan import RunRequest, plan_run
+from dacapo.sweeps.sweep import objective
 from dacapo.train import train
 from dacapo.validate import ValidateConfig, main, validate_command
 from tests.conftest import (
@@ -159,6 +164,9 @@ WRONG = {
     "task.bogus=1": "there is no key task.bogus",
     "task.post_processor.foo=1": "there is no key task.post_processor.foo",
     "task.post_processor.bias=[2]": "task.post_processor.bias",
+    "task.post_processor.bias=0.3": "give a list of values to try, like [0.3]",
+    "task.post_processor=agglomeration": "give post_processor=agglomeration",
+    "task.loss=3": "task.loss decides the weights",
     "task.criterion=nope": "task.criterion=nope: there is no such score",
     "post_processor=mutex": "post_processor=mutex: there is none",
     "post_processor=threshold": "post_processor=threshold",
@@ -218,3 +226,71 @@ def test_another_way_of_scoring_trains_nothing_again(tmp_path: Path) -> None:
         "affinities", "name=a", *KEEP, "task.ignore_smaller=4", "trainer.stop_patience=3"
     )
     assert stops.identity()["task"]["ignore_smaller"] == 4  # scores decide when it stops
+
+
+def test_a_run_that_was_scored_resumes_to_the_same_bits(tmp_path: Path) -> None:
+    """Its scores decide when it stops, and those that were added must not."""
+    options = (
+        "trainer.stop_patience=1", "trainer.checkpoint_interval=2", "trainer.keep_every=2",
+        "validation_interval=4", "trainer.schedule_iterations=12",
+    )  # fmt: skip
+    for name, length in (("whole", 12), ("scored", 4)):
+        config = small_task_config("affinities", "name=a", f"num_iterations={length}", *options)
+        train(config, tmp_path / name)
+    folder = RunFolder(tmp_path / "scored" / "a" / "0")
+    rescore(folder, Rescoring(device="cpu"))
+    assert folder.read_history().iterations == [2, 4]
+    config = small_task_config("affinities", "name=a", "num_iterations=12", *options)
+    train(config, tmp_path / "scored")
+    histories = [RunFolder(tmp_path / n / "a" / "0").read_history() for n in ("whole", "scored")]
+    ours, theirs = (h.as_trained() for h in histories)
+    assert ours.iterations == theirs.iterations
+    assert np.array_equal(ours.values(), theirs.values(), equal_nan=True)
+    assert np.array_equal(ours.steps[:, 0], theirs.steps[:, 0])
+    assert objective(histories[1], config) == objective(histories[0], config)
+
+
+def test_a_volume_that_does_not_fit_changes_nothing(tmp_path: Path) -> None:
+    folder = trained(tmp_path)
+    logs = log_files(folder.path)
+    made = {"raw": np.zeros((40,) * 3, np.uint8), "gt": np.ones((40,) * 3, np.uint64)}
+    file = write_hdf5(tmp_path / "a.h5", made, voxel_size=[40, 40, 40], units="nm")
+    config = folder.read_document()["config"]
+    config["datasplit_config"] = encode(
+        VolumesDataSplitConfig(
+            raw=f"{file}:raw", gt=f"{file}:gt",
+            train={"t": VolumeConfig()}, validate={"t": VolumeConfig()},
+        )
+    )  # fmt: skip
+    with folder.writing({**folder.read_document(), "config": config}) as writer:
+        writer.finish("done")
+    logs = log_files(folder.path)
+    with pytest.raises(InputError, match=r"a factor of 5, 5, 5: give the volume resample"):
+        rescore(folder, Rescoring({"ignore_smaller": 9}, device="cpu"))
+    assert log_files(folder.path) == logs
+
+
+def test_a_pretrained_task_keeps_its_criterion(tmp_path: Path) -> None:
+    source = trained(tmp_path)
+    config = small_task_config("affinities", "name=p", *KEEP)
+    pretrained = PretrainedTaskConfig(
+        sub_task=config.task_config, weights=str(source.checkpoint(6)),
+        criterion="adapted_rand_error",
+    )  # fmt: skip
+    train(replace(config, task_config=pretrained), tmp_path)
+    folder = RunFolder(tmp_path / "p" / "0")
+    for wanted in ({"ignore_smaller": 2}, {"sub_task": {"ignore_smaller": 3}}):
+        table = rescore(folder, Rescoring(wanted, device="cpu"))
+        assert table.header.selected_by == "adapted_rand_error"
+
+
+def test_test_volumes_are_not_opened_again_for_the_same_parameters(tmp_path: Path) -> None:
+    """A grid of fewer values that holds the best ones selects the same."""
+    folder = trained(tmp_path)
+    before = of_run(folder, None, None)
+    best = dict(p.split("=") for p in before.setting.split(","))
+    grid = {"bias": [float(best["bias"])]}
+    rescore(folder, Rescoring({"post_processor": grid}, device="cpu"))
+    after = of_run(folder, before.iteration, None)
+    assert after.setting == before.setting
+    assert fixed_options(after) == fixed_options(before)

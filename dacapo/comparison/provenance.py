@@ -12,6 +12,7 @@ from dacapo.comparison.test_scores import read_final_scores
 from dacapo.errors import InputError
 from dacapo.processes.code import describe
 from dacapo.runs import RunFolder, missing_run, read_state
+from dacapo.runs.checkpoint import CheckpointError
 from dacapo.runs.history import History, StoredScores
 
 _CHECKPOINTS = "checkpoints"
@@ -30,12 +31,16 @@ def explain(path: str, runs_dir: Path) -> dict[str, Any]:
     found = Path(path)
     if not found.exists():
         found = runs_dir / path
-        if not RunFolder(found).holds_run():
+        if not found.is_dir():
             raise InputError(
                 f"path={path}: there is no such file or folder, and {_no_run(path, runs_dir)}"
             )
     if RunFolder(found).holds_run():
         return _of_run(RunFolder(found))
+    if repetitions := sorted(p.name for p in _subfolders(found) if RunFolder(p).holds_run()):
+        raise InputError(
+            f"path={path}: name one of its repetitions, like {found.name}/{repetitions[0]}"
+        )
     if found.suffix == ".safetensors" and found.parent.name == _CHECKPOINTS:
         return _of_checkpoint(found)
     if found.suffix in (".nc", ".zarr") and (known := _of_dataset(found)):
@@ -45,11 +50,18 @@ def explain(path: str, runs_dir: Path) -> dict[str, Any]:
     if found.suffix == ".zip" or (found / "rdf.yaml").is_file():
         from dacapo.inference.saved import of_package
 
-        return {"package": str(found), **of_package(found).describe()}
+        try:
+            return {"package": str(found), **of_package(found).describe()}
+        except InputError as error:
+            raise InputError(str(error).replace("run=", "path=", 1)) from error
     raise InputError(
         f"path={path} is not a run, a checkpoint, a Dataset of dacapo.compare, an image of "
         f"dacapo.predict or dacapo.segment, or a package of dacapo.export"
     )
+
+
+def _subfolders(path: Path) -> list[Path]:
+    return [p for p in path.iterdir() if p.is_dir()] if path.is_dir() else []
 
 
 def _no_run(path: str, runs_dir: Path) -> str:
@@ -75,7 +87,7 @@ def _of_run(folder: RunFolder) -> dict[str, Any]:
         "python": code.get("python", ""),
         "libraries": code.get("libraries", {}),
         "machine": document.get("machine", {}),
-        "processes": [str(history.owner)] if history.owner else [],
+        "last process": str(history.owner or ""),
         "options": document["choices"],
         "overrides": document["overrides"],
         "config": str(folder.path / "config.yaml"),
@@ -85,7 +97,7 @@ def _of_run(folder: RunFolder) -> dict[str, Any]:
         "scored otherwise": _scoring(history.others),
         "test scores": {score.volume: score.scores for score in tests.scores},
         "test volumes opened": [vars(opening) for opening in tests.openings],
-        "cost": {k: v for k, v in history.outcome.items() if isinstance(v, int | float)},
+        "cost": {k: v for k, v in history.outcome.items() if isinstance(v, int | float) and v == v},
         "damage": history.damage,
     }
 
@@ -106,8 +118,13 @@ def _of_checkpoint(path: Path) -> dict[str, Any]:
     folder = RunFolder(path.parents[1])
     if not folder.holds_run():
         raise InputError(f"path={path}: the checkpoint does not lie in the folder of a run")
+    if not path.stem.isdigit() or folder.checkpoint(int(path.stem)).resolve() != path.resolve():
+        raise InputError(f"path={path} is not a checkpoint of the run")
     iteration = int(path.stem)
-    _, notes, _ = folder.read_whole_checkpoint(iteration)
+    try:
+        _, notes, _ = folder.read_whole_checkpoint(iteration)
+    except CheckpointError as error:
+        raise InputError(f"path={error}") from error
     history = folder.read_history()
     return {
         "checkpoint": str(path),

@@ -142,7 +142,7 @@ def score_test_volumes(
     # Not a look at them: what was scored already is recognised by its voxels.
     digests = {dataset.name: dataset.digest() for dataset in datasets}
     used = configured if isinstance(configured, Mapping) else {}
-    made = [saved.digest, saved.parameters, identity(saved.task), identity(config.datasplit_config)]
+    made = [saved.digest, saved.setting, fixed_options(saved), identity(config.datasplit_config)]
     keys = {
         name: identity_hash([*made, name, identity(used.get(name)), digest])
         for name, digest in digests.items()
@@ -166,6 +166,14 @@ def score_test_volumes(
         record.scores = [s for s in known.values() if s not in current] + current
         _write(folder, record)
     return record
+
+
+def fixed_options(saved: SavedModel) -> Any:
+    """What decides a score, but for the parameters of the post-processor that are tried."""
+    plain = identity(saved.task)
+    if isinstance(processor := plain.get("post_processor"), dict):
+        plain["post_processor"] = {k: v for k, v in processor.items() if not isinstance(v, list)}
+    return plain
 
 
 def _scored(

@@ -91,6 +91,13 @@ class ScoreHeader:
         datasets, _, criteria = self.axes
         return json.dumps([datasets, criteria, {**self.settings, "task": task}], sort_keys=True)
 
+    @cached_property
+    def evaluation(self) -> str:
+        """The options that decide what a score means, whatever makes the segmentation."""
+        task = dict(self.settings.get("task", {}))
+        kept = {k: v for k, v in task.items() if k not in ("criterion", "post_processor")}
+        return json.dumps([kept, self.settings.get("volumes", {})], sort_keys=True)
+
     def is_like(self, other: ScoreHeader) -> bool:
         """Whether numbers under one header have the same place and meaning under the other."""
         return self.axes == other.axes and self.scoring == other.scoring

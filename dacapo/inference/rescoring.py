@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from inspect import isabstract
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
-from dacapo.config import decode, identity
+from dacapo.config import decode, scoring_fields
 from dacapo.errors import InputError, did_you_mean
 from dacapo.experiments.run_config import RunConfig
 from dacapo.experiments.score_table import ScoreTable
@@ -92,14 +92,19 @@ def rescore(
     digests = {dataset.name: dataset.digest() for dataset in datasets}
     header = replace(score_header(scores, task_config, digests), facts=volume_facts(task, datasets))
     known = {s.iteration for s in folder.read_history().scores_like(header)}
+    missing = [iteration for iteration in iterations if iteration not in known]
+
+    def load(iteration: int) -> TrainedModel:
+        return TrainedModel(of_run(folder, iteration, None), wanted.device)
+
+    if missing:  # before anything is written
+        first = load(missing[0])
+        for dataset in datasets:
+            check_volume(first, dataset)
     with folder.scoring(header) as writer:
-        for iteration in iterations:
-            if iteration in known:
-                continue
+        for iteration in missing:
             report(iteration)
-            model = TrainedModel(of_run(folder, iteration, None), wanted.device)
-            for dataset in datasets:
-                check_volume(model, dataset)
+            model = load(iteration)
             rows = [score_settings(model, task, dataset) for dataset in datasets]
             writer.add_scores(ValidationIterationScores(iteration, rows))
     table = folder.read_history().table()
@@ -109,31 +114,50 @@ def rescore(
 
 def _changed(task: TaskConfig, wanted: Rescoring) -> TaskConfig:
     """The task of a run with other options of scoring."""
+    given = dict(wanted.task)
     if isinstance(task, PretrainedTaskConfig):  # its weights are in the checkpoints
-        task = task.sub_task
+        given = {**given.pop("sub_task", {}), **given}
+        task = replace(task.sub_task, criterion=task.criterion)
     made: Any = task
     if wanted.post_processor is not None:
         if not hasattr(task, "post_processor"):
             raise InputError("post_processor: this task has none that can be chosen")
         made = replace(made, post_processor=_named(wanted.post_processor))
+    _check_given(given, made)
     try:
-        node = OmegaConf.merge(OmegaConf.structured(made), dict(wanted.task))
-        made = OmegaConf.to_object(node)
+        made = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(made), given))
     except OmegaConfBaseException as error:
         key = f"task.{getattr(error, 'full_key', '') or ''}"
-        if isinstance(error, ConfigKeyError):
-            raise InputError(f"there is no key {key}") from error
         if wanted.post_processor is not None:
             key = f"post_processor={wanted.post_processor}, {key}"
         raise InputError(f"{key}: {str(error).splitlines()[0]}") from error
-    before, after = (identity(t, with_scoring=False) for t in (task, made))
-    for key in before:
-        if before[key] != after.get(key):
+    assert isinstance(made, TaskConfig)
+    return made
+
+
+def _check_given(given: Mapping[str, Any], task: TaskConfig) -> None:
+    """Refuse options that a task lacks, that decide its weights, or that are no lists."""
+    known = scoring_fields(task)
+    for key, value in given.items():
+        if key not in known and hasattr(task, key):
             raise InputError(
                 f"task.{key} decides the weights, which are trained already: train a run with it"
             )
-    assert isinstance(made, TaskConfig)
-    return made
+        if key not in known:
+            raise InputError(
+                f"there is no key task.{key}{did_you_mean(key, known, prefix='task.')}"
+            )
+        if key == "post_processor" and not isinstance(value, Mapping):
+            raise InputError(f"task.post_processor={value}: give post_processor={value}")
+    processor = getattr(task, "post_processor", None)
+    for key, value in given.get("post_processor", {}).items():
+        full = f"task.post_processor.{key}"
+        if not hasattr(processor, key):
+            names = [f.name for f in fields(processor)]  # type: ignore[arg-type]
+            raise InputError(f"there is no key {full}{did_you_mean(key, names)}")
+        is_list = isinstance(value, Sequence) and not isinstance(value, str)
+        if isinstance(getattr(processor, key), list) and not is_list:
+            raise InputError(f"{full}={value}: give a list of values to try, like [{value}]")
 
 
 def _named(option: str) -> PostProcessorConfig:

@@ -60,6 +60,7 @@ class SavedModel:
         dtype: of raw; empty if unknown.
         score: the validation score that chose them, in words; empty if unknown.
         folder: of the run; None: it comes from a package.
+        setting: the label of its parameters.
         unit: of the voxel sizes.
         read_weights: the file of its weights.
         load: loads them into the model and all that belongs to it.
@@ -80,6 +81,7 @@ class SavedModel:
     dtype: str = ""
     score: str = ""
     folder: Path | None = field(default=None, repr=False)
+    setting: str = field(default="", repr=False)
 
     def check(self) -> None:
         """Refuse what another may have written.
@@ -195,6 +197,7 @@ def of_run(
         read_weights=lambda: folder.checkpoint(chosen).read_bytes(),
         load=lambda state: _load_checkpoint(folder, chosen, state),
         folder=folder.path,
+        setting="" if best is None else best.label,
     )
 
 

@@ -91,7 +91,11 @@ def segment(run: Run, dataset: Dataset, parameters: int) -> np.ndarray[Any, Any]
 
 def check_volume(model: TrainedModel, dataset: Dataset) -> None:
     """Refuse a volume that does not fit a model, or in which nothing is annotated."""
-    check_fits(model, NormalizedRaw(dataset.raw, dataset.intensity_range))
+    try:
+        check_fits(model, NormalizedRaw(dataset.raw, dataset.intensity_range))
+    except InputError as error:
+        text = str(error).replace("resample=true resamples it", "give the volume resample=[...]")
+        raise InputError(text) from error
     check_voxel_size(dataset, model.sample_shape.output_voxel_size)
     dataset.check_annotated(to_score=True)
 

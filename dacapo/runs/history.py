@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from dacapo.runs.log import Damage, Kind, Record, log_files, log_number, read_lo
 from dacapo.runs.owner import Owner
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-SCORED = "scored"
-"""How a process ends that has scored a run without training it: this is not the run's end."""
+SCORED, NOT_SCORED = "scored", "not scored"
+"""How a process ends that was to score a run without training it: this is not the run's end."""
 STEP_COLUMNS = ("loss", "time", "waited")
 _NO_STEPS: Array = np.empty((0, len(STEP_COLUMNS)))
 _MAX_GAP = 10**7
@@ -53,12 +53,17 @@ class Past:
 
 @dataclass(frozen=True)
 class StoredScores:
-    """The position of one validation's scores in a log; those of many runs exceed memory."""
+    """The position of one validation's scores in a log; those of many runs exceed memory.
+
+    Attributes:
+        is_rescored: whether they were added later, without training.
+    """
 
     iteration: int
     path: Path
     offset: int
     header: ScoreHeader
+    is_rescored: bool = False
 
 
 class StoredTable:
@@ -109,7 +114,9 @@ class History(StoredTable):
 
     Attributes:
         header: names along the scores' axes; None before the first writer.
-        last_header: that of the last writer, which has its parameters alone.
+        last_header: that of the last process that trained or scored, which has its parameters
+            alone.
+        training_header: that of the last process that trained.
         steps: (steps, 3): loss, duration in seconds, and seconds of it spent waiting for data. NaN
             for steps that a damaged log has lost.
         validations: the positions of the scores that can be compared with the latest.
@@ -124,6 +131,7 @@ class History(StoredTable):
 
     header: ScoreHeader | None = None
     last_header: ScoreHeader | None = None
+    training_header: ScoreHeader | None = None
     steps: Array = field(default_factory=lambda: _NO_STEPS)
     validations: list[StoredScores] = field(default_factory=list)
     others: list[StoredScores] = field(default_factory=list)
@@ -184,10 +192,21 @@ class History(StoredTable):
         keys = [f"task.{k}" for k, v in scoring.items() if known[-1].get(k) != v]
         return f"it was scored with another {', '.join(keys)}: dacapo.validate scores it anew"
 
+    def as_trained(self) -> History:
+        """The history without scores that were added later: what training may go by."""
+        header = self.training_header
+        own = [
+            stored for stored in (*self.validations, *self.others)
+            if header is not None and not stored.is_rescored and stored.header.is_like(header)
+        ]  # fmt: skip
+        return replace(self, header=header, last_header=header, validations=own, others=[])
+
     def past(self, like: ScoreHeader | None = None) -> Past:
-        """The steps, and the scores under a header (default: that of the last writer)."""
-        header = like or self.last_header
-        return Past(self.steps, [] if header is None else self.scores_like(header), header)
+        """The steps, and the scores under a header that training has noted (default: that of the
+        last process that trained)."""
+        header = like or self.training_header
+        trained = replace(self, training_header=header).as_trained()
+        return Past(self.steps, trained.scores, header)
 
 
 def read_values(validations: Sequence[StoredScores], header: ScoreHeader) -> Array:
@@ -238,6 +257,7 @@ class _Replay:
         self._count = 0
         self._path, self._num_damaged = Path(), 0
         self._is_mere_claim = False
+        self._scoring: ScoreHeader | None = None
         self._headers: dict[int, ScoreHeader] = {}
         self._scores: list[StoredScores] = []
         self._lost = 0
@@ -248,6 +268,7 @@ class _Replay:
         self._history.owner = None
         self._history.outcomes.append({})
         self._is_mere_claim = True
+        self._scoring = None
 
     def _forget_mere_claim(self) -> None:
         """A process that claimed the run and wrote nothing changes nothing of how it ended."""
@@ -267,10 +288,16 @@ class _Replay:
             history.document = parse_json(record.payload)
         elif record.kind == Kind.header:
             header = ScoreHeader.decode(bytes(record.payload))
-            history.last_header = self._headers[header.schema] = header
+            self._headers[header.schema] = header
+            if self._is_mere_claim:  # it counts if all was scored, see below
+                self._scoring = header
+            else:
+                history.last_header = history.training_header = header
         elif record.kind == Kind.outcome:
             outcome = _outcome(parse_json(record.payload))
-            if outcome["status"] != SCORED:
+            if outcome["status"] == SCORED and self._scoring is not None:
+                history.last_header = self._scoring
+            elif outcome["status"] not in (SCORED, NOT_SCORED):
                 history.outcomes[-1] = outcome
                 self._is_mere_claim = False
         elif record.kind == Kind.begin:
@@ -318,7 +345,8 @@ class _Replay:
             return
         if record.iteration < 0 or len(record.payload) != 8 * math.prod(header.shape):
             raise ValueError(f"the scores of iteration {record.iteration} do not fit their header")
-        self._scores.append(StoredScores(record.iteration, self._path, record.offset, header))
+        place = record.iteration, self._path, record.offset
+        self._scores.append(StoredScores(*place, header, is_rescored=self._is_mere_claim))
 
     def _truncate(self, count: int) -> None:
         if count < self._count:
@@ -336,7 +364,10 @@ class _Replay:
         if history.last_header is not None:
             history.header = merged_header([*headers.values(), history.last_header])
             # A later score replaces an earlier one with the same place and meaning.
-            newest = {(s.iteration, repr(s.header.axes), s.header.scoring): s for s in self._scores}
+            newest = {
+                (s.iteration, repr(s.header.axes), s.header.scoring, s.is_rescored): s
+                for s in self._scores
+            }
             for stored in sorted(newest.values(), key=lambda s: s.iteration):
                 alike = stored.header.scoring == history.header.scoring
                 (history.validations if alike else history.others).append(stored)

@@ -6,7 +6,7 @@ import json
 import sys
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from dacapo.experiments.score_table import ScoreHeader
 from dacapo.experiments.training_iteration_stats import TrainingIterationStats
 from dacapo.experiments.validation_iteration_scores import ValidationIterationScores
 from dacapo.processes.files import write_atomically
-from dacapo.runs.history import SCORED, STEP_COLUMNS, Array, Past
+from dacapo.runs.history import NOT_SCORED, SCORED, STEP_COLUMNS, Array, Past
 from dacapo.runs.lease import BEAT, BusyError, is_lost
 from dacapo.runs.log import Kind, LogWriter, Record
 
@@ -44,6 +44,7 @@ class RunWriter:
         self._folder, self._log = folder, log
         self._header: ScoreHeader | None = None
         self._past: list[Array] = []
+        self._keep: set[int] = set()
         self._scores: list[ValidationIterationScores] = []
         self._finished = self._has_stepped = self._only_scores = False
         self._steps: list[TrainingIterationStats] = []
@@ -57,7 +58,13 @@ class RunWriter:
         yaml."""
         self._append(Kind.document, 0, json.dumps(document).encode())
 
-    def begin(self, iteration: int, header: ScoreHeader, past: Past | None = None) -> None:
+    def begin(
+        self,
+        iteration: int,
+        header: ScoreHeader,
+        past: Past | None = None,
+        keep: Collection[int] = (),
+    ) -> None:
         """Resume from weights trained until `iteration`; later records are void.
 
         Later checkpoints, which are damaged, move to the folder `void`.
@@ -65,8 +72,9 @@ class RunWriter:
         Args:
             header: header of the scores to come.
             past: the steps and scores that led to the weights; None: nothing did.
+            keep: checkpoints that are never deleted.
         """
-        past = past or Past()
+        past, self._keep = past or Past(), set(keep)
         self._header = header
         self._past = [past.steps]
         self._scores = list(past.scores)
@@ -85,6 +93,8 @@ class RunWriter:
 
     def begin_scores(self, header: ScoreHeader) -> None:
         """Add scores of weights that are there, without training: how that ended stays as it was.
+
+        They are those by which the run is judged only when this process has ended without an error.
 
         Args:
             header: header of the scores to come.
@@ -140,7 +150,7 @@ class RunWriter:
         write_checkpoint(path, state, notes, past, before_rename=self._check_owned)
         stored = self._folder.checkpoints()
         for old in stored[:-latest]:
-            if old not in keep:
+            if old not in keep | self._keep:
                 self._check_owned()
                 self._folder.checkpoint(old).unlink(missing_ok=True)
 
@@ -171,7 +181,7 @@ class RunWriter:
             return  # in the second case the run belongs to another process, and so does its outcome
         try:
             if self._only_scores:
-                self.finish(SCORED)
+                self.finish(SCORED if error is None else NOT_SCORED)
             elif error is None or isinstance(error, SystemExit | KeyboardInterrupt):
                 self.finish("interrupted")
             else:
@@ -236,7 +246,13 @@ class RunWriter:
 class NoWriter:
     """The writer of all processes but the first, if several train one run: it does nothing."""
 
-    def begin(self, iteration: int, header: ScoreHeader, past: Past | None = None) -> None:
+    def begin(
+        self,
+        iteration: int,
+        header: ScoreHeader,
+        past: Past | None = None,
+        keep: Collection[int] = (),
+    ) -> None:
         """See `RunWriter`; like all methods of this class, it does nothing."""
 
     def add_step(self, stats: TrainingIterationStats) -> None: ...

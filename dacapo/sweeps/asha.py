@@ -73,7 +73,7 @@ def reason_to_stop(
     """Why a run should stop at its latest validation; empty if it continues."""
     if is_never_stopped(halving, run_config, overrides):
         return ""
-    own = folder.read_history()
+    own = folder.read_history().as_trained()
     if not _at_rung(own, rungs(halving, run_config)) or own.header is None:
         return ""
     iteration = own.iterations[-1]
@@ -212,7 +212,7 @@ def _comparable(own: History, folder: RunFolder, runs_dir: Path) -> Iterator[His
     for other in find_run_folders(runs_dir):
         if other.path.resolve() != folder.path.resolve():
             try:
-                history = other.read_history()
+                history = other.read_history().as_trained()
             except (UnreadableError, FileNotFoundError):  # `status` reports it
                 continue
             if history.validations and _alike(own, history):
@@ -220,13 +220,11 @@ def _comparable(own: History, folder: RunFolder, runs_dir: Path) -> Iterator[His
 
 
 def _alike(one: ScoredRun, other: ScoredRun) -> bool:
-    """Whether two runs are scored by the same criterion on the same volumes."""
+    """Whether two runs are scored by the same criterion on the same volumes in the same way."""
     if one.header is None or other.header is None:
         return False
-    return (one.header.selected_by, list(one.header.datasets)) == (
-        other.header.selected_by,
-        list(other.header.datasets),
-    )
+    keys = [(h.selected_by, list(h.datasets), h.evaluation) for h in (one.header, other.header)]
+    return keys[0] == keys[1]
 
 
 def _is_better(score: float, than: float, higher: bool) -> bool:

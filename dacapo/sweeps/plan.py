@@ -101,9 +101,8 @@ def plan_run(folder: RunFolder, run_config: RunConfig, request: RunRequest) -> R
     # A damaged history is restored from the last checkpoint, without further training.
     is_restorable = history.damage and folder.checkpoints()[-1:] == [history.trained_until]
     if history.is_done and is_over and not is_restorable:
-        best = history.best()
-        criterion = run_config.task_config.criterion
-        score = f", {criterion} {best.value:.4g}" if best is not None else ""
+        best, header = history.best(), history.header
+        score = f", {header.selected_by} {best.value:.4g}" if best and header else ""
         hint = ended_early or "a larger num_iterations trains it further"
         if otherwise := history.scored_otherwise(run_config.task_config.scoring()):
             hint = otherwise

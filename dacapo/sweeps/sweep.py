@@ -141,9 +141,13 @@ def is_launched() -> bool:
 
 
 def objective(history: History, run_config: RunConfig) -> float:
-    """The best score, as a number for searches; the worst possible one if there is no score."""
-    best = history.best()
+    """The best score of its training, as a number for searches; the worst possible one if there is
+    no score."""
+    trained, criterion = history.as_trained(), run_config.task_config.criterion
+    header = trained.header
+    is_scored = header is not None and criterion in [c["name"] for c in header.criteria]
+    best = trained.best(criterion) if is_scored else None
     if best is not None:
         return best.value
-    higher = history.header is None or history.header.find()[1]
+    higher = header is None or header.find(criterion if is_scored else None)[1]
     return -sys.float_info.max if higher else sys.float_info.max

@@ -14,8 +14,9 @@ from dacapo.runs.checkpoint import CheckpointError
 from dacapo.training.terminal import console
 
 
-def resume(run: Run, folder: RunFolder, writer: RunWriter | NoWriter) -> None:
-    """Load the latest intact checkpoint, or start from iteration 0."""
+def resume(run: Run, folder: RunFolder, writer: RunWriter | NoWriter) -> ScoreHeader:
+    """Load the latest intact checkpoint, or start from iteration 0; returns what the scores to come
+    mean."""
     ranks = run.ranks
     facts = ranks.broadcast(lambda: volume_facts(run.task, run.datasplit.validate))
     header = replace(run.score_header(), facts=facts)
@@ -29,12 +30,23 @@ def resume(run: Run, folder: RunFolder, writer: RunWriter | NoWriter) -> None:
     run.training_stats = past.training_stats
     if past.header is not None and past.header.is_like(header):
         run.validation_scores.scores = past.scores
-    writer.begin(begin, header, replace(past, scores=run.validation_scores.scores))
+    keep = ranks.broadcast(lambda: _best_of_others(folder, header))
+    writer.begin(begin, header, replace(past, scores=run.validation_scores.scores), keep)
     console.print(
         f"{folder.path}: {'training' if begin == 0 else 'resuming'} from iteration {begin} "
         f"to {run.num_iterations} on {run.trainer.device}"
         + (f", {ranks.world} processes" if ranks.world > 1 else "")
     )
+    return header
+
+
+def _best_of_others(folder: RunFolder, header: ScoreHeader) -> set[int]:
+    """The best checkpoint by scores that training does not go by: of another post-processor, or
+    added later."""
+    history = folder.read_history()
+    known = [s.is_rescored or not s.header.is_like(header) for s in history.validations]
+    best = history.best() if any(known) else None
+    return set() if best is None else {best.iteration}
 
 
 def _latest(folder: RunFolder, header: ScoreHeader) -> tuple[int, dict[str, Tensor] | None, Past]:
@@ -52,6 +64,8 @@ def _latest(folder: RunFolder, header: ScoreHeader) -> tuple[int, dict[str, Tens
         is_whole = past is not None and len(past.steps) == iteration
         if past is not None and is_whole and (history.damage or len(logged.steps) < iteration):
             console.print(f"the history is restored from checkpoint {iteration}")
+            if any(s.is_rescored for s in (*history.validations, *history.others)):
+                console.print("the scores of dacapo.validate are lost: score the run again")
             return iteration, state, _restored(past, logged, iteration)
         if len(logged.steps) >= iteration:
             return iteration, state, _until(logged, iteration)

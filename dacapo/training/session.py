@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from dacapo.experiments.run import Run, score_header
@@ -38,9 +39,10 @@ def train_run(
         console.print(line)
     for line in startup_warnings(run) if run.ranks.is_first else ():
         console.print(line)
-    resume(run, folder, writer)
+    header = resume(run, folder, writer)
     pruned = training_loop(run, folder, writer, reason_to_prune)
-    show_scores(run.validation_scores.table(), run.task.criterion)
+    table = replace(run.validation_scores.table(), header=header)
+    show_scores(table, run.task.criterion)
     if line := data_line(run.training_stats):
         console.print(line)
     if isinstance(writer, RunWriter):

@@ -12,6 +12,7 @@ from dacapo.experiments import TrainingIterationStats, ValidationIterationScores
 from dacapo.experiments.score_table import ScoreHeader
 from dacapo.experiments.starts.start import Source
 from dacapo.runs import RunFolder, find_run_folders
+from dacapo.runs.log import log_files
 from tests.conftest import run_document
 
 HEADER = ScoreHeader(
@@ -257,8 +258,10 @@ def test_scoring_leaves_how_training_ended(tmp_path: Path) -> None:
         fail()
     before = run.read_history()
     rescored(run, scored_by([0.3]), 1, 1.0)
-    with pytest.raises(KeyboardInterrupt), run.scoring(scored_by([0.3])):
+    other = scored_by([0.3], ignore_smaller=9)
+    with pytest.raises(KeyboardInterrupt), run.scoring(other):
         raise KeyboardInterrupt
+    assert run.read_history().header == scored_by([0.3])
     history = run.read_history()
     assert history.outcomes == before.outcomes
     assert history.outcome["error"] == "RuntimeError: boom"
@@ -281,3 +284,36 @@ def test_a_resumed_run_has_its_own_scores_only(tmp_path: Path) -> None:
     assert np.array_equal(table.values[:, 0, :, 0], [[3, 0], [1, np.nan]], equal_nan=True) or [
         p["label"] for p in table.header.parameters
     ] == ["bias=0.1", "bias=0.5"]
+
+
+def test_a_scoring_that_was_not_finished_does_not_count(tmp_path: Path) -> None:
+    """Cut off after each of its records, as by a kill; what it has scored is kept."""
+    training, other = scored_by([0.5]), scored_by([0.5], ignore_smaller=9)
+    run = trained(tmp_path, training, score(2, 3.0), score(4, 2.0))
+    with run.scoring(other) as writer:
+        writer.add_scores(score(2, 9.0))
+        writer.add_scores(score(4, 8.0))
+    path = log_files(run.path)[-1]
+    whole = path.read_bytes()
+    assert run.read_history().scores == [score(2, 9.0), score(4, 8.0)]
+    for size in range(0, len(whole), 7):
+        path.write_bytes(whole[:size])
+        history = run.read_history()
+        assert history.scores == [score(2, 3.0), score(4, 2.0)]
+        assert history.header == training
+        assert history.is_done
+    path.write_bytes(whole[:-1])
+    assert run.read_history().scores_like(other) == [score(2, 9.0), score(4, 8.0)]
+
+
+def test_training_does_not_go_by_scores_that_were_added(tmp_path: Path) -> None:
+    header = scored_by([0.5])
+    run = trained(tmp_path, header, score(4, 2.0))
+    rescored(run, header, 2, 1.0)
+    history = run.read_history()
+    assert history.scores == [score(2, 1.0), score(4, 2.0)]
+    assert history.past(header).scores == [score(4, 2.0)]
+    assert history.as_trained().iterations == [4]
+    best = history.best()
+    assert best is not None
+    assert best.iteration == 2

@@ -224,8 +224,16 @@ class Dataset:
             )
 
     def digest(self) -> str:
-        """Identifies raw and labels by their voxels, of large ones those of some blocks."""
+        """Identifies raw and labels by their voxels, of large ones those of some blocks, and what
+        these mean."""
         found = hashlib.sha256()
+        # What a volume lacks leaves its digest as it was.
+        meaning = {"classes": self.classes, "ignore_label": self.ignore_label}
+        if known := {k: v for k, v in meaning.items() if v is not None}:
+            found.update(repr(known).encode())
+        if self.skeletons is not None:
+            found.update(np.ascontiguousarray(self.skeletons.position).tobytes())
+            found.update(np.ascontiguousarray(self.skeletons.edges).tobytes())
         for array in (self.raw, self.gt, self.mask):
             if array is None:
                 continue
