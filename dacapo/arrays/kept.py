@@ -36,7 +36,10 @@ class BlockLog:
 
 
 class BlockNotes:
-    """The blocks that a process has done, a line each; each process has a file of its own."""
+    """The blocks that a process has done, a line each; each process has a file of its own.
+
+    `noted` reads those of all.
+    """
 
     def __init__(self, folder: str | Path, process: str) -> None:
         self._file = Path(folder) / f"blocks.{process}.txt"
@@ -44,7 +47,18 @@ class BlockNotes:
     def add(self, name: str, start: tuple[int, ...]) -> None:
         """Note a block that is done."""
         with self._file.open("a") as file:
-            file.write(f"\n{_line(name, start)};")
+            file.write(f"\n{note_of(name, start)};")
+
+
+def noted(folder: Path) -> list[str]:
+    """What all processes have noted, see `note_of`; a block may come several times."""
+    lines = [line for f in folder.glob("blocks.*.txt") for line in f.read_text().split("\n")]
+    return [line[:-1] for line in lines if line.endswith(";")]  # others are torn
+
+
+def note_of(name: str, start: tuple[int, ...]) -> str:
+    """The note of a block."""
+    return f"{name}:{','.join(map(str, start))}"
 
 
 class KeptBlocks(BlockLog):
@@ -68,12 +82,10 @@ class KeptBlocks(BlockLog):
 
     def read_notes(self) -> None:
         """Read what all processes have noted."""
-        for file in self.work.glob("blocks.*.txt"):
-            lines = file.read_text().split("\n")
-            self._done |= {line[:-1] for line in lines if line.endswith(";")}  # others are torn
+        self._done |= set(noted(self.work))
 
     def missing(self, name: str, starts: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, ...]]:
-        left = [start for start in starts if _line(name, start) not in self._done]
+        left = [start for start in starts if note_of(name, start) not in self._done]
         before = self._counts.get(name)
         self._counts[name] = [len(starts) - len(left), len(starts)]
         if before is not None and name == next(iter(self._counts)):  # others have worked on it
@@ -87,15 +99,11 @@ class KeptBlocks(BlockLog):
 
     def add(self, name: str, start: tuple[int, ...]) -> None:
         self._notes.add(name, start)
-        self._done.add(_line(name, start))
+        self._done.add(note_of(name, start))
         self._counts[name][0] += 1
         if name == next(iter(self._counts)):
             self.share += 1 / self._counts[name][1]
         self._progress(name, *self._counts[name])
-
-
-def _line(name: str, start: tuple[int, ...]) -> str:
-    return f"{name}:{','.join(map(str, start))}"
 
 
 def check_output(path: Path, overwrite: bool, beside: Sequence[str] = ()) -> None:

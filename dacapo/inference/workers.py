@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dacapo.arrays.kept import BlockNotes, KeptBlocks
+from dacapo.arrays.kept import BlockNotes, KeptBlocks, note_of, noted
 from dacapo.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,14 +54,18 @@ def distribute(
 
     logging.getLogger("daisy").setLevel(logging.ERROR)
     daisy.logging.set_log_basedir(str((blocks.work / "logs").absolute()))
-    work = partial(_work, missing, name, str(blocks.work.absolute()), open_work)
+    notes = str(blocks.work.absolute())
+    failures = "" if jobs is None else str(jobs.folder)
+    work = partial(_work, missing, name, notes, open_work, failures)
     task = daisy.Task(
         name.replace("/", "_").replace(" ", "_"),
         total_roi=Roi((0,), (len(missing),)),
         read_roi=Roi((0,), (1,)),
         write_roi=Roi((0,), (1,)),
         # A process that waits for a job gets a path, so that it need not load what the job needs.
-        process_function=work if jobs is None else partial(_wait_for_job, jobs, jobs.send(work)),
+        process_function=work
+        if jobs is None
+        else partial(_wait_for_job, jobs, jobs.send(work), notes, name, missing),
         read_write_conflict=False,
         max_workers=min(num_workers, len(missing)),
         max_retries=_MAX_RETRIES,
@@ -107,13 +112,29 @@ class _Progress:
         self.on_progress(states)
 
 
-def _wait_for_job(jobs: WorkerJobs, work: Path) -> None:
-    """What a worker process does for a cluster: its job connects to the server itself."""
-    jobs.run(work, {"DAISY_CONTEXT": os.environ["DAISY_CONTEXT"]})
+def _wait_for_job(
+    jobs: WorkerJobs, work: Path, notes: str, name: str, missing: Sequence[Start]
+) -> None:
+    """What a worker process does for a cluster: its job connects to the server itself.
+
+    The server waits for all of its workers, so one whose job is still in the queue when all blocks
+    are done must not wait for it.
+    """
+
+    def is_over() -> bool:
+        failed = Counter(noted(jobs.folder))
+        settled = {*noted(Path(notes)), *(k for k, n in failed.items() if n > _MAX_RETRIES)}
+        return all(note_of(name, start) in settled for start in missing)
+
+    jobs.run(work, {"DAISY_CONTEXT": os.environ["DAISY_CONTEXT"]}, is_over)
 
 
 def _work(
-    missing: Sequence[Start], name: str, notes_folder: str, open_work: Callable[[int], Work]
+    missing: Sequence[Start],
+    name: str,
+    notes_folder: str,
+    open_work: Callable[[int], Work],
+    failures_folder: str = "",
 ) -> None:
     """What a worker process does: load once, then one block after the other."""
     import daisy
@@ -121,7 +142,8 @@ def _work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal
     client = daisy.Client()
     work = open_work(client.worker_id)
-    notes = BlockNotes(notes_folder, f"{os.uname().nodename}.{os.getpid()}")
+    process = f"{os.uname().nodename}.{os.getpid()}"
+    notes, start = BlockNotes(notes_folder, process), None
     failures = 0
     while True:
         try:
@@ -134,5 +156,7 @@ def _work(
             failures = 0
         except Exception:  # acquire_block has reported it, with its traceback
             failures += 1
+            if failures_folder and start is not None:
+                BlockNotes(failures_folder, process).add(name, start)
             if failures == _MAX_FAILURES:
                 raise

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from submitit import Job
 
 _POLL = 1.0
+_GRACE = 10.0
+"""Seconds after the last block for which a job may still report and end by itself."""
 _SURE = 6.0
 """Seconds for which a job must be missing from the queue before it counts as gone."""
 
@@ -44,15 +46,16 @@ class WorkerJobs:
         DelayedSubmission(function).dump(path)
         return path
 
-    def run(self, sent: Path, environment: Mapping[str, str]) -> None:
+    def run(self, sent: Path, environment: Mapping[str, str], is_over: Callable[[], bool]) -> None:
         """Submit a job, and wait until it has ended.
 
         Another one is submitted if it is cancelled, preempted or reaches its time limit. It is
-        cancelled if this process is stopped or loses its parent.
+        cancelled if this process is stopped or loses its parent, or if there is nothing left to do.
 
         Args:
             sent: see `send`.
             environment: variables that the job gets.
+            is_over: whether all that jobs are for is done; then one that still waits is not needed.
 
         Raises:
             RuntimeError: the function has failed, or jobs ended too often.
@@ -60,9 +63,13 @@ class WorkerJobs:
         parent = os.getppid()
         for _ in range(int(self.params["max_timeouts"]) + 1):
             job = executor(self.folder, self.params).submit(_call, sent, dict(environment))
+            over_since: float | None = None
             try:
                 while not (ended := _has_ended(job)) and os.getppid() == parent:
                     time.sleep(_POLL)
+                    over_since = (over_since or time.monotonic()) if is_over() else None
+                    if over_since is not None and time.monotonic() - over_since > _GRACE:
+                        break
             finally:
                 _cancel([job.job_id])
             if not ended or job.paths.result_pickle.exists():
