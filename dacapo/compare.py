@@ -122,12 +122,16 @@ def _serve(runs_dir: Path, chosen: CompareOptions, port: int) -> None:
     from dacapo.comparison.gather import gather
     from dacapo.comparison.report import report
     from dacapo.comparison.serve import Page, open_server
+    from dacapo.runs import find_run_folders
 
     def look() -> tuple[str, Callable[[str], str]]:
         found = gather(runs_dir, chosen)
         state = [(r.label, r.trained_until, r.best, found.names[r.label]) for r in found.runs]
-        return repr(state), partial(report, found)
+        tested = {label: record.scores for label, record in found.tested.items()}
+        return repr([state, tested, found.unreadable]), partial(report, found)
 
+    if find_run_folders(runs_dir):  # without runs, some may come; with some, mistakes are told
+        gather(runs_dir, chosen)
     server, address = open_server(Page(look, _RENEWED), port)
     print(f"{address}\nCtrl-C ends the server", flush=True)
     with server:

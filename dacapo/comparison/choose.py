@@ -20,13 +20,14 @@ def read_all(runs_dirs: Sequence[Path]) -> tuple[list[RunRecord], list[Unreadabl
     """The runs of several folders; their labels tell them apart.
 
     Raises:
-        InputError: a folder holds no runs, or is named twice.
+        InputError: a folder holds no runs, or is named twice; or a fold occurs twice.
     """
     if len({path.resolve() for path in runs_dirs}) < len(runs_dirs) or not runs_dirs:
         raise InputError(f"runs_dir={[str(path) for path in runs_dirs]}: name each folder once")
     found = [read_records(path) for path in runs_dirs]
-    labels = Counter(run.label for runs, _ in found for run in runs)
-    if all(count == 1 for count in labels.values()):
+    # One name in two folders may stand for two configurations.
+    names = Counter(name for runs, _ in found for name in {run.configuration for run in runs})
+    if all(count == 1 for count in names.values()):
         prefixes = [""] * len(runs_dirs)
     else:
         prefixes = [f"{prefix}/" for prefix in _short_names(runs_dirs)]
@@ -49,8 +50,15 @@ def read_all(runs_dirs: Sequence[Path]) -> tuple[list[RunRecord], list[Unreadabl
 def _named(runs: Sequence[RunRecord]) -> list[RunRecord]:
     """The runs with one name for all folds of a configuration."""
     names: dict[tuple[object, ...], str] = {}
+    seen: dict[tuple[object, ...], RunRecord] = {}
     for run in sorted((r for r in runs if r.fold is not None), key=lambda r: r.fold or 0):
         names.setdefault(_but_fold(run), run.configuration)
+        other = seen.setdefault((*_but_fold(run), run.fold, run.repetition), run)
+        if other is not run:
+            raise InputError(
+                f"{other.label} and {run.label} are the same fold of the same repetition: leave "
+                f"one out, as with where=[name=...]"
+            )
     return [
         run if run.fold is None else replace(run, shared_name=names[_but_fold(run)])
         for run in runs

@@ -114,30 +114,36 @@ def _without_folds(
 ) -> tuple[list[RunRecord], dict[str, dict[str, float]], dict[str, dict[str, str]]]:
     """The first fold of each repetition, with the scores of all: a fold is a volume of its own.
 
-    Where one is missing, its score is NaN; of a volume that all have scored, the mean counts.
+    A repetition that lacks a fold has no score at all; of a volume that all folds have scored, the
+    mean counts.
     """
-    together: dict[tuple[str, int], list[RunRecord]] = {}
-    for run in sorted(runs, key=lambda run: run.fold or 0):
-        together.setdefault((run.configuration, run.repetition), []).append(run)
+    together: dict[tuple[str, int], dict[int, RunRecord]] = {}
     volumes: dict[str, dict[str, str]] = {}
-    for run in runs:
-        volumes.setdefault(run.configuration, {}).update(digests[run.label])
-    first = {}
+    for run in sorted(runs, key=lambda run: run.fold or 0):
+        together.setdefault((run.configuration, run.repetition), {})[run.fold or 0] = run
+        for volume, digest in digests[run.label].items():
+            volumes.setdefault(run.configuration, {}).setdefault(volume, digest)
+    every = {run.fold for run in runs if run.fold is not None}
+    first = []
     merged_scores: dict[str, dict[str, float]] = {}
     merged_digests: dict[str, dict[str, str]] = {}
     for own in together.values():
-        label = own[0].label
-        first[label] = own[0]
-        if own[0].fold is None:
-            merged_scores[label], merged_digests[label] = dict(scores[label]), dict(digests[label])
+        run = next(iter(own.values()))
+        first.append(run)
+        if run.fold is None:
+            merged_scores[run.label] = dict(scores[run.label])
+            merged_digests[run.label] = dict(digests[run.label])
             continue
-        merged_digests[label] = dict(volumes[own[0].configuration])
-        known = [(run, scores[run.label]) for run in own]
-        merged_scores[label] = {
-            volume: _mean([_counted(run, of[volume]) for run, of in known if volume in of])
-            for volume in merged_digests[label]
+        known = [(fold, scores[fold.label]) for fold in own.values()]
+        mine = {v: d for fold in own.values() for v, d in digests[fold.label].items()}
+        merged_digests[run.label] = {**volumes[run.configuration], **mine}
+        merged_scores[run.label] = {
+            volume: _mean([_counted(fold, of[volume]) for fold, of in known if volume in of])
+            if own.keys() == every
+            else math.nan
+            for volume in merged_digests[run.label]
         }
-    return [run for run in runs if run.label in first], merged_scores, merged_digests
+    return first, merged_scores, merged_digests
 
 
 def _counted(run: RunRecord, score: float) -> float:
@@ -217,6 +223,8 @@ def _blind_spots(run: RunRecord, volumes: Sequence[str]) -> Iterator[str]:
     """What the criterion that selects cannot see."""
     header = run.header
     assert header is not None
+    if header.settings and not header.facts:
+        yield "whether these runs have collapsed is not known: dacapo.validate notes it"
     have = [v for v in volumes if header.facts.get(v, {}).get("has_background")]
     if have and header.selected_by.startswith(_OF_OBJECTS_ALONE):
         where = ", ".join(have)
@@ -238,13 +246,15 @@ def _warnings(runs: Sequence[RunRecord]) -> list[str]:
             found.append(f"the runs were {name}: {counts}")
     options: dict[str, set[frozenset[tuple[str, str]]]] = {}
     for run in runs:
-        options.setdefault(run.configuration, set()).add(frozenset(run.overrides.items()))
+        own = {**run.choices, **run.overrides}
+        own.pop(FOLD, None)
+        options.setdefault(run.configuration, set()).add(frozenset(own.items()))
     for name, sets in options.items():
         keys = sorted({key for one in sets for other in sets for key, _ in one ^ other})
         if keys:
             found.append(f"the runs of {name} differ in {', '.join(keys)}")
     data: dict[frozenset[tuple[str, str]], list[str]] = {}
-    for run in runs:
+    for run in (run for run in runs if run.fold == runs[0].fold):
         seen = frozenset((k, v) for k, v in run.digests.items() if k.startswith("train/"))
         data.setdefault(seen, []).append(run.label)
     if len(data) > 1:

@@ -57,7 +57,13 @@ def with_segmentations(
         for volume in comparison.volumes:
             uri = _file(label, files, volume)
             key = f"segmentation.{label}"
+            if volume not in datasets:
+                raise InputError(
+                    f"{key}: {volume} was named after training: name it again, as in "
+                    f"'datasplit.test={{{volume}: ...}}', or leave segmentation out"
+                )
             dataset = datasets[volume]
+            _check_same(dataset, own, comparison.part)
             evaluated = score_array(
                 _open(uri, key, dataset), dataset, task.evaluator(),
                 groups.split if task.label_classes else lambda labels: labels,
@@ -65,6 +71,13 @@ def with_segmentations(
             scores.append(float(getattr(evaluated, comparison.criterion)))
         found[label] = sum(scores) / len(scores)
     return replace(comparison, elsewhere=found)
+
+
+def _check_same(dataset: Dataset, runs: Sequence[RunRecord], part: str) -> None:
+    """Refuse a volume that has changed since the runs were validated on it."""
+    known = {run.header.settings.get("volumes", {}).get(dataset.name) for run in runs if run.header}
+    if part == "validate" and known - {None} and dataset.digest() not in known:
+        raise InputError(f"{dataset.name} has other voxels than when the runs were scored on it")
 
 
 def _open(uri: str, key: str, dataset: Dataset) -> Array:

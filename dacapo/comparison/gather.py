@@ -164,14 +164,13 @@ def _compare_tests(
     baseline: str | None,
     margin: float | None,
 ) -> list[Comparison]:
-    """Compare by test scores of the iterations that validation selects now."""
+    """Compare by test scores of what validation selects now."""
     digests = {label: {v: s.digest for v, s in own.items()} for label, own in scores.items()}
     current = {
         run.label: scores[run.label]
         for run in runs
         if run.label in scores
-        and run.best is not None
-        and {s.iteration for s in scores[run.label].values()} == {run.best.iteration}
+        and all(score.is_selected(run.best) for score in scores[run.label].values())
     }
     found = _selected(runs, current)
     return compare_scores(runs, states, found, digests, "test", baseline, margin)

@@ -108,7 +108,8 @@ def _charts(comparison: Comparison, runs: Sequence[RunRecord]) -> Sequence[chart
                 "front": "front" if k in comparison.front else "behind",
             }
         )
-    for name, value in comparison.elsewhere.items():
+    finite = {name: v for name, v in comparison.elsewhere.items() if np.isfinite(v)}
+    for name, value in finite.items():
         label = f"{name} (not of a run)"
         order.append(label)
         scores.append({"configuration": label, "repetition": "none", "score": value})

@@ -35,7 +35,8 @@ def compare(runs_dir: Path, options: CompareOptions | None = None) -> list[str]:
             print_comparison(comparison)
         _print_final_scores(found.runs, found.tested)
         _print_troubles(found.runs, found.states, found.unreadable)
-    path = options.output or runs_dir / "comparison.nc"
+    name = "comparison_of_some.nc" if options.where or options.more else "comparison.nc"
+    path = options.output or runs_dir / name
     check_output(path)
     write_dataset(add_test_scores(collect(found.runs), found.test_scores), path)
     if options.report is not None:
@@ -106,8 +107,7 @@ def _print_final_scores(runs: Sequence[RunRecord], tested: Mapping[str, FinalSco
         scores = [score.values() for score in by_run[run.label].values()]
         means = [np.mean([values.get(c, np.nan) for values in scores]) for c in shown]
         rows.append([run.label, *(f"{m:.3f}" for m in means)])
-        iterations = {score.iteration for score in by_run[run.label].values()}
-        if run.best is not None and iterations != {run.best.iteration}:
+        if not all(score.is_selected(run.best) for score in by_run[run.label].values()):
             old.append(run.label)
     openings = [opening for record in tested.values() for opening in record.openings]
     times = {opening.time[:10] for opening in openings} or {"unknown"}
@@ -122,7 +122,7 @@ def _print_final_scores(runs: Sequence[RunRecord], tested: Mapping[str, FinalSco
     )
     if old:
         console.print(
-            f"the test scores of {', '.join(old)} are not of the iteration that validation selects "
+            f"the test scores of {', '.join(old)} are not of what validation selects "
             f"now: test=true scores that"
         )
 

@@ -18,7 +18,7 @@ from dacapo.comparison.run_record import RunRecord
 from dacapo.config import decode, identity, identity_hash
 from dacapo.errors import InputError, warn
 from dacapo.experiments.run_config import RunConfig
-from dacapo.experiments.score_table import Rule, texts
+from dacapo.experiments.score_table import Best, Rule, texts
 from dacapo.processes.files import (
     locked,
     parse,
@@ -58,6 +58,11 @@ class VolumeScore:
     parameters: dict[str, Any]
     scores: dict[str, Any]
     digest: str
+
+    def is_selected(self, best: Best | None) -> bool:
+        """Whether it is of the iteration and the parameters that validation selects."""
+        label = ",".join(f"{name}={value}" for name, value in self.parameters.items()) or "none"
+        return best is not None and (self.iteration, label) == (best.iteration, best.label)
 
     def values(self) -> dict[str, float]:
         return {name: nan if v is None else float(v) for name, v in self.scores.items()}

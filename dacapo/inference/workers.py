@@ -72,6 +72,9 @@ def distribute(
         timeout=None,
     )
     progress = _Progress(blocks, name, len(starts) - len(missing))
+    # A command that ends by itself cancels its jobs, also if its terminal is closed.
+    signals = () if jobs is None else (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, _interrupt) for number in signals}
     try:
         states = daisy.run_blockwise(
             task, progress=progress, return_states=True, summary=False, block_tracking=False,
@@ -86,6 +89,8 @@ def distribute(
     finally:
         if jobs is not None:
             jobs.cancel()
+        for number, handler in before.items():
+            signal.signal(number, handler)
         blocks.read_notes()
     (state,) = states.values()
     if state.completed_count < len(missing):
@@ -93,6 +98,10 @@ def distribute(
             f"{name}: {len(missing) - state.completed_count} of {len(missing)} blocks failed, the "
             f"others are kept; the first error:\n{state.first_worker_error}"
         )
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 class _Progress:
@@ -126,6 +135,7 @@ def _wait_for_job(
         settled = {*noted(Path(notes)), *(k for k, n in failed.items() if n > _MAX_RETRIES)}
         return all(note_of(name, start) in settled for start in missing)
 
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it sees that its parent has gone, and cancels
     jobs.run(work, {"DAISY_CONTEXT": os.environ["DAISY_CONTEXT"]}, is_over)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -109,6 +110,11 @@ def open_worker_jobs(preset: str, given: Mapping[str, Any]) -> WorkerJobs:
         InputError: there is no such preset or option, or no SLURM.
     """
     params = _compose(preset, given)
+    if params["nodes"] != 1 or params["processes"] != 1:
+        raise InputError(
+            f"launcher.nodes={params['nodes']}, processes={params['processes']}: a worker is one "
+            f"process; num_workers sets their number"
+        )
     try:
         folder = make_private(params["folder"])
         _check_accepted(folder, params)
@@ -131,7 +137,8 @@ def _check_accepted(folder: Path, params: Mapping[str, Any]) -> None:
         ["sbatch", "--test-only", str(script)], capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        raise RuntimeError(done.stderr.strip().splitlines()[-1].removeprefix("sbatch: error: "))
+        lines = done.stderr.strip().splitlines() or [f"sbatch: exit status {done.returncode}"]
+        raise RuntimeError(lines[-1].removeprefix("sbatch: error: "))
 
 
 def _compose(preset: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -148,6 +155,8 @@ def _compose(preset: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
     is_file = path.suffix == ".yaml"
     if is_file and not path.is_file():
         raise InputError(f"workers={preset}: there is no such file")
+    if is_file and path.resolve().parent.parts[-2:] != ("hydra", "launcher"):
+        raise InputError(f"workers={preset}: put the file into a folder hydra/launcher")
     # Of a file, the folder that holds hydra/launcher/NAME.yaml.
     folder = [f"hydra.searchpath=[file://{path.resolve().parents[2]}]"] if is_file else []
     try:
@@ -173,6 +182,8 @@ def _call(sent: Path, environment: Mapping[str, str]) -> None:
     """What a job does, which has looked at the folder; see `private`."""
     from submitit.core.utils import DelayedSubmission
 
+    # The signal before a time limit: another job takes over what is not done by then.
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     os.environ.update(environment)
     DelayedSubmission.load(sent).result()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,16 @@ def test_equal_names_are_told_apart_by_their_folders(folders: list[Path]) -> Non
         "one/runs/a", "one/runs/b", "other/runs/a", "other/runs/c"
     }  # fmt: skip
     assert all(run.folder.path.is_dir() for run in runs)
+
+
+def test_one_name_in_two_folders_is_not_one_configuration(tmp_path: Path) -> None:
+    """Not even if their repetitions complete each other."""
+    write_runs(tmp_path / "x", "a", [[1.0], [1.1]])
+    write_runs(tmp_path / "y", "a", [[2.0], [2.1], [2.2]])
+    for repetition in range(2):
+        shutil.rmtree(tmp_path / "y" / "a" / str(repetition))
+    runs, _ = read_all([tmp_path / "x", tmp_path / "y"])
+    assert {run.configuration for run in runs} == {"x/a", "y/a"}
 
 
 def test_a_folder_named_twice(folders: list[Path]) -> None:

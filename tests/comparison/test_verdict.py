@@ -483,7 +483,7 @@ def test_a_repetition_that_lacks_a_fold_drops_its_pair(tmp_path: Path) -> None:
     (comparison,) = compare_validation(runs, states, None, None)
     (difference,) = comparison.differences.values()
     assert difference.count == 2
-    assert any("b0: 1 runs have no score on fold1" in s for s in comparison.sentences())
+    assert any("b0: 1 runs have no score on fold0" in s for s in comparison.sentences())
 
 
 def test_a_criterion_that_does_not_see_false_objects(tmp_path: Path) -> None:
@@ -504,3 +504,13 @@ def test_runs_that_are_no_better_than_one_object_are_left_out(tmp_path: Path) ->
     ((_, difference),) = found.differences.items()
     assert difference.count == 2
     assert [c.num_collapsed for c in found.configurations] == [1, 0]
+
+
+def test_a_fold_that_occurs_twice_is_refused(tmp_path: Path) -> None:
+    for name in ("a", "copy"):
+        write_runs(
+            tmp_path, name, [[1.0]], overrides=["datasplit.fold=0"], volumes=["fold0"],
+            folds=(2, 0),
+        )  # fmt: skip
+    with pytest.raises(InputError, match="a/0 and copy/0 are the same fold"):
+        read_all([tmp_path])

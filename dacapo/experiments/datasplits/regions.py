@@ -47,7 +47,9 @@ class RegionsDataSplitConfig(FilesDataSplitConfig):
             raise InputError(
                 f"datasplit.train, validate and test are {shares}: give shares that add up to 1"
             )
-        if self.fold >= (self.num_folds or 1):
+        if self.fold and self.num_folds is None:
+            raise InputError(f"datasplit.fold={self.fold}: set datasplit.num_folds as well")
+        if self.num_folds is not None and self.fold >= self.num_folds:
             raise InputError(
                 f"datasplit.fold={self.fold} must be less than datasplit.num_folds={self.num_folds}"
             )

@@ -205,7 +205,7 @@ class TestRegions:
             ({"buffer": 400.0}, "buffer=400.0 nm: the gaps leave nothing of the 400.0 nm"),
             ({"num_folds": 2, "buffer": 300.0}, "the gaps leave nothing of the 400.0 nm"),
             ({"num_folds": 3, "fold": 3}, "fold=3 must be less than datasplit.num_folds=3"),
-            ({"fold": 1}, "fold=1 must be less than datasplit.num_folds=None"),
+            ({"fold": 1}, "datasplit.fold=1: set datasplit.num_folds as well"),
             ({"num_folds": 1}, "datasplit.num_folds=1 must be at least 2"),
         ],
     )
