@@ -72,9 +72,6 @@ def distribute(
         timeout=None,
     )
     progress = _Progress(blocks, name, len(starts) - len(missing))
-    # A command that ends by itself cancels its jobs, also if its terminal is closed.
-    signals = () if jobs is None else (signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, _interrupt) for number in signals}
     try:
         states = daisy.run_blockwise(
             task, progress=progress, return_states=True, summary=False, block_tracking=False,
@@ -89,8 +86,6 @@ def distribute(
     finally:
         if jobs is not None:
             jobs.cancel()
-        for number, handler in before.items():
-            signal.signal(number, handler)
         blocks.read_notes()
     (state,) = states.values()
     if state.completed_count < len(missing):
@@ -101,7 +96,7 @@ def distribute(
 
 
 def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
+    raise SystemExit(128 + number)
 
 
 class _Progress:
@@ -135,7 +130,10 @@ def _wait_for_job(
         settled = {*noted(Path(notes)), *(k for k, n in failed.items() if n > _MAX_RETRIES)}
         return all(note_of(name, start) in settled for start in missing)
 
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it sees that its parent has gone, and cancels
+    # Signals to all processes of a command, as when its terminal is closed, must leave the time to
+    # cancel the job.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it sees that its parent has gone
+    signal.signal(signal.SIGTERM, _interrupt)
     jobs.run(work, {"DAISY_CONTEXT": os.environ["DAISY_CONTEXT"]}, is_over)
 
 
