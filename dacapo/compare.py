@@ -130,7 +130,7 @@ def _serve(runs_dir: Path, chosen: CompareOptions, port: int) -> None:
         tested = {label: record.scores for label, record in found.tested.items()}
         return repr([state, tested, found.unreadable]), partial(report, found)
 
-    if find_run_folders(runs_dir):  # without runs, some may come; with some, mistakes are told
+    if find_run_folders(runs_dir):  # if there are none yet, the page waits for them
         gather(runs_dir, chosen)
     server, address = open_server(Page(look, _RENEWED), port)
     print(f"{address}\nCtrl-C ends the server", flush=True)

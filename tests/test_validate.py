@@ -294,3 +294,11 @@ def test_test_volumes_are_not_opened_again_for_the_same_parameters(tmp_path: Pat
     after = of_run(folder, before.iteration, None)
     assert after.setting == before.setting
     assert fixed_options(after) == fixed_options(before)
+
+
+def test_a_digest_tells_what_is_annotated(tmp_path: Path) -> None:
+    """The same voxels with other classes, or with another label ignored, are scored otherwise."""
+    config = small_task_config("affinities", "name=a")
+    dataset = config.datasplit_config.build().validate[0]
+    others = [replace(dataset, classes=["p"]), replace(dataset, ignore_label=3)]
+    assert len({dataset.digest(), *(other.digest() for other in others)}) == 3

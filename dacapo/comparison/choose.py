@@ -20,7 +20,7 @@ def read_all(runs_dirs: Sequence[Path]) -> tuple[list[RunRecord], list[Unreadabl
     """The runs of several folders; their labels tell them apart.
 
     Raises:
-        InputError: a folder holds no runs, or is named twice; or a fold occurs twice.
+        InputError: a folder holds no runs, or is named twice.
     """
     if len({path.resolve() for path in runs_dirs}) < len(runs_dirs) or not runs_dirs:
         raise InputError(f"runs_dir={[str(path) for path in runs_dirs]}: name each folder once")
@@ -32,13 +32,11 @@ def read_all(runs_dirs: Sequence[Path]) -> tuple[list[RunRecord], list[Unreadabl
     else:
         prefixes = [f"{prefix}/" for prefix in _short_names(runs_dirs)]
     return (
-        _named(
-            [
-                replace(run, folder=RunFolder(run.folder.path, prefix))
-                for prefix, (runs, _) in zip(prefixes, found, strict=True)
-                for run in runs
-            ]
-        ),
+        [
+            replace(run, folder=RunFolder(run.folder.path, prefix))
+            for prefix, (runs, _) in zip(prefixes, found, strict=True)
+            for run in runs
+        ],
         [
             replace(run, label=prefix + run.label)
             for prefix, (_, unreadable) in zip(prefixes, found, strict=True)
@@ -47,8 +45,12 @@ def read_all(runs_dirs: Sequence[Path]) -> tuple[list[RunRecord], list[Unreadabl
     )
 
 
-def _named(runs: Sequence[RunRecord]) -> list[RunRecord]:
-    """The runs with one name for all folds of a configuration."""
+def with_folds_named(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """The runs with one name for all folds of a configuration.
+
+    Raises:
+        InputError: a fold of a repetition occurs twice.
+    """
     names: dict[tuple[object, ...], str] = {}
     seen: dict[tuple[object, ...], RunRecord] = {}
     for run in sorted((r for r in runs if r.fold is not None), key=lambda r: r.fold or 0):

@@ -37,7 +37,11 @@ def with_segmentations(
         InputError: a segmentation cannot be opened, lacks a volume or does not fit it.
     """
     names = {configuration.name for configuration in comparison.configurations}
-    own = [run for run in runs if run.configuration in names and run.header is not None]
+    own = [
+        run for run in runs
+        if run.configuration in names and run.header is not None
+        and run.header.selected_by == comparison.criterion
+    ]  # fmt: skip
     if not segmentations or not own:
         return comparison
     datasets: dict[str, Dataset] = {}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dacapo.comparison.choose import chosen, read_all
+from dacapo.comparison.choose import chosen, read_all, with_folds_named
 from dacapo.comparison.configurations import compare_scores, compare_validation
 from dacapo.comparison.records import Unreadable
 from dacapo.comparison.run_record import RunRecord
@@ -107,6 +107,7 @@ def gather(runs_dir: Path, options: CompareOptions) -> Gathered:
     if options.where:
         runs = chosen(runs, names, options.where)
         states = {run.label: states[run.label] for run in runs}
+    runs = with_folds_named(runs)
     if options.rule is not Rule.best:
         runs = [_selected_by(run, options.rule) for run in runs]
     if options.test:

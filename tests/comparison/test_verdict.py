@@ -6,20 +6,23 @@ import json
 import math
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dacapo.comparison.choose import read_all
+from dacapo.comparison.choose import read_all, with_folds_named
 from dacapo.comparison.configurations import compare_validation
+from dacapo.comparison.gather import CompareOptions, gather
 from dacapo.comparison.records import read_records
 from dacapo.comparison.statistics import paired
+from dacapo.comparison.test_scores import VolumeScore
 from dacapo.comparison.verdict import Comparison, summary
 from dacapo.comparison.verdict_tables import print_comparison
 from dacapo.errors import InputError
 from dacapo.experiments import TrainingIterationStats, ValidationIterationScores
-from dacapo.experiments.score_table import ScoreHeader
+from dacapo.experiments.score_table import Best, ScoreHeader
 from dacapo.runs import RunFolder
 from tests.conftest import run_document
 
@@ -456,7 +459,7 @@ def test_folds_are_averaged_within_a_repetition(tmp_path: Path) -> None:
                 overrides=[f"x={name}", f"datasplit.fold={number}"], volumes=[f"fold{number}"],
                 folds=(2, number),
             )  # fmt: skip
-    runs, _ = read_all([tmp_path])
+    runs = with_folds_named(read_all([tmp_path])[0])
     (comparison,) = compare_validation(runs, {run.label: "done" for run in runs}, None, None)
     assert [c.label for c in comparison.configurations] == ["x=a", "x=b"]
     assert comparison.volumes == ["fold0", "fold1"]
@@ -478,7 +481,7 @@ def test_a_repetition_that_lacks_a_fold_drops_its_pair(tmp_path: Path) -> None:
                 overrides=[f"x={name}", f"datasplit.fold={number}"], volumes=[f"fold{number}"],
                 folds=(2, number),
             )  # fmt: skip
-    runs, _ = read_all([tmp_path])
+    runs = with_folds_named(read_all([tmp_path])[0])
     states = {run.label: run.state().name for run in runs}
     (comparison,) = compare_validation(runs, states, None, None)
     (difference,) = comparison.differences.values()
@@ -513,4 +516,14 @@ def test_a_fold_that_occurs_twice_is_refused(tmp_path: Path) -> None:
             folds=(2, 0),
         )  # fmt: skip
     with pytest.raises(InputError, match="a/0 and copy/0 are the same fold"):
-        read_all([tmp_path])
+        gather(tmp_path, CompareOptions())
+    assert gather(tmp_path, CompareOptions(where=["name=a"])).runs[0].label == "a/0"
+
+
+def test_test_scores_of_other_parameters_are_not_those_that_validation_selects() -> None:
+    score = VolumeScore("a", "key", 10, {"bias": 0.5, "min_size": 0}, {"voi": 1.0}, "digest")
+    best = Best(10, 0, 0, 1.0, "bias=0.5,min_size=0", "")
+    assert score.is_selected(best)
+    assert not score.is_selected(replace(best, label="bias=0.6,min_size=0"))
+    assert not score.is_selected(replace(best, iteration=20))
+    assert not score.is_selected(None)
