@@ -22,7 +22,7 @@ from dacapo.experiments.model import Model
 from dacapo.experiments.preflight import preflight
 from dacapo.experiments.run_config import RunConfig
 from dacapo.experiments.score_table import ScoreHeader
-from dacapo.experiments.train_state import Step, TrainState
+from dacapo.experiments.train_state import StartedStep, Step, TrainState
 from dacapo.experiments.trainers.trainer import Batch
 from dacapo.experiments.training_iteration_stats import TrainingIterationStats
 from dacapo.experiments.training_stats import TrainingStats
@@ -194,17 +194,34 @@ class Run:
             NonFiniteError: loss or gradient is not finite; the weights have not changed.
         """
         begin = time.perf_counter()
-        rate = self.trainer.learning_rate(batch.iteration, self.criterion_history)
-        step = self.train_state.step(batch, rate)
+        stats = self.finish_step(batch, self.start_step(batch))
+        stats.time = time.perf_counter() - begin
+        return stats
+
+    def start_step(self, batch: Batch) -> StartedStep:
+        """Begin to change the weights by one batch; a GPU may finish it later."""
+        return self.train_state.start_step(batch, self.learning_rate(batch.iteration))
+
+    def finish_step(self, batch: Batch, started: StartedStep) -> TrainingIterationStats:
+        """The statistics of a step, except for its time.
+
+        Raises:
+            NonFiniteError: loss or gradient is not finite; the step has changed nothing.
+        """
+        step = started.result()
         if not step.is_finite:
             raise self._non_finite(step, batch)
         return TrainingIterationStats(
             batch.iteration,
             step.loss,
-            time.perf_counter() - begin,
-            learning_rate=rate,
+            math.nan,
+            learning_rate=self.learning_rate(batch.iteration),
             gradient_norm=step.gradient_norm,
         )
+
+    def learning_rate(self, iteration: int) -> float:
+        """The learning rate of a step, given the validations so far."""
+        return self.trainer.learning_rate(iteration, self.criterion_history)
 
     @property
     def criterion_history(self) -> CriterionHistory:

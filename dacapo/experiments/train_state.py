@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
+from funlib.geometry import Coordinate
 from torch import Tensor, nn
 
 from dacapo.experiments.model import Model
@@ -18,6 +19,10 @@ from dacapo.processes.ranks import Ranks
 
 _SMALLEST_SCALE = 2.0**-10
 """Smallest scale of an fp16 loss; at this scale, a non-finite gradient is not an overflow."""
+
+
+_WARM_UP = 3
+"""Passes until a compiled network is also recorded."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,40 @@ class Step:
     loss: float
     gradient_norm: float
     is_finite: bool
+
+
+@dataclass(frozen=True)
+class StartedStep:
+    """A step whose result may still be computed by a GPU.
+
+    Attributes:
+        numbers: loss over all processes, norm of the gradient, whether an overflow is possible, and
+            the losses of this process's micro-batches; on the host.
+        ready: the event after which they are.
+    """
+
+    numbers: Tensor
+    ready: torch.cuda.Event | None = None
+
+    @classmethod
+    def of(cls, numbers: Tensor) -> StartedStep:
+        """Bring the numbers to the host as soon as a GPU has computed them.
+
+        To read them later from the GPU would wait for all steps that have been started since.
+        """
+        if numbers.device.type != "cuda":
+            return cls(numbers)
+        host = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True)
+        host.copy_(numbers, non_blocking=True)
+        return cls(host, torch.cuda.current_stream(numbers.device).record_event())
+
+    def result(self) -> Step:
+        """Wait for the result."""
+        if self.ready is not None:
+            self.ready.synchronize()
+        loss, norm, may_overflow, *losses = self.numbers.tolist()
+        is_finite = math.isfinite(loss) and (math.isfinite(norm) or bool(may_overflow))
+        return Step(losses, loss, norm, is_finite)
 
 
 class TrainState:
@@ -59,15 +98,66 @@ class TrainState:
             if parameter.ndim == len(model.input_shape) + 2:  # a kernel
                 parameter.data = parameter.data.to(memory_format=self._memory_format)
         self.optimizer = trainer.create_optimizer(self.model)
+        # The fused optimizers of a GPU decide there whether a step is made; others have to be told.
+        self.decides_on_device = trainer.device.type == "cuda" and bool(
+            self.optimizer.param_groups[0].get("fused")
+        )
         self._scaler = torch.amp.GradScaler(
             trainer.device.type, enabled=trainer.precision == torch.float16
         )
         self.ema_weights: dict[str, Tensor] = {}
         self.reset_ema()
-        objective = _Objective(self, loss)
-        if trainer.config.compile:
-            objective.compile()
-        self._objective = ranks.wrap_ddp(objective)
+        self._plain_objective = _Objective(self, loss)
+        self._objective = ranks.wrap_ddp(self._plain_objective)
+        self._is_recorded = False  # replayed, rather than launched kernel by kernel
+
+    def compile(self, num_samples: int) -> str:
+        """Compile the network and its loss; returns why that failed, or nothing.
+
+        Args:
+            num_samples: of a micro-batch.
+        """
+        from torch._dynamo.exc import TorchDynamoException
+        from torch._inductor.exc import CppCompileError, InvalidCxxCompiler
+
+        buffers = {k: b.clone() for k, b in self.model.named_buffers()}
+        # Replaying a recorded graph of kernels takes a tenth of the time of launching them. It
+        # reuses the memory of gradients, so none may be kept for another micro-batch or process.
+        self._is_recorded = (
+            self._trainer.device.type == "cuda" and self._trainer.config.micro_batches == 1
+        )
+        mode = "reduce-overhead" if self._is_recorded else None
+        self._plain_objective.compile(dynamic=False, mode=mode)
+        try:
+            self.model.train()
+            for _ in range(_WARM_UP):
+                self._try(self._plain_objective, num_samples, self.model.input_shape)
+        except (TorchDynamoException, CppCompileError, InvalidCxxCompiler) as error:
+            self.uncompile()
+            return str(error).strip().splitlines()[0]
+        finally:
+            for key, buffer in self.model.named_buffers():
+                buffer.copy_(buffers[key])
+        return ""
+
+    def uncompile(self) -> None:
+        """Undo `compile`."""
+        self._is_recorded = False
+        self._plain_objective._compiled_call_impl = None
+
+    def _try(
+        self, objective: Callable[[Tensor, Tensor, Tensor], Tensor], num: int, shape: Coordinate
+    ) -> None:
+        """A step with empty samples that changes no weight."""
+        device = self._trainer.device
+        channels, out_shape = self.model.compute_output_shape(shape)
+        if self._is_recorded:
+            torch.compiler.cudagraph_mark_step_begin()
+        raw = torch.zeros((num, self.model.num_in_channels, *shape), device=device)
+        target = torch.zeros((num, channels, *out_shape), device=device)
+        with _fastest_kernels():
+            objective(raw, target, torch.ones_like(target)).backward()
+        self.optimizer.zero_grad()
 
     def reset_ema(self) -> None:
         """Start the average from the current weights."""
@@ -97,8 +187,12 @@ class TrainState:
         precision = self._trainer.precision
         return torch.autocast(device, precision, enabled=precision != torch.float32)
 
-    def step(self, batch: Batch, learning_rate: float) -> Step:
-        """Update the weights with the micro-batches of all processes."""
+    def start_step(self, batch: Batch, learning_rate: float) -> StartedStep:
+        """Update the weights with the micro-batches of all processes.
+
+        A step whose loss or gradient is not finite changes nothing. With `decides_on_device`, this
+        returns before the step is computed.
+        """
         config = self._trainer.config
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
@@ -106,27 +200,47 @@ class TrainState:
         self.optimizer.zero_grad()
         batch.wait()
         parts = batch.parts(config.micro_batches // self._ranks.world)
-        losses = torch.stack([self._backward(parts, number) for number in range(len(parts))])
-        values: list[float] = losses.tolist()
+        with _fastest_kernels():
+            losses = torch.stack([self._backward(parts, number) for number in range(len(parts))])
         # The gradient is clipped without the loss scale of fp16, so unscale it first.
         self._scaler.unscale_(self.optimizer)
         limit = config.gradient_clip or math.inf
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit).item()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit).double()
         # All processes know the loss of all, so either all of them refuse a step or none does.
-        loss = self._ranks.all_reduce([sum(values)])[0] / config.micro_batches
-        overflow = self._scaler.is_enabled() and self._scaler.get_scale() > _SMALLEST_SCALE
-        if not math.isfinite(loss) or not (math.isfinite(norm) or overflow):
-            return Step(values, loss, norm, is_finite=False)
-        self._scaler.step(self.optimizer)
+        loss = self._ranks.sum(losses.sum(dtype=torch.float64)) / config.micro_batches
+        scale = self._scaler.scale(torch.ones_like(loss))
+        may_overflow = scale > (_SMALLEST_SCALE if self._scaler.is_enabled() else math.inf)
+        finite = loss.isfinite() & norm.isfinite()
+        numbers = torch.stack([loss, norm, may_overflow.double(), *losses.double()])
+        started = StartedStep.of(numbers)
+        if self.decides_on_device:
+            self.optimizer.found_inf = 1 - finite.float()  # type: ignore[attr-defined]
+            self.optimizer.step()
+        elif started.result().is_finite:
+            self._scaler.step(self.optimizer)
+        else:
+            return started
         self._scaler.update()
-        self._update_ema(batch.iteration)
-        return Step(values, loss, norm, is_finite=True)
+        self._update_ema(batch.iteration, finite)
+        return started
+
+    def peak_of(self, shape: Sequence[int]) -> int:
+        """Bytes that one step needs on a GPU for one sample of this shape, in addition to what is
+        allocated; gradients included, and deleted again."""
+        device = self._trainer.device
+        self.optimizer.zero_grad()
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        self._try(self._plain_objective.forward, 1, Coordinate(shape))
+        return torch.cuda.max_memory_allocated(device) - before
 
     def _backward(self, parts: Sequence[Batch], number: int) -> Tensor:
         """Accumulate the gradient of one micro-batch; returns its loss."""
         batch = parts[number]
         place = self._ranks.rank * len(parts) + number  # among those of all processes
         torch.manual_seed(seed(self._repetition, batch.iteration, "network", place))  # dropout
+        if self._is_recorded:
+            torch.compiler.cudagraph_mark_step_begin()
         is_last = number == len(parts) - 1
         # Processes exchange gradients once a step, with the last micro-batch.
         alone = nullcontext() if is_last or self._ranks.world == 1 else self._objective.no_sync()  # type: ignore[operator]
@@ -135,7 +249,7 @@ class TrainState:
             self._scaler.scale(loss / len(parts)).backward()
         return loss.detach()
 
-    def _update_ema(self, iteration: int) -> None:
+    def _update_ema(self, iteration: int, finite: Tensor) -> None:
         """Move the average towards the current weights, faster in the first steps.
 
         The first weights are far from the later ones. The ramp is that of TensorFlow's
@@ -145,10 +259,12 @@ class TrainState:
             return
         limit = self._trainer.config.ema_decay
         assert limit is not None
-        decay = min(limit, (1 + iteration) / (10 + iteration))
+        rate = (1 - min(limit, (1 + iteration) / (10 + iteration))) * finite.float()
         with torch.no_grad():
-            for key, parameter in self.model.named_parameters():
-                self.ema_weights[key].lerp_(parameter, 1 - decay)
+            averages = list(self.ema_weights.values())
+            moved = torch._foreach_sub([p for _, p in self.model.named_parameters()], averages)
+            torch._foreach_mul_(moved, rate)
+            torch._foreach_add_(averages, moved)
 
     @contextmanager
     def using_ema(self) -> Iterator[None]:
@@ -218,3 +334,12 @@ class _Objective(nn.Module):
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _fastest_kernels() -> AbstractContextManager[None]:
+    """Let cuDNN time its kernels once for each shape, of which training has only one."""
+    cudnn = torch.backends.cudnn
+    return cudnn.flags(
+        enabled=cudnn.enabled, benchmark=True, deterministic=cudnn.deterministic,
+        allow_tf32=cudnn.allow_tf32,
+    )  # fmt: skip

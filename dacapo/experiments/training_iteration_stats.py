@@ -13,7 +13,8 @@ class TrainingIterationStats:
         iteration: index of the step, starting at 0.
         loss: loss of the batch, before the weights were updated.
         time: seconds of the whole iteration, waiting for data included.
-        waited: seconds of it spent waiting for data.
+        alone: seconds of a step by itself, as last measured while no batch was prepared; NaN before
+            the first measurement.
         learning_rate: learning rate of the step.
         gradient_norm: norm of the gradient before clipping.
     """
@@ -21,6 +22,6 @@ class TrainingIterationStats:
     iteration: int
     loss: float
     time: float
-    waited: float = float("nan")
+    alone: float = float("nan")
     learning_rate: float = float("nan")
     gradient_norm: float = float("nan")

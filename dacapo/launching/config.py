@@ -35,9 +35,10 @@ class LocalConfig(LauncherConfig):
 
     _target_: str = "hydra_plugins.dacapo_launcher.LocalLauncher"
     at_once: int | None = None
-    """Jobs at a time (default: one per GPU; without GPUs, one)."""
-    gpus: list[int] | None = None
-    """GPUs to use, one per job (default: all visible ones; []: none)."""
+    """Jobs at a time (default: one per GPU; without GPUs, one). More than there are GPUs share
+    them: small networks use a tenth of a large one."""
+    gpus: list[str] | None = None
+    """GPUs to use, by number or UUID (default: all visible ones; []: none)."""
     threads: int | None = None
     """Threads of each job (default: an equal share of the cores)."""
 

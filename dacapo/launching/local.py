@@ -27,7 +27,7 @@ _GRACE = 60.0
 class _Process:
     """A job and its process, which is started again after each time limit."""
 
-    def __init__(self, job: Job, folder: Path, gpu: int | None) -> None:
+    def __init__(self, job: Job, folder: Path, gpu: str | None) -> None:
         self.job, self.folder, self.gpu = job, folder, gpu
         self.log = folder / f"{job.number}_0_log.err"
         self.num_starts = 0
@@ -40,7 +40,7 @@ class _Process:
             **os.environ,
             "SUBMITIT_EXECUTOR": "local",
             "SUBMITIT_LOCAL_JOB_ID": str(self.job.number),
-            "CUDA_VISIBLE_DEVICES": "" if self.gpu is None else str(self.gpu),
+            "CUDA_VISIBLE_DEVICES": self.gpu or "",
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
         }
         command = [sys.executable, "-u", "-m", "dacapo.launching.private", str(self.folder)]
@@ -58,19 +58,20 @@ class _Process:
 
 
 class LocalPool(Pool):
-    """Several processes at a time, each with its own GPU if there are any."""
+    """Several processes at a time, each with its own GPU if there are any, or with a share."""
 
     def __init__(
         self, params: Mapping[str, Any], notes: JobNotes, run: Callable[[str], object]
     ) -> None:
         super().__init__(params, notes, run)
-        self._gpus: list[int | None] = [*_gpus(params["gpus"])]
-        at_once = params["at_once"] or len(self._gpus) or 1
-        if at_once < 1 or (self._gpus and at_once > len(self._gpus)):
-            raise InputError(
-                f"hydra.launcher.at_once={at_once}: from 1 to the number of GPUs, {len(self._gpus)}"
-            )
-        self._free = (self._gpus or [None] * at_once)[:at_once]
+        gpus: list[str | None] = [*_gpus(params["gpus"])]
+        at_once = params["at_once"]
+        if at_once is None:
+            at_once = len(gpus) or 1
+        if at_once < 1:
+            raise InputError(f"hydra.launcher.at_once={at_once}: at least 1")
+        self._num_gpus = len(gpus)
+        self._free = [(gpus or [None])[i % max(1, len(gpus))] for i in range(at_once)]
         self._threads = params["threads"] or max(1, num_cores() // at_once)
         self._limit = seconds(params["time"], _NO_LIMIT, params["signal_delay"])
         self._max_starts = 1 + params["max_timeouts"]
@@ -88,7 +89,12 @@ class LocalPool(Pool):
             submission.dump(self._folder / f"{job.number}_submitted.pkl")
             self._notes.submitted(job)
         self._waiting = list(jobs)
-        print(f"{len(self._free)} at once on this machine, logs in {self._folder}", flush=True)
+        shared = ""
+        if 0 < self._num_gpus < len(self._free):
+            each = math.ceil(len(self._free) / self._num_gpus)
+            shared = f", up to {each} per GPU, in whose memory they must fit together"
+        line = f"{len(self._free)} at once on this machine{shared}, logs in {self._folder}"
+        print(line, flush=True)
 
     def ended(self) -> list[tuple[Job, str]]:
         over = []
@@ -152,19 +158,14 @@ def _how(running: _Process, status: int) -> str:
     return f"exit status {status}: {lines[-1] if lines else 'no output'}"
 
 
-def _gpus(asked: Sequence[int] | None) -> list[int]:
-    """The numbers of the GPUs to use."""
+def _gpus(asked: Sequence[str] | None) -> list[str]:
+    """The GPUs to use, as CUDA_VISIBLE_DEVICES names them: numbers, or UUIDs of GPUs or of their
+    parts."""
     if asked is not None:
-        return list(asked)
+        return [str(gpu) for gpu in asked]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        numbers = [part.strip() for part in visible.split(",") if part.strip()]
-        if not all(number.isdigit() for number in numbers):
-            raise InputError(
-                f"CUDA_VISIBLE_DEVICES={visible}: only GPUs named by numbers can be shared out; "
-                f"set hydra.launcher.gpus=[0,1,...]"
-            )
-        return [int(number) for number in numbers]
+        return [part.strip() for part in visible.split(",") if part.strip()]
     import torch
 
-    return list(range(torch.cuda.device_count()))
+    return [str(number) for number in range(torch.cuda.device_count())]

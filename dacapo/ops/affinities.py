@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dacapo.ops import triton_kernels
+from dacapo.ops.weights import balance
+
 Offsets = Sequence[Sequence[int]]
 Index = tuple[slice, ...]
 
@@ -44,6 +47,44 @@ def both_known(mask: Tensor, offsets: Offsets) -> Tensor:
         here, there = _windows(mask.shape[1:], offset)
         out[:, channel][here] = known[here] & known[there]
     return out
+
+
+def balanced_affinities(
+    labels: Tensor,
+    mask: Tensor,
+    offsets: Offsets,
+    region: Index,
+    max_weight: float,
+) -> tuple[Tensor, Tensor]:
+    """Affinities, and weights that balance their two classes, computed together.
+
+    Args:
+        labels, mask: (B, *spatial), see `affinities` and `both_known`; 2D or 3D.
+        region: the part of the spatial axes that is balanced and returned; the rest is context.
+        max_weight: see `dacapo.ops.weights.balance`.
+
+    Returns:
+        Twice (B, len(offsets), *region) float32: target and weight.
+    """
+    on_cpu = labels.device.type == "cpu"
+    if not on_cpu and not triton_kernels.available(labels.device):
+        target = affinities(labels, offsets)[:, :, *region]
+        known = both_known(mask, offsets)[:, :, *region]
+        return target.float(), balance(target, known, max_weight)
+    flat = (1,) * (4 - labels.ndim)
+    bounds = [part.indices(size) for part, size in zip(region, labels.shape[1:], strict=True)]
+    begin = [0 for _ in flat] + [first for first, _, _ in bounds]
+    shape = [*flat, *(last - first for first, last, _ in bounds)]
+    steps = [[0 for _ in flat] + list(offset) for offset in offsets]
+    codes, known = (t.reshape(t.shape[0], *flat, *t.shape[1:]) for t in (labels, mask))
+    if on_cpu:
+        from dacapo.ops import affinities_cpu  # numba is imported here
+
+        made = affinities_cpu.balanced_affinities(codes, known, steps, begin, shape, max_weight)
+    else:
+        made = triton_kernels.balanced_affinities(codes, known, steps, begin, shape, max_weight)
+    target, weight = (t.reshape(*t.shape[:2], *shape[len(flat) :]) for t in made)
+    return target, weight
 
 
 def reach(offsets: Offsets) -> tuple[list[int], list[int]]:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 T = TypeVar("T")
 
@@ -118,6 +118,14 @@ class Ranks:
         total = torch.tensor(values, dtype=torch.float64)
         distributed.all_reduce(total)
         return total.tolist()
+
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum of a tensor over all processes; on a GPU, without waiting for it."""
+        if self.world > 1:
+            from torch import distributed
+
+            distributed.all_reduce(value)
+        return value
 
     def wrap_ddp(self, module: nn.Module) -> nn.Module:
         """A module whose gradients are averaged over all processes."""

@@ -21,7 +21,7 @@ from dacapo.runs.owner import Owner
 Array = np.ndarray[Any, np.dtype[np.float64]]
 SCORED, NOT_SCORED = "scored", "not scored"
 """How a process ends that was to score a run without training it: this is not the run's end."""
-STEP_COLUMNS = ("loss", "time", "waited")
+STEP_COLUMNS = ("loss", "time", "alone")
 _NO_STEPS: Array = np.empty((0, len(STEP_COLUMNS)))
 _MAX_GAP = 10**7
 """Number of lost steps, in damaged logs, that are filled with NaN; more are not believed."""

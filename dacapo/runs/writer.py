@@ -214,7 +214,7 @@ class RunWriter:
         """Write the buffered steps, or an empty record if there are none."""
         with self._lock:
             self._check_owned()
-            rows = [(s.loss, s.time, s.waited) for s in self._steps]
+            rows = [(s.loss, s.time, s.alone) for s in self._steps]
             first = self._steps[0].iteration if self._steps else 0
             block = np.array(rows, np.float64).reshape(-1, len(STEP_COLUMNS))
             self._log.append(Record(Kind.step, self._schema, first, block.tobytes()), durable=True)

@@ -67,8 +67,10 @@ def train(
         refuse_if_alive_here(folder.path)  # a claim would say so after the network is built
         with reported("opening the data and building the network"):
             run = ranks.on_all_ranks(lambda: _build(run_config, folder, request, ranks))
+        from dacapo.training.compiling import compile_network
         from dacapo.training.session import train_run
 
+        is_compiled = ranks.on_all_ranks(lambda: compile_network(run, folder))
         writers: list[RunWriter] = []
         with reported(f"waiting for other processes to leave {folder.path}"):
             ranks.broadcast(
@@ -81,6 +83,7 @@ def train(
                                 "network": encode(run_config.architecture_config.resolved()),
                                 "code": code_state(),
                                 "machine": run.describe_machine(),
+                                "compiled": is_compiled,
                             }
                         )
                     )

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from dacapo.experiments.training_iteration_stats import TrainingIterationStats
 from dacapo.experiments.validation_scores import ValidationScores
 
-STEP_COLUMNS = ("loss", "time", "waited", "learning_rate", "gradient_norm")
+STEP_COLUMNS = ("loss", "time", "alone", "learning_rate", "gradient_norm")
 """The metrics of a step."""
 
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from safetensors.torch import save as encode_tensors
-
-from dacapo.errors import InputError
-from dacapo.experiments.run import NonFiniteError, Run
-from dacapo.experiments.trainers.trainer import Batch
-from dacapo.experiments.training_iteration_stats import TrainingIterationStats
+from dacapo.experiments.run import Run
 from dacapo.inference.scoring import validate
 from dacapo.runs import NoWriter, RunFolder, RunWriter
 from dacapo.training.checkpoints import save
 from dacapo.training.loggers import Loggers, open_loggers
 from dacapo.training.profiling import profiled
 from dacapo.training.signals import Signals
+from dacapo.training.steps import Steps
 from dacapo.training.terminal import TrainingProgress, elapsed, score_line, training_progress
 
 
@@ -38,13 +34,13 @@ def training_loop(
     """
     ranks, interval = run.ranks, run.trainer.config.checkpoint_interval
     done = run.training_stats.trained_until()
-    batches = run.batches(done)
     with (
         Signals() as signals,
         open_loggers(run, folder) as loggers,
         profiled(run.trainer.config.profile_steps, writer) as profiler,
         training_progress(f"{run.name}/{run.repetition}", done, run.num_iterations) as progress,
     ):
+        steps = Steps(run, done, writer, loggers, progress)
         while True:
             # Validate first: a run may have been killed between its checkpoint and its scores.
             if run.validation_due(done):
@@ -57,14 +53,14 @@ def training_loop(
                     signals.call_previous_handler()
                 return ""
 
-            stats = _step(run, batches, writer, loggers)
-            progress.step(stats)
+            steps.next()
             profiler.step()
 
             done += 1
             stop = ranks.all_reduce([signals.received is not None])[0] > 0
             # A checkpoint precedes each validation, so that the best weights are always saved.
             if stop or run.validation_due(done) or done % interval == 0:
+                steps.finish()
                 save(run, folder, writer, done)  # first, as nothing that others show may stop it
                 loggers.flush()
             if stop:
@@ -73,26 +69,6 @@ def training_loop(
                 writer.finish(signals.outcome)
                 ranks.wait_for_first()  # submitit requeues its job, and must not be interrupted
                 signals.call_previous_handler()
-
-
-def _step(
-    run: Run, batches: Iterator[Batch], writer: RunWriter | NoWriter, loggers: Loggers
-) -> TrainingIterationStats:
-    """Train one step and log it; a batch with a non-finite loss is kept for inspection."""
-    begin = time.perf_counter()
-    batch = next(batches)
-    waited = time.perf_counter() - begin
-    try:
-        stats = run.train_step(batch)
-    except NonFiniteError as error:
-        tensors = {k: v.contiguous() for k, v in error.tensors.items()}
-        path = writer.add_file("non_finite.safetensors", encode_tensors(tensors))
-        raise InputError(f"{error}. Raw, target, weight and prediction: {path}") from error
-    stats.time, stats.waited = time.perf_counter() - begin, waited
-    run.training_stats.add_iteration_stats(stats)
-    writer.add_step(stats)
-    loggers.log_step(stats, batch)
-    return stats
 
 
 def _validate(

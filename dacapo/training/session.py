@@ -20,7 +20,7 @@ from dacapo.runs.checkpoint import CheckpointError
 from dacapo.training.checkpoints import resume
 from dacapo.training.diagnostics import startup_warnings
 from dacapo.training.loop import training_loop
-from dacapo.training.terminal import console, data_line, show_scores
+from dacapo.training.terminal import console, show_scores, speed_line
 
 
 def train_run(
@@ -43,7 +43,7 @@ def train_run(
     pruned = training_loop(run, folder, writer, reason_to_prune)
     table = replace(run.validation_scores.table(), header=header)
     show_scores(table, run.task.criterion)
-    if line := data_line(run.training_stats):
+    if line := speed_line(run.training_stats):
         console.print(line)
     if isinstance(writer, RunWriter):
         _draw(run, folder, writer)

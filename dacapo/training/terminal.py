@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -34,7 +35,7 @@ if not console.is_terminal:
 _MINUTE = 60.0
 _FIRST_STEPS = 10
 _MAX_ROWS = 500
-_MAX_WAITING = 0.05
+_MIN_EFFICIENCY = 0.8
 
 
 @contextmanager
@@ -192,23 +193,33 @@ def score_line(stats: TrainingStats, scores: ValidationScores, criterion: str) -
     return f"iteration {iteration}: loss {sum(recent) / len(recent):.4f}, {text}"
 
 
-def data_line(stats: TrainingStats) -> str:
-    """How long steps waited for their batches, and what to change if that is much.
-
-    The first steps are left out, because their batches could not be prepared ahead.
-    """
-    steps = [s for s in stats.iteration_stats[_FIRST_STEPS:] if not np.isnan(s.waited)]
-    total = sum(s.time for s in steps)
-    if not total:
+def speed_line(stats: TrainingStats) -> str:
+    """The rate of the loop beside that of steps by themselves, and what to change if it is much
+    lower."""
+    rate, alone = rates(stats)
+    if math.isnan(alone):
         return ""
-    fraction = sum(s.waited for s in steps) / total
-    line = f"waited for data {fraction:.1%} of the time"
-    if fraction > _MAX_WAITING:
+    line = f"{rate:.3g} it/s, {rate / alone:.0%} of the {alone:.3g} it/s of the step by itself"
+    if rate / alone < _MIN_EFFICIENCY:
         line += (
             ": raise trainer.num_workers if cores are idle, use fewer or cheaper trainer/augments, "
             "or store raw in smaller chunks or on a faster disk"
         )
     return line
+
+
+def rates(stats: TrainingStats) -> tuple[float, float]:
+    """Iterations per second of the loop, and of steps by themselves; NaN if not measured.
+
+    The first steps are left out, because their batches could not be prepared ahead.
+    """
+    steps = stats.iteration_stats[_FIRST_STEPS:]
+    times = [s.time for s in steps if s.time > 0]
+    alone = [s.alone for s in steps if s.alone > 0]
+    return (
+        len(times) / sum(times) if times else math.nan,
+        1 / float(np.median(alone)) if alone else math.nan,
+    )
 
 
 def show_scores(scores: ScoreTable | None, criterion: str) -> None:

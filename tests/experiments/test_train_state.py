@@ -126,8 +126,11 @@ def test_a_loss_that_is_no_number_comes_with_its_batch(precision: str) -> None:
 def test_a_compiled_network_learns_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiled without the code generator: the graph is traced, and run as it is."""
     compile_ = torch.nn.Module.compile
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda m: compile_(m, backend="eager"))
-    plain, compiled = Run(small_run_config()), Run(small_run_config("trainer.compile=true"))
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda m, **_: compile_(m, backend="eager"))
+    plain, compiled = Run(small_run_config()), Run(small_run_config())
+    before = {k: v.clone() for k, v in compiled.train_state.state().items()}
+    assert compiled.train_state.compile(1) == ""
+    assert all(torch.equal(v, before[k]) for k, v in compiled.train_state.state().items())
     assert trained(compiled) == pytest.approx(trained(plain))
     assert plain.train_state.state().keys() == compiled.train_state.state().keys()
 

@@ -15,7 +15,6 @@ import pytest
 import torch
 
 from dacapo.comparison.progress import Progress, read_progress
-from dacapo.errors import InputError
 from dacapo.launching.local import _gpus
 from dacapo.runs import RunFolder
 from dacapo.train import train
@@ -185,11 +184,25 @@ def test_each_job_has_a_gpu_of_its_own(tmp_path: Path) -> None:
     assert {gpu for gpus in used for gpu in gpus} == {"3", "5"}
 
 
+@pytest.mark.slow
+def test_jobs_share_gpus_where_more_are_to_run_at_once(tmp_path: Path) -> None:
+    arguments = (
+        "repetition=range(3)", "hydra.launcher.gpus=[3,GPU-5]", "hydra.launcher.at_once=3",
+        "trainer.device=cpu",
+    )  # fmt: skip
+    status, out = ended(start(tmp_path, *arguments))
+    assert status == 0
+    assert "3 at once on this machine, up to 2 per GPU, in whose memory they must fit" in out
+    logs = [p.read_text() for p in (tmp_path / "state").glob("dacapo/jobs/*/*.out")]
+    used = sorted(gpu for log in logs for gpu in re.findall(r"GPUs: (.*)", log))
+    assert used == ["3", "3", "GPU-5"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["hydra.launcher.time=soon"], "hydra.launcher.time=soon: give minutes"),
-        (["hydra.launcher.gpus=[0]", "hydra.launcher.at_once=2"], "hydra.launcher.at_once=2"),
+        (["hydra.launcher.at_once=0"], "hydra.launcher.at_once=0: at least 1"),
         (["hydra.launcher.at_one=2"], "at_one"),
         (["repetition=0,0"], "no job was started: jobs 0, 1 have the same folder, a/0"),
         (["trainer.batch_size=1,0"], r"job 1 \(.*\): trainer.batch_size=0 must be at least 1"),
@@ -208,14 +221,13 @@ def test_nothing_is_started_when_one_job_is_wrong(
 
 
 def test_gpus_to_share_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _gpus([1, 2]) == [1, 2]
+    assert _gpus(["1", "2"]) == ["1", "2"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
-    assert _gpus(None) == [4, 7]
+    assert _gpus(None) == ["4", "7"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert _gpus(None) == []
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-1234")
-    with pytest.raises(InputError, match=r"set hydra.launcher.gpus="):
-        _gpus(None)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-1234, MIG-5678")
+    assert _gpus(None) == ["GPU-1234", "MIG-5678"]
 
 
 @pytest.mark.long

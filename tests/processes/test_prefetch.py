@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 import torch
 
 from dacapo.errors import InputError
-from dacapo.processes.prefetch import prefetch
+from dacapo.processes.prefetch import Prefetch, prefetch
 
 
 @pytest.mark.parametrize("workers", [0, 1, 4])
@@ -36,7 +37,7 @@ def test_no_thread_is_left() -> None:
     before = threading.active_count()
     batches = prefetch(lambda i: i, 0, 100, 3)
     next(batches)
-    batches.close()  # type: ignore[attr-defined]
+    batches.close()
     assert threading.active_count() == before
 
 
@@ -44,3 +45,55 @@ def test_the_caller_keeps_its_threads() -> None:
     torch.set_num_threads(2)
     list(prefetch(lambda i: torch.get_num_threads(), 0, 3, 1))
     assert torch.get_num_threads() == 2
+
+
+def test_nothing_is_prepared_while_settled_items_are_taken() -> None:
+    begun: list[int] = []
+
+    def prepare(i: int) -> int:
+        begun.append(i)
+        return i
+
+    items = prefetch(prepare, 0, 20, 3)
+    assert next(items) == 0
+    num = items.settle()
+    assert num == 4
+    assert sorted(begun) == [0, 1, 2, 3, 4]
+    assert [next(items) for _ in range(num)] == [1, 2, 3, 4]
+    assert len(begun) == 5
+    assert list(items) == list(range(5, 20))
+    assert items.settle() == 0
+
+
+def taken(prepare: Callable[[int], int], seconds: float) -> Prefetch[int]:
+    """What is left when a caller that takes a millisecond has asked for some seconds."""
+    items = prefetch(prepare, 0, 10**6, 1, max_workers=4)
+    begin, count = time.monotonic(), 0
+    while time.monotonic() - begin < seconds:
+        assert next(items) == count
+        count += 1
+        time.sleep(0.001)
+    return items
+
+
+def test_threads_are_added_while_that_helps() -> None:
+    def slow(i: int) -> int:
+        time.sleep(0.008)
+        return i
+
+    items = taken(slow, 4)
+    assert items.num_workers > 1
+    items.close()
+
+
+def test_threads_that_do_not_help_are_taken_away() -> None:
+    lock = threading.Lock()
+
+    def one_at_a_time(i: int) -> int:
+        with lock:
+            time.sleep(0.005)
+        return i
+
+    items = taken(one_at_a_time, 3)
+    assert items.num_workers <= 2
+    items.close()

@@ -23,14 +23,14 @@ from tests.conftest import small_run_config
 
 def interrupted_and_finished(runs_dir: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> Path:
     """A run of two processes; its folder."""
-    real = Run.train_step
+    real = Run.start_step
 
     def step(run: Run, batch: Any) -> Any:
         if batch.iteration == 5:
             raise RuntimeError("killed")
         return real(run, batch)
 
-    monkeypatch.setattr(Run, "train_step", step)
+    monkeypatch.setattr(Run, "start_step", step)
     with pytest.raises(RuntimeError, match="killed"):
         train(small_run_config("name=a", *more), runs_dir)
     monkeypatch.undo()

@@ -44,14 +44,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int, error: BaseException) -> None:
     """The step with this index raises."""
-    real = Run.train_step
+    real = Run.start_step
 
     def step(run: Run, batch: Any) -> TrainingIterationStats:
         if batch.iteration == steps:
             raise error
         return real(run, batch)
 
-    monkeypatch.setattr(Run, "train_step", step)
+    monkeypatch.setattr(Run, "start_step", step)
 
 
 def test_what_a_run_leaves_behind(whole: Path) -> None:
@@ -72,7 +72,7 @@ def test_what_a_run_leaves_behind(whole: Path) -> None:
     assert history.is_done
     assert [s.iteration for s in history.scores] == [4, 6]
     assert history.training_stats.trained_until() == 6
-    assert all(s.time >= s.waited > 0 for s in history.training_stats.iteration_stats)
+    assert all(s.time > 0 for s in history.training_stats.iteration_stats)
     assert (run.path / "picture.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -107,14 +107,14 @@ def test_two_threads_end_equal_too(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_signal_saves_and_the_same_command_goes_on(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, number: int
 ) -> None:
-    real = Run.train_step
+    real = Run.start_step
 
     def step(run: Run, batch: Any) -> TrainingIterationStats:
         if batch.iteration == 2:
             os.kill(os.getpid(), number)
         return real(run, batch)
 
-    monkeypatch.setattr(Run, "train_step", step)
+    monkeypatch.setattr(Run, "start_step", step)
     before = signal.getsignal(number)
     with pytest.raises(SystemExit) as ended:
         train(small_run_config("name=a"), tmp_path)
@@ -133,7 +133,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(
 def test_under_submitit_its_handler_acts_after_the_work_is_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Run.train_step
+    real = Run.start_step
     saved_when_handed_on: list[list[int]] = []
 
     def requeue(number: int, frame: Any) -> None:
@@ -145,7 +145,7 @@ def test_under_submitit_its_handler_acts_after_the_work_is_saved(
             os.kill(os.getpid(), signal.SIGUSR2)
         return real(run, batch)
 
-    monkeypatch.setattr(Run, "train_step", step)
+    monkeypatch.setattr(Run, "start_step", step)
     terminate = signal.getsignal(signal.SIGTERM)
     before = signal.signal(signal.SIGUSR2, requeue)
     try:
@@ -318,14 +318,14 @@ def test_a_batch_that_gives_no_number_is_kept(
 ) -> None:
     from safetensors.torch import load_file
 
-    real = Run.train_step
+    real = Run.start_step
 
     def step(run: Run, batch: Any) -> TrainingIterationStats:
         if batch.iteration == 3:
             batch.raw[0, 0, 14, 14, 14] = float("nan")
         return real(run, batch)
 
-    monkeypatch.setattr(Run, "train_step", step)
+    monkeypatch.setattr(Run, "start_step", step)
     with pytest.raises(InputError, match=r"in iteration 3: nan; .*prediction: .*non_finite"):
         train(small_run_config("name=a"), tmp_path)
     kept = load_file(folder(tmp_path).path / "non_finite.safetensors")

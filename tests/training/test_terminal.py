@@ -8,26 +8,29 @@ import pytest
 from dacapo.experiments import TrainingIterationStats, TrainingStats
 from dacapo.training.terminal import (
     console,
-    data_line,
     print_table,
+    rates,
     reported,
+    speed_line,
     training_progress,
 )
 
 
-def stats(waited: float, num: int = 30) -> TrainingStats:
-    first = [TrainingIterationStats(i, 1.0, 9.0, 9.0) for i in range(10)]
+def stats(alone: float, num: int = 30) -> TrainingStats:
+    """Steps of half a second, after slow ones."""
+    first = [TrainingIterationStats(i, 1.0, 9.0, nan) for i in range(10)]
     return TrainingStats(
-        [*first, *(TrainingIterationStats(i, 1.0, 1.0, waited) for i in range(10, num))]
+        [*first, *(TrainingIterationStats(i, 1.0, 0.5, alone) for i in range(10, num))]
     )
 
 
-def test_waiting_for_data_is_said_and_what_to_change() -> None:
-    assert data_line(stats(0.03)) == "waited for data 3.0% of the time"
-    line = data_line(stats(0.2))
-    assert line.startswith("waited for data 20.0% of the time: raise trainer.num_workers")
-    assert data_line(stats(0.2, num=10)) == ""
-    assert data_line(stats(nan)) == ""
+def test_the_loop_is_compared_with_the_step_by_itself() -> None:
+    assert rates(stats(0.4)) == (2.0, 2.5)
+    assert speed_line(stats(0.45)) == "2 it/s, 90% of the 2.22 it/s of the step by itself"
+    line = speed_line(stats(0.2))
+    assert line.startswith("2 it/s, 40% of the 5 it/s of the step by itself: raise trainer.num_w")
+    assert speed_line(stats(0.2, num=10)) == ""
+    assert speed_line(stats(nan)) == ""
 
 
 def wait_for_line(capsys: pytest.CaptureFixture[str], text: str) -> str:

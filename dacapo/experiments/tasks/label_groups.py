@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import fastremap
 import numpy as np
 
 if TYPE_CHECKING:
@@ -37,15 +36,21 @@ class LabelGroups:
     def names(self) -> list[str]:
         return list(self._groups) or [OBJECT]
 
-    def encode(self, labels: Labels) -> np.ndarray[Any, np.dtype[np.int32]]:
-        """Map ids of any size to small numbers, unique within a crop; 0 is background."""
+    def encode(self, labels: Tensor) -> Tensor:
+        """Ids of any integer type as int32 or int64; 0 is background.
+
+        Objects keep their identity within a crop; the ids of classes become 1, 2...
+        """
+        from dacapo.ops.integers import as_signed, small_ids
+
         if self.are_objects:
-            small, _ = fastremap.renumber(labels, preserve_zero=True)
-            return np.asarray(small, np.int32)
-        place = np.zeros(labels.shape, np.int32)
+            return small_ids(labels)
+        import torch
+
+        ids, codes = as_signed(labels), torch.zeros_like(labels, dtype=torch.int32)
         for number, label in enumerate(self._ids, start=1):
-            place[labels == label] = number
-        return place
+            codes.masked_fill_(ids == label, number)
+        return codes
 
     def members(self, codes: Tensor) -> Tensor:
         """Encoded labels (B, *spatial) -> (B, K, *spatial) bool, one channel a class."""

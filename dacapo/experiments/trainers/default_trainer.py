@@ -18,11 +18,16 @@ from dacapo.experiments.trainers.crops import CropSampler
 from dacapo.experiments.trainers.samples import BatchMaker
 from dacapo.experiments.trainers.trainer import Batch, SampleShape, Trainer
 from dacapo.experiments.trainers.trainer_config import OptimizerName, Sampling
+from dacapo.processes.cores import num_cores
 from dacapo.processes.prefetch import prefetch
 from dacapo.processes.ranks import SINGLE_PROCESS, Ranks
 
 if TYPE_CHECKING:
     from dacapo.experiments.trainers.default_trainer_config import DefaultTrainerConfig
+
+
+_FIRST_WORKERS, _MAX_WORKERS = 2, 8
+"""Threads that prepare batches for a GPU, at first and at most."""
 
 
 class DefaultTrainer(Trainer):
@@ -66,8 +71,18 @@ class DefaultTrainer(Trainer):
             lambda i: replace(maker.batch(seed, i % every), iteration=i),
             begin,
             end,
-            self.config.num_workers,
+            *self._num_workers(ranks),
         )
+
+    def _num_workers(self, ranks: Ranks) -> tuple[int, int]:
+        """How many threads prepare batches at first and at most."""
+        if isinstance(self.config.num_workers, int):
+            return self.config.num_workers, self.config.num_workers
+        if self.device.type != "cuda":
+            return 1, 1  # the network uses all other cores
+        cores = num_cores() // max(1, min(ranks.world, torch.cuda.device_count()))
+        most = min(_MAX_WORKERS, cores - 1)
+        return max(1, min(_FIRST_WORKERS, most)), max(1, most)
 
     def batch_maker(
         self,
@@ -96,13 +111,14 @@ class DefaultTrainer(Trainer):
         parameters = [p for p in model.parameters() if p.requires_grad]
         # `TrainState.step` sets the rate of each step; the optimizers only insist on a first one.
         rate, decay = config.learning_rate, config.weight_decay
+        fused = self.device.type == "cuda" or None
         if config.optimizer is OptimizerName.sgd:
             return torch.optim.SGD(
-                parameters, lr=rate, momentum=0.99, nesterov=True, weight_decay=decay
+                parameters, lr=rate, momentum=0.99, nesterov=True, weight_decay=decay, fused=fused
             )
-        is_adamw = config.optimizer is OptimizerName.adamw
-        kind = torch.optim.AdamW if is_adamw else torch.optim.RAdam
-        return kind(parameters, lr=rate, weight_decay=decay)
+        if config.optimizer is OptimizerName.radam:
+            return torch.optim.RAdam(parameters, lr=rate, weight_decay=decay)
+        return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=fused)
 
     def learning_rate(
         self,

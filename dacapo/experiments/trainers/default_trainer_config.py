@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dacapo.config import config, not_identity, ranged
 from dacapo.errors import InputError
@@ -64,13 +64,18 @@ class DefaultTrainerConfig(TrainerConfig):
     (default: every batch is new)."""
     device: str = not_identity("auto")
     """Device: cpu, cuda, cuda:1...; auto uses a GPU if there is one."""
-    num_workers: int = ranged(1, low=0, identity=False)
-    """Threads that prepare batches ahead of time. The number does not change results."""
+    num_workers: Any = not_identity("auto")  # int or auto: Hydra cannot merge unions
+    """Threads that prepare batches ahead of time; auto: one, and on a GPU as many as make training
+    faster. The number does not change results."""
     num_threads: int | None = ranged(None, low=1, identity=False)
     """CPU threads for the network (default: torch's)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.num_workers != "auto" and not (
+            isinstance(self.num_workers, int) and self.num_workers >= 0
+        ):
+            raise InputError(f"trainer.num_workers={self.num_workers} must be at least 0, or auto")
         if self.batch_size % self.micro_batches:
             raise InputError(
                 f"trainer.batch_size={self.batch_size} must be a multiple of "

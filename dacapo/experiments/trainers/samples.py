@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
-from funlib.geometry import Coordinate
+from funlib.geometry import Coordinate, Roi
 
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.tasks.predictors import Predictor
-from dacapo.experiments.trainers.augments.augment import Augment, Sample, Stage, apply_warp
+from dacapo.experiments.trainers.augments.augment import Augment, Sample
+from dacapo.experiments.trainers.augments.geometric import Extent, WarpAugment
 from dacapo.experiments.trainers.crops import Crop, CropSampler
+from dacapo.experiments.trainers.reading import CropReader
 from dacapo.experiments.trainers.trainer import Batch, SampleShape
 from dacapo.ops.draws import generator
+from dacapo.ops.integers import as_signed
+from dacapo.ops.warp import Warp
 
 
 class BatchMaker:
@@ -39,7 +42,8 @@ class BatchMaker:
         self._sampler = sampler
         self._predictor = predictor
         self._shape = shape
-        self._augments = augments
+        self._warps = [(n, a) for n, a in augments if isinstance(a, WarpAugment)]
+        self._augments = [(n, a) for n, a in augments if not isinstance(a, WarpAugment)]
         self._device = device
         self._share = share
         self._streams = threading.local()
@@ -68,50 +72,54 @@ class BatchMaker:
     def sample(self, seed: int, iteration: int, number: int) -> tuple[Sample, Crop]:
         """One augmented crop of a batch, before its targets are computed, and its origin."""
         crop = self._sampler.draw(generator(seed, iteration, number, "crop"))
-        sample = self._read(crop)
+        raw_roi, gt_roi = self._regions(crop)
+        extent = Extent(
+            Coordinate(map(max, raw_roi.shape, gt_roi.shape)), self._shape.input_voxel_size
+        )
+        warp: Warp | None = None
+        for name, warped in self._warps:
+            drawn = warped.draw(extent, generator(seed, iteration, number, name))
+            warp = warp if drawn is None else drawn.after(warp)
+        sample = self._read(crop.dataset, raw_roi, gt_roi, CropReader(self._device, warp))
         for name, augment in self._augments:
-            if augment.stage is not Stage.warp:
-                sample = apply_warp(sample)
             sample = augment.apply(sample, generator(seed, iteration, number, name))
-        return apply_warp(sample), crop
+        return sample, crop
 
-    def _read(self, crop: Crop) -> Sample:
-        """Raw and labels of a crop, with the context that targets and augmentations need."""
-        shape, dataset = self._shape, crop.dataset
+    def _regions(self, crop: Crop) -> tuple[Roi, Roi]:
+        """The regions of raw and of labels that the network and the targets of a crop need.
+
+        A crop is warped about its centre, so labels reach equally far on both sides.
+        """
+        shape = self._shape
         gt_roi = self._predictor.gt_region_for_roi(crop.roi, shape.output_voxel_size)
-        raw_roi = crop.roi.grow(shape.context, shape.context)
-        # A crop rotates about its centre, so labels are read equally far on both sides.
         reach = Coordinate(
             max(a, b)
             for a, b in zip(crop.roi.begin - gt_roi.begin, gt_roi.end - crop.roi.end, strict=True)
         )
-        gt_roi = crop.roi.grow(reach, reach)
-        margin = Coordinate((0,) * gt_roi.dims)
-        step = Coordinate(map(max, shape.input_voxel_size, shape.output_voxel_size))
-        for _, augment in self._augments:
-            size = Coordinate(map(max, raw_roi.shape, gt_roi.shape))
-            wanted = augment.margin(size, shape.input_voxel_size)
-            margin = Coordinate(-(-m // s) * s for m, s in zip(wanted, step, strict=True)) + margin
-        raw_roi, gt_roi = (roi.grow(margin, margin) for roi in (raw_roi, gt_roi))
-        mask = dataset.read_mask(gt_roi)
-        labels = dataset.read_gt(gt_roi)
-        labels = np.where(mask != 0, labels, np.zeros((), labels.dtype))
-        weight = dataset.read_weight(gt_roi)
+        return crop.roi.grow(shape.context, shape.context), crop.roi.grow(reach, reach)
+
+    def _read(self, dataset: Dataset, raw_roi: Roi, gt_roi: Roi, reader: CropReader) -> Sample:
+        """The sample, warped."""
+        shape = self._shape
+        raw = reader.intensities(dataset.normalized_raw, raw_roi, shape.input_voxel_size)
+
+        def nearest(read: Callable[[Roi], Any]) -> tuple[torch.Tensor, torch.Tensor]:
+            return reader.nearest(read, dataset.gt.roi, gt_roi, shape.output_voxel_size)
+
+        labels, mask = nearest(dataset.read_gt)
+        if dataset.mask is not None:
+            mask = nearest(dataset.read_stored_mask)[0]
+        if dataset.ignore_label is not None:
+            mask = mask * (as_signed(labels) != dataset.ignore_label)
+        gt = self._predictor.encode(labels)
         return Sample(
-            raw=self._upload(dataset.read_raw(raw_roi)),
-            gt=self._upload(self._predictor.encode(labels)),
-            mask=self._upload(mask),
+            raw=raw,
+            gt=gt.where(mask != 0, gt.new_zeros(())),
+            mask=mask,
             raw_voxel_size=shape.input_voxel_size,
             gt_voxel_size=shape.output_voxel_size,
-            margin=margin,
-            weight=None if weight is None else self._upload(weight),
+            weight=None if dataset.weight is None else nearest(dataset.read_weight)[0],
         )
-
-    def _upload(self, array: np.ndarray[Any, Any]) -> torch.Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(array))
-        if self._device.type != "cuda":
-            return tensor.to(self._device)
-        return tensor.pin_memory().to(self._device, non_blocking=True)
 
     def targets(
         self, samples: Sequence[Sample], datasets: Sequence[Dataset]
@@ -128,12 +136,11 @@ class BatchMaker:
             slice((n - o) // 2, (n - o) // 2 + o)
             for n, o in zip(gt.shape[1:], self._shape.output_shape, strict=True)
         )
-        target = self._predictor.create_target(gt, size)
-        weight = self._predictor.create_weight(gt, target, mask, size, region)
+        target, weight = self._predictor.create_target_and_weight(gt, mask, size, region)
         factors = [s.weight for s in samples]
         if any(f is not None for f in factors):
             ones = torch.ones_like(weight[0, 0])
             each = [ones if f is None else f[region] for f in factors]
             weight = weight * torch.stack(each)[:, None]
         raw = torch.stack([s.raw for s in samples])
-        return raw, target[:, :, *region], weight
+        return raw, target.contiguous(), weight.contiguous()

@@ -309,8 +309,8 @@ class TestLabelGroups:
 
         groups = LabelGroups({"cell": [1, 2, 2**40], "mito": [2]})
         labels = np.array([0, 1, 2, 2**40, 77])
-        codes = groups.encode(labels)
-        assert codes.dtype == np.int32
-        members = groups.members(torch.from_numpy(codes)[None])[0]
+        codes = groups.encode(torch.from_numpy(labels))
+        assert codes.dtype == torch.int32
+        members = groups.members(codes[None])[0]
         assert members.int().tolist() == [[0, 1, 1, 1, 0], [0, 0, 1, 0, 0]]
         assert np.array_equal(groups.split(labels), members.numpy())

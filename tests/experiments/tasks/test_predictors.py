@@ -113,7 +113,7 @@ def everywhere(labels: torch.Tensor) -> torch.Tensor:
 class TestDistance:
     @pytest.mark.parametrize("size", [ISOTROPIC, ANISOTROPIC])
     def test_of_classes_it_is_scipy_s(self, size: Coordinate) -> None:
-        labels = torch.from_numpy(GROUPS.encode(blocks(ids=9)[0].numpy()))[None]
+        labels = GROUPS.encode(blocks(ids=9)[0])[None]
         predictor = DistancePredictor(GROUPS, scale=3.0)
         target = predictor.create_target(labels, size)[0].numpy()
         for channel, inside in zip(target, GROUPS.members(labels)[0].numpy(), strict=True):
@@ -199,7 +199,7 @@ class TestDistance:
 class TestClasses:
     def test_hot_channels_are_memberships(self) -> None:
         predictor = ClassPredictor(GROUPS, max_class_weight=1)
-        labels = torch.from_numpy(predictor.encode(np.array([[0, 3, 4, 7, 9]])))[None]
+        labels = predictor.encode(torch.tensor([[0, 3, 4, 7, 9]]))[None]
         assert predictor.create_target(labels)[0, :, 0].int().tolist() == [
             [0, 1, 1, 0, 0],
             [0, 0, 0, 1, 0],
@@ -210,7 +210,7 @@ class TestClasses:
 
     def test_one_hot_adds_up_to_1(self) -> None:
         predictor = OneHotPredictor(GROUPS)
-        labels = torch.from_numpy(predictor.encode(blocks(ids=9)[0].numpy()))[None]
+        labels = predictor.encode(blocks(ids=9)[0])[None]
         target = predictor.create_target(labels)
         assert (target.sum(1) == 1).all()
         assert predictor.num_channels == 3
@@ -221,7 +221,7 @@ class TestClasses:
 
     def test_where_a_class_is_not_annotated_it_may_be_there(self) -> None:
         predictor = OneHotPredictor(GROUPS, max_class_weight=1)
-        labels = torch.from_numpy(predictor.encode(np.array([[0, 3, 7]])))[None]
+        labels = predictor.encode(torch.tensor([[0, 3, 7]]))[None]
         mask = torch.tensor([[[[1, 1, 1]], [[0, 0, 0]]]])  # mito only
         weight = predictor.create_weight(labels, predictor.create_target(labels), mask)
         assert weight[0, :, 0].T.tolist() == [[0, 1, 0], [1, 1, 1], [0, 1, 0]]
@@ -285,7 +285,7 @@ class TestEvery:
         noise = rng.integers(0, 9, ids.shape)
         results = []
         for labels in (ids, np.where(anywhere, ids, noise)):
-            gt = torch.from_numpy(predictor.encode(labels.astype(np.uint64)))[None]
+            gt = predictor.encode(torch.from_numpy(labels.astype(np.uint64)))[None]
             if name in ("affinities", "lsds"):  # these read labels that are 0 where not annotated
                 gt = gt * torch.from_numpy(anywhere)
             target = predictor.create_target(gt, size)
@@ -315,7 +315,7 @@ class TestEvery:
                 slice(b, b + s)
                 for b, s in zip((roi.begin - region.begin) / size, roi.shape / size, strict=True)
             )
-            gt = torch.from_numpy(predictor.encode(ids[window]))[None]
+            gt = predictor.encode(torch.from_numpy(np.ascontiguousarray(ids[window])))[None]
             target = predictor.create_target(gt, size)
             weight = predictor.create_weight(gt, target, everywhere(gt), size, inner)
             results.append((target[:, :, *inner], weight))

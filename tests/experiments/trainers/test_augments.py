@@ -10,14 +10,13 @@ from funlib.geometry import Coordinate
 
 from dacapo.errors import InputError
 from dacapo.experiments.trainers import augments
-from dacapo.experiments.trainers.augments.augment import Augment, Sample, Stage, apply_warp
+from dacapo.experiments.trainers.augments.augment import Augment, Sample, Stage
 from dacapo.ops.draws import generator
 
-NOT_AUGMENTS = ("Augment", "Sample", "Stage")
+NOT_AUGMENTS = ("Augment", "Extent", "Sample", "Stage", "WarpAugment")
 ALL = [getattr(augments, name) for name in augments.__all__ if name not in NOT_AUGMENTS]
 SECTIONS = {"MissingSections", "DarkSections", "ShiftedSections", "Defocus"}
 WARPS = [c for c in ALL if c.stage is Stage.warp]
-MARGIN = (9, 9, 9)
 
 
 def eager(cls: type[Augment], **more: Any) -> Augment:
@@ -28,29 +27,24 @@ def eager(cls: type[Augment], **more: Any) -> Augment:
 
 
 def applied(augment: Augment, given: Sample, key: int) -> Sample:
-    """As a trainer does it."""
-    if augment.stage is not Stage.warp:
-        given = apply_warp(given)
-    return apply_warp(augment.apply(given, generator(key)))
+    return augment.apply(given, generator(key))
 
 
 def sample(
     shape: tuple[int, ...] = (12, 12, 12),
     voxel_size: tuple[int, ...] = (4, 4, 4),
-    margin: tuple[int, ...] = (0, 0, 0),
 ) -> Sample:
     """Raw that tells which label a voxel has."""
-    grown = [n + 2 * m for n, m in zip(shape, margin, strict=True)]
-    gt = torch.from_numpy(np.random.default_rng(0).integers(0, 5, grown).astype(np.int32))
+    gt = torch.from_numpy(np.random.default_rng(0).integers(0, 5, shape).astype(np.int32))
     size = Coordinate(voxel_size)
     mask = (gt != 4).to(torch.uint8)
-    return Sample(gt[None].float() / 10, gt * mask, mask, size, size, Coordinate(margin) * size)
+    return Sample(gt[None].float() / 10, gt * mask, mask, size, size)
 
 
 @pytest.mark.parametrize("cls", ALL)
 def test_a_pure_function_of_the_generator(cls: type[Augment]) -> None:
     augment = eager(cls)
-    one, two, other = (applied(augment, sample(margin=MARGIN), key) for key in (1, 1, 3))
+    one, two, other = (applied(augment, sample(), key) for key in (1, 1, 3))
     assert torch.equal(one.raw, two.raw)
     assert torch.equal(one.gt, two.gt)
     assert not (torch.equal(one.raw, other.raw) and torch.equal(one.gt, other.gt))
@@ -58,15 +52,13 @@ def test_a_pure_function_of_the_generator(cls: type[Augment]) -> None:
 
 @pytest.mark.parametrize("cls", ALL)
 def test_it_does_something_and_p_turns_it_off(cls: type[Augment]) -> None:
-    plain, given = sample(), sample(margin=MARGIN)
-    inner = tuple(slice(m, m + 12) for m in MARGIN)
+    given = sample()
     results = [applied(eager(cls), given, i) for i in range(4)]
-    assert any(not torch.equal(r.raw[0], given.raw[0][inner]) for r in results)
-    assert all(r.raw.shape == given.raw[:, *inner].shape for r in results)
+    assert any(not torch.equal(r.raw, given.raw) for r in results)
+    assert all(r.raw.shape == given.raw.shape for r in results)
     off = applied(cls(p=0), given, 1)
-    assert torch.equal(off.raw[0], given.raw[0][inner])
-    assert torch.equal(off.gt, given.gt[inner])
-    assert off.margin == plain.margin
+    assert torch.equal(off.raw, given.raw)
+    assert torch.equal(off.gt, given.gt)
 
 
 @pytest.mark.parametrize("cls", [augments.Mirror, augments.Transpose])
@@ -89,7 +81,7 @@ def test_transpose_exchanges_only_axes_that_are_alike() -> None:
 
 
 def test_elastic_labels_stay_labels_and_the_outside_is_unknown() -> None:
-    given = sample(margin=(2, 2, 2))  # too small a margin for so strong a deformation
+    given = sample()
     config = augments.Elastic(p=1, jitter=4.0, control_point_spacing=8.0)
     seen = set()
     for key in range(6):
@@ -109,32 +101,13 @@ def test_warps_move_raw_and_labels_alike(cls: type[Augment]) -> None:
     size = Coordinate(4, 4, 4)
     given = Sample(
         ball[None].float(), ball.int(), torch.ones(60, 60, 60, dtype=torch.uint8),
-        size, size, Coordinate(12, 12, 12) * size,
+        size, size,
     )  # fmt: skip
     for key in range(4):
         out = applied(cls(p=1), given, key)
-        agree = ((out.raw[0] > 0.5) == (out.gt == 1)).float().mean()
+        agree = ((out.raw[0] > 0.5) == (out.gt == 1))[out.mask != 0].float().mean()
         assert agree > 0.99
         assert 500 < out.gt.sum() < 6000
-
-
-@pytest.mark.parametrize("cls", WARPS)
-def test_the_margin_is_enough(cls: type[Augment]) -> None:
-    config = (
-        augments.Elastic(p=1, jitter=2.0, control_point_spacing=10.0)
-        if cls is augments.Elastic
-        else cls(p=1)
-    )
-    size = Coordinate(20, 20, 20) * 4
-    margin = config.margin(size, Coordinate(4, 4, 4))
-    voxels = tuple(-(-m // 4) for m in margin)
-    given = sample((20, 20, 20), margin=voxels)
-    unmasked = Sample(
-        given.raw, given.gt, torch.ones_like(given.mask), given.raw_voxel_size,
-        given.gt_voxel_size, given.margin,
-    )  # fmt: skip
-    unknown = [(applied(config, unmasked, k).mask == 0).float().mean() for k in range(20)]
-    assert max(unknown) < 0.02
 
 
 def test_anisotropic_data_turns_in_the_plane_only() -> None:
@@ -142,10 +115,11 @@ def test_anisotropic_data_turns_in_the_plane_only() -> None:
     size = Coordinate(40, 4, 4)
     given = Sample(
         labels[None].float() / 10, labels, torch.ones_like(labels, dtype=torch.uint8),
-        size, size, Coordinate(0, 40, 40),
+        size, size,
     )  # fmt: skip
     out = applied(augments.Elastic(p=1, jitter=0.0), given, 1)
-    assert torch.equal(out.gt, labels[:, :20, :20])
+    assert (out.mask == 0).any()
+    assert torch.equal(out.gt[out.mask != 0], labels[out.mask != 0])
 
 
 def test_intensities_by_hand() -> None:
@@ -160,7 +134,7 @@ def test_intensities_by_hand() -> None:
 
 @pytest.mark.parametrize("cls", ALL)
 def test_the_weight_of_a_voxel_moves_with_its_label(cls: type[Augment]) -> None:
-    given = sample(margin=MARGIN)
+    given = sample()
     given = replace(given, weight=given.gt.float())
     for key in range(4):
         for augment in (eager(cls), cls(p=0)):
@@ -174,7 +148,7 @@ def test_labels_stay_where_only_raw_changes(cls: type[Augment]) -> None:
     if cls is augments.Misalignment:
         return
     for shape, size in (((12, 12, 12), (4, 4, 4)), ((6, 12, 12), (40, 4, 4)), ((12, 12), (4, 4))):
-        given = sample(shape, size, (0,) * len(shape))
+        given = sample(shape, size)
         for key in range(3):
             made = applied(eager(cls), given, key)
             assert torch.equal(made.gt, given.gt)
@@ -183,23 +157,10 @@ def test_labels_stay_where_only_raw_changes(cls: type[Augment]) -> None:
             assert made.raw.isfinite().all()
 
 
-def test_several_warps_interpolate_once() -> None:
-    """A turn by a quarter and back leaves every voxel as it was, which two passes would not."""
-    given = sample(margin=MARGIN)
-    there = augments.Rotate(p=1, angle=[90, 90])
-    back = augments.Rotate(p=1, angle=[-90, -90])
-    both = back.apply(there.apply(given, generator(0)), generator(0))
-    inner = tuple(slice(m, m + 12) for m in MARGIN)
-    torch.testing.assert_close(apply_warp(both).raw, given.raw[:, *inner], atol=1e-5, rtol=0)
-    assert torch.equal(apply_warp(both).gt, given.gt[inner])
-
-
 def test_scale_by_hand() -> None:
     line = torch.arange(40.0).expand(40, 40, 40)
     size = Coordinate(4, 4, 4)
-    given = Sample(
-        line[None], line.int(), torch.ones(40, 40, 40, dtype=torch.uint8), size, size, size * 0
-    )
+    given = Sample(line[None], line.int(), torch.ones(40, 40, 40, dtype=torch.uint8), size, size)
     made = applied(augments.Scale(p=1, factor=[2, 2]), given, 0)
     along = made.raw[0, 20, 20]
     torch.testing.assert_close(along[1:] - along[:-1], torch.full((39,), 0.5))
@@ -225,9 +186,7 @@ def test_misalignment_moves_raw_and_labels_beyond_one_section() -> None:
     labels = (1 + grid[1] + 16 * grid[2]).int()
     context = torch.nn.functional.pad(labels[None, None].float(), (3,) * 6)[0]
     size = Coordinate(4, 4, 4)
-    given = Sample(
-        context, labels, torch.ones_like(labels, dtype=torch.uint8), size, size, size * 0
-    )
+    given = Sample(context, labels, torch.ones_like(labels, dtype=torch.uint8), size, size)
     moved = 0
     for key in range(8):
         made = applied(augments.Misalignment(p=1, distance=3), given, key)
@@ -284,7 +243,7 @@ def test_misalignment_slips_between_the_same_sections_of_raw_and_finer_labels() 
     labels = fine.expand(14, 40, 40).int().contiguous()
     coarse, half = Coordinate(4, 4, 4), Coordinate(2, 2, 2)
     mask = torch.ones_like(labels, dtype=torch.uint8)
-    given = Sample(raw, labels, mask, coarse, half, coarse * 0)
+    given = Sample(raw, labels, mask, coarse, half)
     for key in range(12):
         made = applied(augments.Misalignment(p=1, distance=3), given, key)
         for section in range(14):

@@ -18,6 +18,7 @@ from dacapo.errors import InputError
 from dacapo.ops.run_length import Skeletons
 
 Level = float | Sequence[float]
+Floats = np.ndarray[Any, np.dtype[np.float32]]
 _MAX_RATIO = 100
 _DIGESTED = 64
 """Edge of the blocks by which volumes are identified, in voxels."""
@@ -41,17 +42,26 @@ class NormalizedRaw:
     def num_channels(self) -> int:
         return int(np.prod(self.raw.channel_shape))
 
-    def read_raw(self, roi: Roi) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """Normalised intensities (C, *spatial)."""
+    def read_stored(self, roi: Roi) -> np.ndarray[Any, Any]:
+        """Intensities (C, *spatial) as stored in the file."""
         raw = self.raw.read(roi, out_of_bounds=self.out_of_bounds)
-        raw = raw.reshape(self.num_channels, *raw.shape[raw.ndim - roi.dims :])
-        low, high = (np.asarray(level) for level in self.intensity_range)
-        each = (-1, *(1,) * roi.dims) if low.ndim else ()
-        scale = (1 / (high - low)).astype(np.float32).reshape(each)
-        out = raw.astype(np.float32)
+        return raw.reshape(self.num_channels, *raw.shape[raw.ndim - roi.dims :])
+
+    @property
+    def levels(self) -> tuple[Floats, Floats]:
+        """What is subtracted from stored intensities, and then multiplies them, (C,) each."""
+        low, high = (np.asarray(level, np.float64) for level in self.intensity_range)
+        each = (np.broadcast_to(level, (self.num_channels,)) for level in (low, 1 / (high - low)))
+        subtracted, factor = (np.ascontiguousarray(level, np.float32) for level in each)
+        return subtracted, factor
+
+    def read_raw(self, roi: Roi) -> Floats:
+        """Normalised intensities (C, *spatial)."""
+        low, factor = (level.reshape(-1, *(1,) * roi.dims) for level in self.levels)
+        out: Floats = self.read_stored(roi).astype(np.float32)
         if low.any():
-            out -= low.astype(np.float32).reshape(each)
-        out *= scale
+            out -= low
+        out *= factor
         return out
 
 
@@ -147,17 +157,29 @@ class Dataset:
 
     def read_raw(self, roi: Roi) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Normalised intensities (C, *spatial); beyond the volume's edge they are mirrored."""
-        return NormalizedRaw(self.raw, self.intensity_range).read_raw(roi)
+        return self.normalized_raw.read_raw(roi)
+
+    @property
+    def normalized_raw(self) -> NormalizedRaw:
+        """Its intensities, which are mirrored beyond the volume's edge."""
+        return NormalizedRaw(self.raw, self.intensity_range)
 
     def read_gt(self, roi: Roi) -> np.ndarray[Any, Any]:
         """Labels (*spatial) as stored in the file; 0 outside the volume."""
         return as_labels(_spatial(self.gt.read(roi, out_of_bounds="zero"), roi.dims))
 
+    def read_stored_mask(self, roi: Roi) -> np.ndarray[Any, np.dtype[np.bool_]] | None:
+        """Where the mask says annotated (*spatial), whatever the labels; None without a mask."""
+        if self.mask is None:
+            return None
+        return np.asarray(_spatial(self.mask.read(roi, out_of_bounds="zero"), roi.dims) != 0)
+
     def read_mask(self, roi: Roi) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """1 where annotated (*spatial); 0 outside the labels."""
         known = self._inside(roi)
-        if self.mask is not None:
-            known &= _spatial(self.mask.read(roi, out_of_bounds="zero"), roi.dims) != 0
+        stored = self.read_stored_mask(roi)
+        if stored is not None:
+            known &= stored
         if self.ignore_label is not None:
             known &= self.read_gt(roi) != self.ignore_label
         return known.astype(np.uint8)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dacapo.experiments.arraytypes import ProbabilityArray
 from dacapo.experiments.tasks.predictors.predictor import MirroredChannel, Predictor
-from dacapo.ops.affinities import affinities, both_known, reach
+from dacapo.ops.affinities import affinities, balanced_affinities, both_known, reach
 
 
 class AffinitiesPredictor(Predictor):
@@ -46,6 +46,16 @@ class AffinitiesPredictor(Predictor):
 
     def create_target(self, gt: Tensor, voxel_size: Coordinate | None = None) -> Tensor:
         return affinities(gt, self.neighborhood).float()
+
+    def create_target_and_weight(
+        self,
+        gt: Tensor,
+        mask: Tensor,
+        voxel_size: Coordinate | None = None,
+        region: tuple[slice, ...] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        region = region or (slice(None),) * (gt.ndim - 1)
+        return balanced_affinities(gt, mask, self.neighborhood, region, self.max_class_weight)
 
     def known(self, gt: Tensor, target: Tensor, mask: Tensor, voxel_size: Coordinate) -> Tensor:
         return both_known(mask, self.neighborhood)

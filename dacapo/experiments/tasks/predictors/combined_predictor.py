@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-import numpy as np
 import torch
 from funlib.geometry import Coordinate, Roi
 from torch import Tensor, nn
@@ -54,11 +53,25 @@ class CombinedPredictor(Predictor):
     def activation(self) -> nn.Module:
         return _ByChannels([(p.num_channels, p.activation) for p in self.heads.values()])
 
-    def encode(self, labels: Labels) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
+    def encode(self, labels: Tensor) -> Tensor:
         return self._first.encode(labels)
 
     def create_target(self, gt: Tensor, voxel_size: Coordinate | None = None) -> Tensor:
         return torch.cat([p.create_target(gt, voxel_size) for p in self.heads.values()], dim=1)
+
+    def create_target_and_weight(
+        self,
+        gt: Tensor,
+        mask: Tensor,
+        voxel_size: Coordinate | None = None,
+        region: tuple[slice, ...] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        made = [
+            head.create_target_and_weight(gt, mask, voxel_size, region)
+            for head in self.heads.values()
+        ]
+        targets, weights = zip(*made, strict=True)
+        return torch.cat(targets, dim=1), torch.cat(weights, dim=1)
 
     def create_weight(
         self,

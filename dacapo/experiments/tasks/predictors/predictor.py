@@ -43,9 +43,9 @@ class MirroredChannel:
 class Predictor(ABC):
     """Makes the model, and the targets and weights to train it with.
 
-    `gt` is (B, *spatial) int32, labels after `encode`, 0 for background and unknown voxels. `mask`
-    is uint8, nonzero where annotated: (B, *spatial), or for a predictor of K classes also (B, K,
-    *spatial), if classes are annotated separately.
+    `gt` is (B, *spatial) int32 or int64, labels after `encode`, 0 for background and unknown
+    voxels. `mask` is uint8, nonzero where annotated: (B, *spatial), or for a predictor of K classes
+    also (B, K, *spatial), if classes are annotated separately.
 
     Attributes:
         max_class_weight: largest factor by which the rarer class of a channel is weighted up.
@@ -98,8 +98,8 @@ class Predictor(ABC):
             load_all(model, weights, f"task.weights={self.initial_weights}")
         return model
 
-    def encode(self, labels: Labels) -> np.ndarray[Any, np.dtype[np.int32]]:
-        """Map label ids of any size to small numbers that give the same target."""
+    def encode(self, labels: Tensor) -> Tensor:
+        """Map label ids of any integer type to int32 or int64 that give the same target."""
         return LabelGroups().encode(labels)
 
     @abstractmethod
@@ -129,6 +129,22 @@ class Predictor(ABC):
         known = self.known(gt, target, mask, equal_axes(gt, voxel_size))
         foreground = self.foreground(gt, target)
         return self.class_weights(foreground[:, :, *region], known[:, :, *region])
+
+    def create_target_and_weight(
+        self,
+        gt: Tensor,
+        mask: Tensor,
+        voxel_size: Coordinate | None = None,
+        region: tuple[slice, ...] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Target and weight of the trained region, (B, C, *region) float32 each.
+
+        Both may be computed together where that is faster.
+        """
+        region = region or (slice(None),) * (gt.ndim - 1)
+        target = self.create_target(gt, voxel_size)
+        weight = self.create_weight(gt, target, mask, voxel_size, region)
+        return target[:, :, *region], weight
 
     @abstractmethod
     def known(self, gt: Tensor, target: Tensor, mask: Tensor, voxel_size: Coordinate) -> Tensor:
@@ -191,7 +207,7 @@ class GroupsPredictor(Predictor):
     def num_channels(self) -> int:
         return len(self.groups.names)
 
-    def encode(self, labels: Labels) -> np.ndarray[Any, np.dtype[np.int32]]:
+    def encode(self, labels: Tensor) -> Tensor:
         return self.groups.encode(labels)
 
     def class_masks(self, labels: Labels) -> list[Labels]:

@@ -11,11 +11,13 @@ from dacapo.experiments.trainers.augments.defects import (
 )
 from dacapo.experiments.trainers.augments.geometric import (
     Elastic,
+    Extent,
     Mirror,
     Rotate,
     Scale,
     Shear,
     Transpose,
+    WarpAugment,
 )
 from dacapo.experiments.trainers.augments.intensities import (
     Blur,
@@ -36,6 +38,7 @@ __all__ = [
     "DarkSections",
     "Defocus",
     "Elastic",
+    "Extent",
     "Gamma",
     "Intensity",
     "LowResolution",
@@ -52,4 +55,5 @@ __all__ = [
     "ShiftedSections",
     "Stage",
     "Transpose",
+    "WarpAugment",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from funlib.geometry import Coordinate
@@ -14,7 +14,6 @@ from dacapo.experiments.trainers.augments.augment import (
     Augment,
     Sample,
     Stage,
-    Warp,
     probability,
     uniform,
 )
@@ -23,18 +22,59 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from dacapo.ops.warp import Warp
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What a warp is drawn for.
+
+    Attributes:
+        size: of the crop, the larger one of raw and labels along each axis, in world units.
+        voxel_size: of raw, in world units.
+    """
+
+    size: Coordinate
+    voxel_size: Coordinate
+
+    @classmethod
+    def of(cls, sample: Sample) -> Extent:
+        """The extent of a sample."""
+        dims = sample.gt.ndim
+        raw = Coordinate(sample.raw.shape[-dims:]) * sample.raw_voxel_size
+        labels = Coordinate(sample.gt.shape) * sample.gt_voxel_size
+        return cls(Coordinate(map(max, raw, labels)), sample.raw_voxel_size)
+
 
 @dataclass(kw_only=True)
 class WarpAugment(Augment):
-    """A warp, which moves voxels off the grid; all warps of a sample are interpolated together."""
+    """A warp, which moves voxels off the grid.
+
+    All warps of a sample are drawn before it is read, and interpolated together: each interpolation
+    blurs, and only what the warp needs is read.
+    """
 
     stage = Stage.warp
 
     @abstractmethod
-    def warp(self, sample: Sample, rng: np.random.Generator) -> Warp: ...
+    def warp(self, extent: Extent, rng: np.random.Generator) -> Warp: ...
+
+    def draw(self, extent: Extent, rng: np.random.Generator) -> Warp | None:
+        """A warp, or None if the sample is not changed."""
+        return self.warp(extent, rng) if rng.random() < self.p else None
 
     def change(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        return replace(sample, warp=self.warp(sample, rng).after(sample.warp))
+        """Warp a sample by itself; what comes from outside of it counts as not annotated."""
+        from dacapo.ops.warp import warp_linear, warp_nearest
+
+        warp, none = self.warp(Extent.of(sample), rng), [0] * sample.gt.ndim
+        ones = sample.raw.new_ones(len(sample.raw))
+        return sample.map(
+            lambda raw, size: warp_linear(
+                raw, none, warp, raw.shape[1:], size, 0 * ones, ones
+            ),
+            lambda volume, size: warp_nearest(volume, none, warp, volume.shape, size)[0],
+        )  # fmt: skip
 
 
 @config("trainer/augments")
@@ -48,30 +88,14 @@ class Rotate(WarpAugment):
     angle: list[float] = interval([0.0, 360.0], low=-360)
     """Range of the angle, in degrees."""
 
-    def margin(self, size: Coordinate, voxel_size: Coordinate) -> Coordinate:
-        """Enough for one rotation.
+    def warp(self, extent: Extent, rng: np.random.Generator) -> Warp:
+        import numpy as np
 
-        Rotations in several planes may reach a few voxels further at the corners, which then count
-        as not annotated.
-        """
-        from dacapo.ops.warp import planes
+        from dacapo.ops.warp import Warp, planes, rotation
 
-        turn = [0.0] * size.dims
-        if list(self.angle) != [0.0, 0.0]:
-            for a, b in planes(voxel_size):
-                diagonal = math.hypot(size[a], size[b])
-                turn[a] = max(turn[a], (diagonal - size[a]) / 2)
-                turn[b] = max(turn[b], (diagonal - size[b]) / 2)
-        return Coordinate(math.ceil(t) for t in turn)
-
-    def warp(self, sample: Sample, rng: np.random.Generator) -> Warp:
-        import torch
-
-        from dacapo.ops.warp import planes, rotation
-
-        dims = sample.gt.ndim
-        matrix = torch.eye(dims)
-        possible = planes(sample.raw_voxel_size)
+        dims = extent.size.dims
+        matrix = np.eye(dims)
+        possible = planes(extent.voxel_size)
         for plane in possible:
             angle = math.radians(uniform(rng, self.angle))
             if len(possible) == 1 or rng.random() < 0.5:
@@ -92,30 +116,14 @@ class Elastic(Rotate):
     """Standard deviation of their shift along each axis, in voxels of the finest axis; truncated at
     three standard deviations."""
 
-    def margin(self, size: Coordinate, voxel_size: Coordinate) -> Coordinate:
-        """Enough for one rotation and the deformation."""
-        shift = math.ceil(3 * self.jitter * min(voxel_size))
-        return Coordinate(turn + shift for turn in super().margin(size, voxel_size))
+    def warp(self, extent: Extent, rng: np.random.Generator) -> Warp:
+        from dacapo.ops.warp import Warp, control_grid_shape
 
-    def warp(self, sample: Sample, rng: np.random.Generator) -> Warp:
-        import torch
-
-        from dacapo.ops.warp import control_grid_shape
-
-        dims = sample.gt.ndim
-        finest = float(min(sample.raw_voxel_size))
+        finest = float(min(extent.voxel_size))
         spacing = self.control_point_spacing * finest
-        largest = Coordinate(
-            max(r * rv, g * gv)
-            for r, rv, g, gv in zip(
-                sample.raw.shape[-dims:], sample.raw_voxel_size,
-                sample.gt.shape, sample.gt_voxel_size, strict=True,
-            )
-        )  # fmt: skip
-        shape = (dims, *control_grid_shape(largest, spacing))
+        shape = (extent.size.dims, *control_grid_shape(extent.size, spacing))
         shift = rng.normal(size=shape).clip(-3, 3) * self.jitter * finest
-        turn = super().warp(sample, rng)
-        return Warp(turn.matrix, torch.from_numpy(shift.astype("float32")), spacing)
+        return Warp(super().warp(extent, rng).matrix, shift, spacing)
 
 
 @config("trainer/augments")
@@ -127,15 +135,14 @@ class Scale(WarpAugment):
     factor: list[float] = interval([0.8, 1.25], low=0.1)
     """Range of the magnification, drawn uniformly on a logarithmic scale."""
 
-    def margin(self, size: Coordinate, voxel_size: Coordinate) -> Coordinate:
-        return Coordinate(math.ceil(max(0.0, s * (1 / self.factor[0] - 1) / 2)) for s in size)
+    def warp(self, extent: Extent, rng: np.random.Generator) -> Warp:
+        import numpy as np
 
-    def warp(self, sample: Sample, rng: np.random.Generator) -> Warp:
-        import torch
+        from dacapo.ops.warp import Warp
 
         low, high = self.factor
         factor = math.exp(rng.uniform(math.log(low), math.log(high)))
-        return Warp(torch.eye(sample.gt.ndim) / factor)
+        return Warp(np.eye(extent.size.dims) / factor)
 
 
 @config("trainer/augments")
@@ -147,23 +154,14 @@ class Shear(WarpAugment):
     angle: list[float] = interval([-10.0, 10.0], low=-60, high=60)
     """Range of the angle of each plane, in degrees."""
 
-    def margin(self, size: Coordinate, voxel_size: Coordinate) -> Coordinate:
-        from dacapo.ops.warp import planes
+    def warp(self, extent: Extent, rng: np.random.Generator) -> Warp:
+        import numpy as np
 
-        steepest = max(abs(math.tan(math.radians(a))) for a in self.angle)
-        slant = [0.0] * size.dims
-        for first, second in planes(voxel_size):
-            slant[first] += steepest * (size[second] + 2 * slant[second]) / 2
-        return Coordinate(math.ceil(s) for s in slant)
+        from dacapo.ops.warp import Warp, planes
 
-    def warp(self, sample: Sample, rng: np.random.Generator) -> Warp:
-        import torch
-
-        from dacapo.ops.warp import planes
-
-        matrix = torch.eye(sample.gt.ndim)
-        for first, second in planes(sample.raw_voxel_size):
-            slant = torch.eye(sample.gt.ndim)
+        matrix = np.eye(extent.size.dims)
+        for first, second in planes(extent.voxel_size):
+            slant = np.eye(extent.size.dims)
             slant[first, second] = math.tan(math.radians(uniform(rng, self.angle)))
             matrix = slant @ matrix
         return Warp(matrix)
