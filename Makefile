@@ -5,7 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar off
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: train test test-long test-lowest check lock lines
+.PHONY: train test test-long test-gpu test-lowest check lock lines
 
 train: .venv/train  ## set up what training needs, then train the embedded example
 	$(BIN)/python -m dacapo.train
@@ -15,6 +15,9 @@ test: .venv/test  ## set up what the tests need as well, then run them
 
 test-long: .venv/test  ## the tests that take minutes each: learning, kills, sweeps, SLURM
 	$(PYTEST) -m long
+
+test-gpu: .venv/test  ## what only a GPU can show
+	$(PYTEST) -m gpu
 
 test-lowest:  ## the quick tests with the lowest versions that pyproject.toml allows, torch aside
 	rm -rf .lowest

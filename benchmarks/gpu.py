@@ -81,7 +81,8 @@ def run_of(path: Path, *more: str) -> Any:
             "train",
             overrides=[
                 *of_train, "datasplit=regions", f"datasplit.raw={path}:raw",
-                f"datasplit.gt={path}:labels", "datasplit.buffer=80", "num_iterations=1000000", *more,
+                f"datasplit.gt={path}:labels", "datasplit.buffer=80", "num_iterations=1000000",
+                *more,
             ],
         )  # fmt: skip
     return Run(RunConfig.from_hydra(config))
@@ -107,10 +108,9 @@ def ceilings(_: Found) -> Found:
     """Of the card: copying, and a matrix product."""
     import torch
 
-    a = torch.randn(2**29, device="cuda")
-    b = torch.empty_like(a)
-    copy = 2 * a.numel() * 4 / device_ms(lambda: b.copy_(a)) / 1e6
-    del a, b
+    source = torch.randn(2**29, device="cuda")
+    copied = torch.empty_like(source)
+    copy = 2 * source.numel() * 4 / device_ms(lambda: copied.copy_(source)) / 1e6
     x, y = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
     flops = 2 * 8192**3 / device_ms(lambda: x @ y) / 1e9
     return {
@@ -234,24 +234,17 @@ def step(asked: Found) -> Found:
     return found
 
 
-class _Silent:
-    """In place of loggers and progress."""
-
-    def step(self, stats: object) -> None: ...
-
-    def log_step(self, stats: object, batch: object) -> None: ...
-
-
 @contextmanager
 def looped(asked: Found, *more: str) -> Iterator[tuple[Any, Any]]:
     """A run with a compiled network, and its steps."""
+    from benchmarks.train import Silent
     from dacapo.runs import NoWriter
     from dacapo.training.steps import Steps
 
     run = run_of(Path(asked["path"]), *more)
     if asked.get("compile", True) and (why := run.train_state.compile(1)):
         print(f"not compiled: {why}", file=sys.stderr)
-    silent: Any = _Silent()
+    silent: Any = Silent()
     steps = Steps(run, 0, NoWriter(), silent, silent)
     for _ in range(30):
         steps.next()
@@ -294,11 +287,11 @@ def profile(asked: Found) -> Found:
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as recorded
 
-    with looped(asked) as (_, steps):
-        with recorded(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
-            for _ in range(10):
-                steps.next()
-            torch.cuda.synchronize()
+    activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA]
+    with looped(asked) as (_, steps), recorded(activities=activities) as profiler:
+        for _ in range(10):
+            steps.next()
+        torch.cuda.synchronize()
     averages = profiler.key_averages()
     for by in ("self_cuda_time_total", "self_cpu_time_total"):
         print(averages.table(sort_by=by, row_limit=18, max_name_column_width=60), file=sys.stderr)
@@ -306,19 +299,26 @@ def profile(asked: Found) -> Found:
 
 
 def flyem(asked: Found) -> Found:
-    """`experiment=flyem` from the command to its end, and what it reports."""
-    file, folder = asked["flyem"], Path(asked["out"]) / "runs"
-    command = [
-        sys.executable, "-m", "dacapo.train", "experiment=flyem", f"datasplit.raw={file}:raw",
-        f"datasplit.gt={file}:labels", f"runs_dir={folder}", *asked.get("more", []),
-    ]  # fmt: skip
-    begin = time.perf_counter()
-    done = subprocess.run(command, text=True, capture_output=True, check=False)
-    seconds = time.perf_counter() - begin
-    lines = [line for line in done.stdout.splitlines() if line.strip()]
-    print(done.stdout[-6000:], done.stderr[-4000:], file=sys.stderr)
-    return {"seconds": seconds, "status": done.returncode,
-            "speed": next((li for li in lines if "it/s" in li), "")}  # fmt: skip
+    """`experiment=flyem` from the command to its end, with the seconds at which it says what."""
+    file = asked["flyem"]
+    found: Found = {}
+    for compiled in asked.get("compiled", ["auto"]):
+        command = [
+            sys.executable, "-u", "-m", "dacapo.train", "experiment=flyem",
+            f"datasplit.raw={file}:raw", f"datasplit.gt={file}:labels",
+            f"runs_dir={asked['out']}/runs_{compiled}", f"trainer.compile={compiled}",
+        ]  # fmt: skip
+        begin = time.perf_counter()
+        with subprocess.Popen(command, text=True, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                seconds = time.perf_counter() - begin
+                print(f"{seconds:6.1f} {line.rstrip()}", file=sys.stderr)
+                if "it/s" in line and "step by itself" in line:
+                    found[f"{compiled}_speed"] = line.strip()[:70]
+        found[f"{compiled}_seconds"] = time.perf_counter() - begin
+        found[f"{compiled}_status"] = process.returncode
+    return found
 
 
 def predict(asked: Found) -> Found:
@@ -327,8 +327,10 @@ def predict(asked: Found) -> Found:
 
     from dacapo.inference.blocks import predict as predicted
 
-    run = run_of(Path(asked["path"]), "architecture.padding=valid", "architecture.input_shape="
-                 "[132,132,132]", "architecture.downsample_factors=[[2,2,2],[2,2,2],[2,2,2]]")  # fmt: skip
+    run = run_of(
+        Path(asked["path"]), "architecture.padding=valid", "architecture.input_shape=[132,132,132]",
+        "architecture.downsample_factors=[[2,2,2],[2,2,2],[2,2,2]]",
+    )  # fmt: skip
     model, state = run.model, run.train_state
     model.eval()
     block = model.eval_input_shape
@@ -361,8 +363,9 @@ def main() -> None:
     out = Path(options.get("out", "/tmp/gpu"))
     out.mkdir(parents=True, exist_ok=True)
     asked: Found = {
-        "path": str(make_volume(out)), "out": str(out), "seconds": float(options.get("seconds", 10)),
-        "flyem": options.get("flyem"),
+        "path": str(make_volume(out)), "out": str(out),
+        "seconds": float(options.get("seconds", 10)),
+        "flyem": options.get("flyem"), "compiled": options.get("compiled", "auto").split(","),
     }  # fmt: skip
     wanted = options.get("only", ",".join(s.__name__ for s in SECTIONS)).split(",")
     environment = {**os.environ}
@@ -377,14 +380,12 @@ def main() -> None:
         done = subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
         (out / f"{name}.log").write_text(done.stderr)
         lines = done.stdout.splitlines()
-        found[name] = (
-            json.loads(lines[-1]) if done.returncode == 0 and lines else done.stderr[-2000:]
-        )
+        is_done = done.returncode == 0 and bool(lines)
+        found[name] = json.loads(lines[-1]) if is_done else {"error": done.stderr[-2000:]}
         print(f"\n{name} ({time.perf_counter() - begin:.0f} s)", flush=True)
-        for key, value in found[name].items() if isinstance(found[name], dict) else ():
-            print(f"  {key:34} {value:.4g}" if isinstance(value, float) else f"  {key:34} {value}")
-        if not isinstance(found[name], dict):
-            print(found[name])
+        for key, value in found[name].items():
+            text = f"{value:.4g}" if isinstance(value, float) else str(value)
+            print(f"  {key:34} {text}")
         (out / "gpu.json").write_text(json.dumps(found, indent=1))
 
 

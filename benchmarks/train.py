@@ -8,9 +8,8 @@ The peer answers from an environment of its own (benchmarks/peers.txt).
     python benchmarks/train.py [peers=peers/bin/python] [rounds=3] [seconds=20] [folder=/tmp/train]
     python benchmarks/train.py device=cuda [peers=peers/bin/python] [workers=8]
 
-On a GPU: bf16, 128^3, 20 M parameters; besides the share of the time that steps wait for data and
-the share of the device's peak that the network reaches (peak=989 TFLOP/s for an H100 or H200), and
-where the rest goes.
+On a GPU: bf16, 128^3, 21 M parameters, in the loop of training; benchmarks/gpu.py says where the
+time goes.
 """
 
 from __future__ import annotations
@@ -50,7 +49,6 @@ def overrides(asked: dict[str, Any]) -> list[str]:
         f"trainer.device={asked['device']}",
         f"trainer.precision={asked['precision']}",
         f"trainer.num_workers={asked['workers']}",
-        f"trainer.compile={asked.get('compile', 'false')}",
         "trainer.num_threads=1" if asked["device"] == "cpu" else "trainer.num_threads=null",
         f"trainer.channels_last={asked.get('channels_last', 'null')}",
         "datasplit.in_memory_mib=0",  # both read from the disk
@@ -61,8 +59,16 @@ def overrides(asked: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
+class Silent:
+    """In place of loggers and progress."""
+
+    def step(self, stats: object) -> None: ...
+
+    def log_step(self, stats: object, batch: object) -> None: ...
+
+
 def ours(asked: dict[str, Any]) -> dict[str, float]:
-    """Iterations a second, the share of waiting, and peak memory of our loop."""
+    """Iterations a second and peak memory of our loop."""
     import time
 
     import torch
@@ -72,51 +78,27 @@ def ours(asked: dict[str, Any]) -> dict[str, float]:
     from dacapo.experiments.run import Run
     from dacapo.experiments.run_config import RunConfig
     from dacapo.processes.memory import peak_memory_mib
+    from dacapo.runs import NoWriter
+    from dacapo.training.steps import Steps
 
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         run = Run(RunConfig.from_hydra(compose("train", overrides=overrides(asked))))
-    batches = run.batches(0)
+    if asked["device"] == "cuda" and (why := run.train_state.compile(1)):
+        sys.stderr.write(f"not compiled: {why}\n")
+    silent: Any = Silent()
+    steps = Steps(run, 0, NoWriter(), silent, silent)
     for _ in range(asked["warm_up"]):
-        run.train_step(next(batches))
-    begin, count, waited = time.perf_counter(), 0, 0.0
+        steps.next()
+    begin, count = time.perf_counter(), 0
     while time.perf_counter() - begin < asked["seconds"]:
-        asked_at = time.perf_counter()
-        batch = next(batches)
-        waited += time.perf_counter() - asked_at
-        run.train_step(batch)
+        steps.next()
         count += 1
-    whole = time.perf_counter() - begin
-    found = {"rate": count / whole, "waited": waited / whole, "memory": peak_memory_mib()}
+    steps.finish()
+    found = {"rate": count / (time.perf_counter() - begin), "memory": peak_memory_mib()}
     found["parameters"] = float(sum(p.numel() for p in run.model.parameters()))
     if asked["device"] == "cuda":
         found["memory"] = torch.cuda.max_memory_allocated() / 2**20
-        found |= _flops(run, next(batches), asked["peak"] * 1e12)
     return found
-
-
-def _flops(run: Any, batch: Any, peak: float) -> dict[str, float]:
-    """FLOPs of a step, the share of the peak a step alone reaches; prints where its time goes."""
-    import time
-
-    import torch
-    from torch.profiler import ProfilerActivity, profile
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with FlopCounterMode(display=False) as counter:
-        run.train_step(batch)
-    torch.cuda.synchronize()
-    begin = time.perf_counter()
-    for _ in range(10):
-        run.train_step(batch)
-    torch.cuda.synchronize()
-    seconds = (time.perf_counter() - begin) / 10
-    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
-        for _ in range(3):
-            run.train_step(batch)
-    table = profiler.key_averages().table(sort_by="self_cuda_time_total", row_limit=12)
-    sys.stderr.write(table)
-    flops = float(counter.get_total_flops())
-    return {"teraflop": flops / 1e12, "of_peak": flops / seconds / peak, "alone": 1 / seconds}
 
 
 def measured(python: str, script: str, asked: dict[str, Any]) -> dict[str, float]:
@@ -124,7 +106,8 @@ def measured(python: str, script: str, asked: dict[str, Any]) -> dict[str, float
     command = [python, str(Path(__file__).with_name(script)), "measure", json.dumps(asked)]
     if asked["device"] == "cpu":
         command = ["taskset", "-c", "0", *command]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in paths if p)}
     if asked["device"] == "cpu":
         environment["OMP_NUM_THREADS"] = "1"
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
@@ -146,11 +129,9 @@ def main() -> None:
         "device": device,
         "path": str(make_volume(folder, "uint16")),
         "seconds": float(options.get("seconds", 20)),
-        "workers": int(options.get("workers", 0 if device == "cpu" else 8)),
+        "workers": int(options.get("workers", 0 if device == "cpu" else 4)),
         "precision": options.get("precision", "fp32" if device == "cpu" else "bf16"),
-        "compile": options.get("compile", "false"),
         "channels_last": options.get("channels_last", "null"),
-        "peak": float(options.get("peak", 989)),
         "warm_up": 3 if device == "cpu" else 20,
         "neighborhood": NEIGHBORHOOD,
         **SIZES[device],

@@ -72,7 +72,7 @@ def _show(runs: Sequence[Progress], as_json: bool) -> None:
             console.print(printable(f"{run.state}: {run.run}: {run.error}{log}"))
 
 
-_COLUMNS = ["run", "state", "iteration", "loss", "best", "it/s", "left", "who"]
+_COLUMNS = ["run", "state", "iteration", "loss", "best", "it/s", "of step", "left", "who"]
 
 
 def _row(run: Progress) -> list[str]:
@@ -86,6 +86,7 @@ def _row(run: Progress) -> list[str]:
         _number(run.loss, ".4f"),
         best,
         _number(run.iterations_per_second, ".2f"),
+        _number(run.loop_efficiency, ".0%"),
         "" if math.isnan(run.seconds_left) else duration(run.seconds_left),
         run.who if run.state in ("running", "waiting") else "",
     ]

@@ -25,6 +25,7 @@ class Progress:
         loss: mean over the latest steps.
         criterion, best: the criterion that selects, and its best value so far.
         iterations_per_second: over the latest steps.
+        loop_efficiency: the part of the speed of steps by themselves that this is.
         seconds_left: of training without validation, at this speed; NaN unless it is running.
         who: the process or job that works on it.
         error: why it failed, and what is damaged.
@@ -39,6 +40,7 @@ class Progress:
     criterion: str
     best: float
     iterations_per_second: float
+    loop_efficiency: float
     seconds_left: float
     who: str
     error: str
@@ -67,6 +69,9 @@ def _progress(record: RunRecord) -> Progress:
         criterion=record.header.selected_by if record.header is not None else "",
         best=record.best.value if record.best is not None else math.nan,
         iterations_per_second=1 / record.recent_seconds if record.recent_seconds else math.nan,
+        loop_efficiency=(
+            record.seconds_alone / record.recent_seconds if record.recent_seconds else math.nan
+        ),
         seconds_left=left if state.name == "running" else math.nan,
         who=state.who,
         error="; ".join([*filter(None, [state.error]), *record.damage]),
@@ -76,7 +81,7 @@ def _progress(record: RunRecord) -> Progress:
 
 def _unreadable(run: Unreadable) -> Progress:
     nan = math.nan
-    return Progress(run.label, "unreadable", 0, 0, nan, "", nan, nan, nan, "", run.error, "")
+    return Progress(run.label, "unreadable", 0, 0, nan, "", nan, nan, nan, nan, "", run.error, "")
 
 
 def summary(runs: Sequence[Progress]) -> str:

@@ -29,7 +29,10 @@ from dacapo.runs.writer import ERROR_FILE
 _NUM_RECENT = 100
 """Number of latest steps over which speed and loss are averaged."""
 _NOT_A_RUN = {*GROUPS, "name", "repetition", "runs_dir", "retry"}
-COSTS = ("peak_memory_mib", "peak_device_memory_mib", "num_parameters", "voxels_per_second")
+COSTS = (
+    "peak_memory_mib", "peak_device_memory_mib", "num_parameters", "voxels_per_second",
+    "iterations_per_second", "loop_efficiency",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class RunRecord(StoredTable):
         curve: the best mean over the datasets at each validation; NaN if there is none.
         trained_until: number of steps done.
         recent_loss, recent_seconds: means over the latest steps.
+        seconds_alone: of a step by itself, as measured last; NaN if it was not.
         seconds_per_iteration: the median over all steps.
         costs: see `COSTS`; NaN until the run has ended.
         outcome: status and reasons of the last writer, without its traceback.
@@ -75,6 +79,7 @@ class RunRecord(StoredTable):
     trained_until: int
     recent_loss: float
     recent_seconds: float
+    seconds_alone: float
     seconds_per_iteration: float
     costs: Sequence[float]
     outcome: Mapping[str, str]
@@ -149,6 +154,7 @@ def read_record(folder: RunFolder) -> RunRecord:
         trained_until=history.trained_until,
         recent_loss=float(recent[:, 0].mean()) if len(recent) else math.nan,
         recent_seconds=float(recent[:, 1].mean()) if len(recent) else math.nan,
+        seconds_alone=float(recent[-1, 2]) if len(recent) else math.nan,
         seconds_per_iteration=float(np.median(history.steps[:, 1])) if len(recent) else math.nan,
         costs=[_number(outcome.get(key)) for key in COSTS],
         outcome={k: str(outcome[k]) for k in ("status", "error", "why") if k in outcome},

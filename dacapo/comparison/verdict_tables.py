@@ -52,6 +52,9 @@ def print_comparison(comparison: Comparison) -> None:
         print_table(table.title, list(table.columns), rows, table.caption)
 
 
+_FORMATS = {"iterations_per_second": ".3g", "loop_efficiency": ".0%"}
+
+
 def tables(comparison: Comparison) -> list[Table]:
     """The configurations, their costs, differences and the effects of factors; none is empty."""
     direction = "higher" if comparison.higher_is_better else "lower"
@@ -68,10 +71,12 @@ def tables(comparison: Comparison) -> list[Table]:
         Table(
             "Costs",
             ["configuration", "mean", "training", "MiB", "MiB of GPU", "parameters", "voxels/s",
+             "it/s", "of step",
              "front"],
             [_row(row, 1) for row in _costs(comparison)],
             "Medians of finished runs; training without validation, voxels of output per second of "
-            "it. front: no other is both better and faster.",
+            "it. of step: its speed, compared with that of steps by themselves. front: no other is "
+            "both better and faster.",
         ),
         Table(
             "Differences",
@@ -123,7 +128,10 @@ def _costs(comparison: Comparison) -> list[list[str]]:
     rows = []
     for k in comparison.order if len(comparison.order) > 1 else ():
         costs = comparison.configurations[k].costs
-        known = {key: "" if np.isnan(value) else f"{value:.0f}" for key, value in costs.items()}
+        known = {
+            key: "" if np.isnan(value) else format(value, _FORMATS.get(key, ".0f"))
+            for key, value in costs.items()
+        }
         seconds = costs["seconds"]
         rows.append(
             [

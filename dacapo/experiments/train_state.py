@@ -47,8 +47,8 @@ class StartedStep:
     """A step whose result may still be computed by a GPU.
 
     Attributes:
-        numbers: loss over all processes, norm of the gradient, whether an overflow is possible, and
-            the losses of this process's micro-batches; on the host.
+        numbers: loss over all processes, norm of the gradient, scale of the loss (0 or NaN without one),
+            and the losses of this process's micro-batches; on the host.
         ready: the event after which they are.
     """
 
@@ -71,8 +71,8 @@ class StartedStep:
         """Wait for the result."""
         if self.ready is not None:
             self.ready.synchronize()
-        loss, norm, may_overflow, *losses = self.numbers.tolist()
-        is_finite = math.isfinite(loss) and (math.isfinite(norm) or bool(may_overflow))
+        loss, norm, scale, *losses = self.numbers.tolist()
+        is_finite = math.isfinite(loss) and (math.isfinite(norm) or scale > _SMALLEST_SCALE)
         return Step(losses, loss, norm, is_finite)
 
 
@@ -205,13 +205,13 @@ class TrainState:
         # The gradient is clipped without the loss scale of fp16, so unscale it first.
         self._scaler.unscale_(self.optimizer)
         limit = config.gradient_clip or math.inf
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit).double()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
         # All processes know the loss of all, so either all of them refuse a step or none does.
         loss = self._ranks.sum(losses.sum(dtype=torch.float64)) / config.micro_batches
-        scale = self._scaler.scale(torch.ones_like(loss))
-        may_overflow = scale > (_SMALLEST_SCALE if self._scaler.is_enabled() else math.inf)
-        finite = loss.isfinite() & norm.isfinite()
-        numbers = torch.stack([loss, norm, may_overflow.double(), *losses.double()])
+        finite = (loss + norm).isfinite()
+        # Without a loss scale, no gradient overflows because of it.
+        scale = self._scaler.scale(torch.ones_like(loss)) if self._scaler.is_enabled() else 0 * norm
+        numbers = torch.stack([loss, norm.double(), scale.double(), *losses.double()])
         started = StartedStep.of(numbers)
         if self.decides_on_device:
             self.optimizer.found_inf = 1 - finite.float()  # type: ignore[attr-defined]

@@ -20,7 +20,7 @@ from dacapo.runs.checkpoint import CheckpointError
 from dacapo.training.checkpoints import resume
 from dacapo.training.diagnostics import startup_warnings
 from dacapo.training.loop import training_loop
-from dacapo.training.terminal import console, show_scores, speed_line
+from dacapo.training.terminal import console, rates, show_scores, speed_line
 
 
 def train_run(
@@ -109,13 +109,17 @@ def _draw(run: Run, folder: RunFolder, writer: RunWriter) -> None:
 
 
 def _cost(run: Run) -> dict[str, Any]:
-    """Peak memory on the host and on the GPU in MiB (NaN if unknown), number of weights, and voxels
-    of output per second of training, by the median step."""
+    """Peak memory on the host and on the GPU in MiB (NaN if unknown), number of weights, voxels of
+    output per second of training, by the median step, and the speed of the loop, beside that of
+    steps by themselves."""
     times = [stats.time for stats in run.training_stats.iteration_stats if stats.time > 0]
     voxels = math.prod(run.model.output_shape) * getattr(run.trainer.config, "batch_size", 1)
+    rate, alone = rates(run.training_stats)
     return {
         "peak_memory_mib": peak_memory_mib(),
         "peak_device_memory_mib": peak_device_memory_mib(),
         "num_parameters": sum(p.numel() for p in run.model.parameters()),
+        "iterations_per_second": rate,
+        "loop_efficiency": rate / alone,
         "voxels_per_second": voxels / statistics.median(times) if times else math.nan,
     }

@@ -35,6 +35,7 @@ def test_a_run_from_its_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert history.document.pop("data")["input_voxel_size"] == [8.0, 8.0, 8.0]
     assert history.document.pop("code")["version"] == __version__
     assert history.document.pop("machine")["device"] == "cpu"
+    assert history.document.pop("compiled") is False
     assert history.document.pop("network")["_type_"] == "UNetConfig"
     assert history.document == request.document(config)
     best = history.best()

@@ -14,7 +14,7 @@ import xarray as xr
 
 from dacapo.runs import RunFolder, find_run_folders, read_state
 from tests.command_line import command, environment, history, run
-from tests.conftest import SMALL, SMALL_AFFINITIES
+from tests.conftest import SMALL, SMALL_AFFINITIES, TASKS
 
 
 def test_a_sweep_with_a_failure_ends_with_one_dataset(tmp_path: Path) -> None:
@@ -72,8 +72,8 @@ def test_two_commands_at_once_share_the_work(tmp_path: Path) -> None:
 
 def test_hopeless_runs_of_a_sweep_are_stopped_and_go_on_without_halving(tmp_path: Path) -> None:
     arguments = (
-        "-m", *SMALL_AFFINITIES, "num_iterations=18", "validation_interval=2",
-        "repetition=0", "trainer.learning_rate=0.05,0.02,0.00001",
+        "-m", *SMALL, "task=distance", *TASKS["distance"], "num_iterations=18",
+        "validation_interval=6", "repetition=0", "trainer.learning_rate=0.005,1e-8,1e-9",
         "name='lr${trainer.learning_rate}'",
     )  # fmt: skip
     halving = ("halving=asha", "halving.min_iterations=12", "halving.factor=2")

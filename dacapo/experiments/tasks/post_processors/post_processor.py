@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     Volume = np.ndarray[Any, np.dtype[Any]]
 
 _MAX_THREADS = 4  # each may hold a copy of the prediction
+_SMALL = 2**31
+"""Bytes of the copies that more threads may hold."""
 
 
 class PostProcessorParameters:
@@ -135,7 +137,8 @@ def threaded_stage(function: Callable[..., Any], **values: Sequence[Any]) -> Sta
 
         from dacapo.processes.prefetch import prefetch
 
-        threads = min(torch.get_num_threads(), _MAX_THREADS)
+        most = max(_MAX_THREADS, _SMALL // max(1, getattr(before, "nbytes", _SMALL)))
+        threads = min(torch.get_num_threads(), most)
         ahead = threads if threads > 1 else 0
         return prefetch(lambda i: function(before, **settings[i]), 0, len(settings), ahead)
 
