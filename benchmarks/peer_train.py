@@ -53,8 +53,9 @@ def main() -> None:
     two = [[3, 3, 3]] * 2
     low = asked["precision"] == "bf16"
     geometry = UNetGeometry(
-        down, [two] * (asked["levels"] + 1), [two] * asked["levels"], asked["same"]
-    )
+        downsample=down, kernels_down=[two] * (asked["levels"] + 1),
+        kernels_up=[two] * asked["levels"], same_padding=asked["same"],
+    )  # fmt: skip
     unet = UNet(
         geometry, in_channels=1, num_fmaps=asked["num_fmaps"], inc_factor=asked["inc_factor"]
     )

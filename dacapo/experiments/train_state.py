@@ -47,8 +47,8 @@ class StartedStep:
     """A step whose result may still be computed by a GPU.
 
     Attributes:
-        numbers: loss over all processes, norm of the gradient, scale of the loss (0 or NaN without one),
-            and the losses of this process's micro-batches; on the host.
+        numbers: loss over all processes, norm of the gradient, scale of the loss (0 or NaN without
+            one), and the losses of this process's micro-batches; on the host.
         ready: the event after which they are.
     """
 
@@ -246,7 +246,7 @@ class TrainState:
         alone = nullcontext() if is_last or self._ranks.world == 1 else self._objective.no_sync()  # type: ignore[operator]
         with alone:
             loss: Tensor = self._objective(batch.raw, batch.target, batch.weight)
-            self._scaler.scale(loss / len(parts)).backward()
+            self._scaler.scale(loss / self._trainer.config.micro_batches).backward()
         return loss.detach()
 
     def _update_ema(self, iteration: int, finite: Tensor) -> None:

@@ -11,7 +11,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
+    from torch._C._distributed_c10d import GradBucket
 
 T = TypeVar("T")
 
@@ -128,7 +130,7 @@ class Ranks:
         return value
 
     def wrap_ddp(self, module: nn.Module) -> nn.Module:
-        """A module whose gradients are averaged over all processes."""
+        """A module whose gradients are summed over all processes, while others are computed."""
         if self.world == 1:
             return module
         from torch.nn.parallel import DistributedDataParallel
@@ -137,7 +139,37 @@ class Ranks:
         devices = [parameter.device] if parameter.device.type == "cuda" else None
         # This also fixes the order in which gradients are added from the first step on, so that a
         # resumed run adds them in the same order as an uninterrupted one.
-        return DistributedDataParallel(module, devices, find_unused_parameters=True)
+        shared = DistributedDataParallel(module, devices, find_unused_parameters=True)
+        # A lambda, as DDP does not understand annotations that are text.
+        hook = lambda world, bucket: _summed(world, bucket)  # noqa: E731, PLW0108
+        shared.register_comm_hook(self.world, hook)
+        return shared
+
+
+def _summed(world: int, bucket: GradBucket) -> torch.futures.Future[Tensor]:
+    """The sum of gradients over all processes.
+
+    On CPUs in the order of the ranks, as one process adds those of micro-batches: libraries add in
+    an order of their own, and three numbers have more than one rounded sum.
+    """
+    import torch
+    from torch import distributed
+
+    gradients = bucket.buffer()
+    if gradients.device.type != "cpu":
+        reduced = distributed.all_reduce(gradients, async_op=True).get_future()
+        on_gpu: torch.futures.Future[Tensor] = reduced.then(lambda done: done.value()[0])
+        return on_gpu
+    parts = [torch.empty_like(gradients) for _ in range(world)]
+    gathered = distributed.all_gather(parts, gradients, async_op=True).get_future()
+
+    def add(_: object) -> Tensor:
+        for part in parts[1:]:
+            parts[0].add_(part)
+        return parts[0]
+
+    in_order: torch.futures.Future[Tensor] = gathered.then(add)
+    return in_order
 
 
 SINGLE_PROCESS = Ranks()

@@ -108,7 +108,7 @@ def test_an_overflow_in_fp16_leaves_the_step_out_and_lowers_the_scale() -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_a_loss_that_is_no_number_comes_with_its_batch(precision: str) -> None:
-    run = Run(small_run_config(*HARD, f"trainer.precision={precision}"))
+    run = Run(small_run_config(*HARD, f"trainer.precision={precision}", "trainer.device=cpu"))
     batch = next(run.batches(0))
     raw = batch.raw.clone()
     raw[1, 0, 14, 14, 14] = float("nan")

@@ -81,7 +81,7 @@ def test_windows_are_blended_on_one_grid(kind: str) -> None:
 
 
 def test_agrees_with_one_padded_forward_pass() -> None:
-    run = Run(small_run_config())
+    run = Run(small_run_config("trainer.device=cpu"))
     dataset = run.datasplit.validate[0]
     raw = dataset.read_raw(dataset.gt.roi)
     padded = np.pad(raw, ((0, 0), (8, 8), (8, 8), (8, 8)), mode="reflect")

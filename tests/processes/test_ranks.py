@@ -32,7 +32,8 @@ def start(folder: Path, processes: int, *more: str) -> subprocess.Popen[str]:
     if processes > 1:
         command += ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
     command += ["dacapo.train", *SMALL_AFFINITIES, *HARD, "name=a", *more]
-    environment = {**os.environ, "CI": "1", "OMP_NUM_THREADS": "1"}
+    # Equal to the bit is promised on CPUs; there may be fewer GPUs than processes.
+    environment = {**os.environ, "CI": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.Popen(
         command,
         cwd=folder,
@@ -82,6 +83,18 @@ def test_two_processes_end_equal_to_one_also_after_a_kill(tmp_path: Path) -> Non
     assert "2 processes" in text
     assert text.count("Validation\n") == 1  # one of them speaks
     same(one, two)
+
+
+@pytest.mark.slow
+def test_three_processes_end_equal_to_one(tmp_path: Path) -> None:
+    one, three = tmp_path / "one", tmp_path / "three"
+    for folder in (one, three):
+        folder.mkdir()
+    parts = ("trainer.batch_size=3", "trainer.micro_batches=3")
+    for process in (start(one, 1, *parts), start(three, 3, *parts)):
+        text = process.communicate(timeout=300)[0]
+        assert process.returncode == 0, text
+    same(one, three)
 
 
 @pytest.mark.slow

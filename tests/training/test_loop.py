@@ -226,7 +226,9 @@ def test_a_start_begins_with_the_weights_of_another_run(whole: Path, tmp_path: P
     run = Run(small_run_config(*start))
     assert run.begin(folder(runs_dir, "b").read_weights_of).endswith("loaded 16 of 16 weights")
     theirs = final_state(runs_dir)
-    assert all(torch.equal(v, theirs[f"model.{k}"]) for k, v in run.model.state_dict().items())
+    assert all(
+        torch.equal(v.cpu(), theirs[f"model.{k}"]) for k, v in run.model.state_dict().items()
+    )
 
     train(small_run_config(*start), runs_dir)
     assert folder(runs_dir, "b").read_history().is_done
@@ -250,9 +252,9 @@ def test_a_head_that_differs_stays_fresh(whole: Path) -> None:
     told = run.begin(folder(whole, "e").read_weights_of)
     assert told.endswith("channels of the head that stay newly initialised: affinity 2,0,0")
     key = "prediction_head.weight"
-    head, theirs = run.model.state_dict()[key], final_state(whole)[f"model.{key}"]
+    head, theirs = run.model.state_dict()[key].cpu(), final_state(whole)[f"model.{key}"]
     assert torch.equal(head[0], theirs[2])
-    assert torch.equal(head[1], fresh[key][1])
+    assert torch.equal(head[1], fresh[key][1].cpu())
     key = "architecture.unet.down.0.0.weight"
     assert not torch.equal(run.model.state_dict()[key], fresh[key])
 

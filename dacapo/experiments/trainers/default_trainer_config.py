@@ -72,9 +72,9 @@ class DefaultTrainerConfig(TrainerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.num_workers != "auto" and not (
-            isinstance(self.num_workers, int) and self.num_workers >= 0
-        ):
+        num = self.num_workers
+        is_number = isinstance(num, int) and not isinstance(num, bool) and num >= 0
+        if num != "auto" and not is_number:
             raise InputError(f"trainer.num_workers={self.num_workers} must be at least 0, or auto")
         if self.batch_size % self.micro_batches:
             raise InputError(

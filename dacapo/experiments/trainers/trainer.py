@@ -106,7 +106,8 @@ class Trainer(ABC):
     def channels_last(self) -> bool:
         """Whether the channels of a voxel are contiguous in memory."""
         chosen = self.config.channels_last
-        return self.precision != torch.float32 if chosen is None else chosen
+        faster = self.precision != torch.float32 or self.device.type == "cpu"
+        return faster if chosen is None else chosen
 
     @property
     @abstractmethod

@@ -76,8 +76,8 @@ class TrainerConfig(Config, ABC):
     """Precision of the network. bf16 is faster on GPUs and on CPUs with AVX512-BF16 or AMX, and
     much slower on other CPUs; fp16, with loss scaling, is for GPUs without bf16."""
     channels_last: bool | None = not_identity(None)
-    """Store the channels of a voxel contiguously in memory (default: in low precision, where it is
-    faster)."""
+    """Store the channels of a voxel contiguously in memory (default: on a CPU and in low precision,
+    where it is faster)."""
     compile: Any = not_identity("auto")  # bool or auto: Hydra cannot merge unions
     """Whether to compile the network, which takes a minute at the start and makes steps on a GPU up
     to twice as fast; auto: on a GPU, for at least 5,000 iterations. Resuming a run never changes
