@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import prod
 from typing import Any, Literal, Protocol
 
@@ -66,7 +67,7 @@ class Array:
     def dims(self) -> int:
         return len(self.voxel_size)
 
-    @property
+    @cached_property
     def shape(self) -> Coordinate:
         """Spatial shape in voxels."""
         return Coordinate(self.source.shape[-self.dims :])
@@ -79,7 +80,7 @@ class Array:
     def dtype(self) -> np.dtype[Any]:
         return self.source.dtype
 
-    @property
+    @cached_property
     def roi(self) -> Roi:
         """The region that the voxels cover, in world units."""
         return Roi(self.offset, self.shape * self.voxel_size)

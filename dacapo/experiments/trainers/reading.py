@@ -31,9 +31,15 @@ class CropReader:
     def __init__(self, device: torch.device, warp: Warp | None) -> None:
         self._device, self._warp = device, warp
 
-    def intensities(self, raw: NormalizedRaw, roi: Roi, voxel_size: Coordinate) -> Tensor:
-        """Normalised intensities (C, *spatial)."""
-        low, factor = (self._upload(level) for level in raw.levels)
+    def intensities(
+        self, raw: NormalizedRaw, roi: Roi, voxel_size: Coordinate, levels: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        """Normalised intensities (C, *spatial).
+
+        Args:
+            levels: of the raw, on the device.
+        """
+        low, factor = levels
         box, begin = self._source(roi, voxel_size)
         stored = raw.read_stored(box)
         if stored.dtype not in _AS_STORED:

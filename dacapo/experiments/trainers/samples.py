@@ -47,6 +47,8 @@ class BatchMaker:
         self._device = device
         self._share = share
         self._streams = threading.local()
+        self._levels: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._lock = threading.Lock()
 
     def batch(self, seed: int, iteration: int) -> Batch:
         """The batch of a step; a pure function of its arguments."""
@@ -101,7 +103,9 @@ class BatchMaker:
     def _read(self, dataset: Dataset, raw_roi: Roi, gt_roi: Roi, reader: CropReader) -> Sample:
         """The sample, warped."""
         shape = self._shape
-        raw = reader.intensities(dataset.normalized_raw, raw_roi, shape.input_voxel_size)
+        raw = reader.intensities(
+            dataset.normalized_raw, raw_roi, shape.input_voxel_size, self._levels_of(dataset)
+        )
 
         def nearest(read: Callable[[Roi], Any]) -> tuple[torch.Tensor, torch.Tensor]:
             return reader.nearest(read, dataset.gt.roi, gt_roi, shape.output_voxel_size)
@@ -120,6 +124,14 @@ class BatchMaker:
             gt_voxel_size=shape.output_voxel_size,
             weight=None if dataset.weight is None else nearest(dataset.read_weight)[0],
         )
+
+    def _levels_of(self, dataset: Dataset) -> tuple[torch.Tensor, torch.Tensor]:
+        """What normalises raw of a dataset, uploaded once for the streams of all threads."""
+        with self._lock:
+            if dataset.name not in self._levels:
+                low, factor = map(torch.from_numpy, dataset.normalized_raw.levels)
+                self._levels[dataset.name] = low.to(self._device), factor.to(self._device)
+            return self._levels[dataset.name]
 
     def targets(
         self, samples: Sequence[Sample], datasets: Sequence[Dataset]

@@ -21,6 +21,7 @@ from dacapo.experiments.tasks.post_processors import (
     Setting,
     Threshold,
     Watershed,
+    post_processor,
 )
 from dacapo.experiments.tasks.post_processors.post_processor import stage
 from dacapo.ops.affinities import affinities
@@ -246,3 +247,19 @@ class TestStages:
         assert every[4][0] == Setting(a=2, b=4)
         assert [c for c in calls if c[0] == "first"] == [("first", 1), ("first", 2)]
         assert len(calls) == 2 + 6
+
+    @pytest.mark.parametrize("threads", [1, 3])
+    @pytest.mark.parametrize("small", [0, 2**31])
+    def test_threads_change_nothing(
+        self, threads: int, small: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(post_processor, "_SMALL", small)
+        torch.set_num_threads(threads)
+        post = GridPostProcessor(
+            [
+                stage(lambda before, a: before + a, releases_lock=True, a=[1, 2, 3, 4, 5]),
+                stage(lambda before, b: before * b, b=[3, 4]),
+            ]
+        )
+        every = [value for _, value in post.process_all(np.int64(10))]
+        assert every == [(10 + a) * b for a in (1, 2, 3, 4, 5) for b in (3, 4)]

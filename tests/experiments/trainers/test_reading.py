@@ -87,7 +87,8 @@ def test_a_warped_crop_is_a_crop_of_the_warped_volume() -> None:
         data = dataset(gt)
         reader = CropReader(CPU, warp)
         labels, inside = reader.nearest(data.read_gt, data.gt.roi, roi, VOXEL)
-        raw = reader.intensities(data.normalized_raw, roi, VOXEL)
+        levels = tuple(map(torch.from_numpy, data.normalized_raw.levels))
+        raw = reader.intensities(data.normalized_raw, roi, VOXEL, levels)
         half = 7.5
         for index in np.ndindex(16, 16, 16):
             at = warp.matrix @ (np.array(index) - half) + half + np.array(begin) + 0.5
@@ -110,7 +111,8 @@ def test_without_a_warp_a_crop_is_what_the_file_holds() -> None:
     expected = np.pad(gt, 4)[2:10, 14:22, 34:48]
     assert np.array_equal(labels.numpy(), expected)
     assert np.array_equal(inside.numpy(), expected != 0)
-    raw = reader.intensities(data.normalized_raw, roi, VOXEL)
+    levels = tuple(map(torch.from_numpy, data.normalized_raw.levels))
+    raw = reader.intensities(data.normalized_raw, roi, VOXEL, levels)
     assert np.allclose(raw.numpy(), data.read_raw(roi), atol=1e-6)
     away = Roi(Coordinate(50, 50, 50) * 4, Coordinate(4, 4, 4) * 4)
     for found in (reader, CropReader(CPU, Warp(np.eye(3)))):

@@ -17,7 +17,6 @@ from dacapo.experiments.tasks.post_processors.post_processor import (
     Stage,
     Values,
     stage,
-    threaded_stage,
 )
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ class MutexWatershed(AffinitiesPostProcessor):
 
         return [
             stage(lambda prediction: prediction[: len(neighborhood)]),
-            threaded_stage(segment, bias=self.bias, long_bias=self.long_bias),
+            stage(segment, releases_lock=True, bias=self.bias, long_bias=self.long_bias),
             stage(_absorb_small, min_size=self.min_size),
         ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
     Volume = np.ndarray[Any, np.dtype[Any]]
 
-_MAX_THREADS = 4  # each may hold a copy of the prediction
+_MAX_THREADS = 4
+"""Threads, each of which may hold a copy of the prediction."""
 _SMALL = 2**31
-"""Bytes of the copies that more threads may hold."""
+"""Bytes of copies that more threads may hold together."""
 
 
 class PostProcessorParameters:
@@ -55,6 +56,7 @@ class Setting(PostProcessorParameters):
 
 
 P = TypeVar("P", bound=PostProcessorParameters)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,35 +116,56 @@ class Stage:
     Attributes:
         run: (result of the previous stage, settings of this stage) -> one result per setting.
         values: parameter -> values to try; every combination is a setting.
+        releases_lock: whether it releases the interpreter's lock, so that threads make it faster.
     """
 
     run: Run
     values: Mapping[str, Sequence[Any]]
+    releases_lock: bool = False
 
     @property
     def settings(self) -> list[Values]:
         return [dict(zip(self.values, v, strict=True)) for v in product(*self.values.values())]
 
+    def results(self, before: Any, then: Callable[[Values, Any], Iterator[T]]) -> Iterator[T]:
+        """What follows from each setting in turn, computed by several threads where that helps.
 
-def stage(function: Callable[..., Any], **values: Sequence[Any]) -> Stage:
-    """A stage that calls `function(previous, **setting)` for each setting in turn."""
-    return Stage(lambda before, settings: (function(before, **s) for s in settings), values)
-
-
-def threaded_stage(function: Callable[..., Any], **values: Sequence[Any]) -> Stage:
-    """Like `each`, with several threads, for functions that release the interpreter's lock."""
-
-    def run(before: Any, settings: Sequence[Values]) -> Iterator[Any]:
-        import torch
-
+        Threads also compute what follows, if everything that they hold is small.
+        """
+        settings = self.settings
+        size = getattr(before, "nbytes", _SMALL)
+        threads = _num_threads(size) if self.releases_lock else 1
+        if threads == 1:
+            for setting, result in zip(settings, self.run(before, settings), strict=True):
+                yield from then(setting, result)
+            return
         from dacapo.processes.prefetch import prefetch
 
-        most = max(_MAX_THREADS, _SMALL // max(1, getattr(before, "nbytes", _SMALL)))
-        threads = min(torch.get_num_threads(), most)
-        ahead = threads if threads > 1 else 0
-        return prefetch(lambda i: function(before, **settings[i]), 0, len(settings), ahead)
+        is_small = threads * size <= _SMALL
 
-    return Stage(run, values)
+        def follow(number: int) -> Iterable[T]:
+            (result,) = self.run(before, settings[number : number + 1])
+            found = then(settings[number], result)
+            return list(found) if is_small else found
+
+        for found in prefetch(follow, 0, len(settings), threads):
+            yield from found
+
+
+def _num_threads(size: int) -> int:
+    """The number of threads, each of which may hold as many bytes."""
+    import torch
+
+    return min(torch.get_num_threads(), max(_MAX_THREADS, _SMALL // max(1, size)))
+
+
+def stage(
+    function: Callable[..., Any], releases_lock: bool = False, **values: Sequence[Any]
+) -> Stage:
+    """A stage that calls `function(previous, **setting)` for each setting."""
+    return Stage(
+        lambda before, settings: (function(before, **s) for s in settings), values, releases_lock
+    )
 
 
 class GridPostProcessor(PostProcessor[Setting]):
@@ -184,9 +207,9 @@ def _walk(
     if not stages:
         yield Setting(**setting), before
         return
-    own = stages[0].settings
-    for values, result in zip(own, stages[0].run(before, own), strict=True):
-        yield from _walk(stages[1:], result, {**setting, **values})
+    yield from stages[0].results(
+        before, lambda values, result: _walk(stages[1:], result, {**setting, **values})
+    )
 
 
 @dataclass(kw_only=True)
