@@ -312,7 +312,7 @@ def test_a_shortage_of_memory_says_what_fits() -> None:
     text = str(raised.value)
     assert "trainer.batch_size=4 in 1 micro-batches" in text
     assert "architecture.input_shape=[92, 92, 92]" in text
-    assert "fits" in text
+    assert "By the peak of a smaller patch, trainer.micro_batches=" in text
 
 
 def command(folder: Path, *arguments: str, before: tuple[str, ...] = ()) -> str:

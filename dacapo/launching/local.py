@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from dacapo.processes.cores import num_cores
 
 _REQUEUED = 144
 """Exit status of submitit for a job that has saved itself and is to be resumed."""
+_GPU = re.compile(r"\d+|(GPU|MIG)-[\w/-]+", re.ASCII)
 _NO_LIMIT = 365 * 24 * 3600.0
 _GRACE = 60.0
 """Seconds that jobs have to save themselves after Ctrl-C."""
@@ -69,7 +71,7 @@ class LocalPool(Pool):
         if at_once is None:
             at_once = len(gpus) or 1
         if at_once < 1:
-            raise InputError(f"hydra.launcher.at_once={at_once}: at least 1")
+            raise InputError(f"hydra.launcher.at_once={at_once} must be at least 1")
         self._num_gpus = len(gpus)
         self._free = [(gpus or [None])[i % max(1, len(gpus))] for i in range(at_once)]
         self._threads = params["threads"] or max(1, num_cores() // at_once)
@@ -159,13 +161,19 @@ def _how(running: _Process, status: int) -> str:
 
 
 def _gpus(asked: Sequence[str] | None) -> list[str]:
-    """The GPUs to use, as CUDA_VISIBLE_DEVICES names them: numbers, or UUIDs of GPUs or of their
-    parts."""
+    """The GPUs to use, as CUDA_VISIBLE_DEVICES names them."""
     if asked is not None:
+        for gpu in asked:
+            if not _GPU.fullmatch(str(gpu)):
+                raise InputError(
+                    f"hydra.launcher.gpus: {gpu} must be the number of a GPU, or a UUID such as "
+                    f"GPU-... or MIG-..., which nvidia-smi -L shows"
+                )
         return [str(gpu) for gpu in asked]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return [part.strip() for part in visible.split(",") if part.strip()]
+        named = [part.strip() for part in visible.split(",")]
+        return [gpu for gpu in named if _GPU.fullmatch(gpu)]
     import torch
 
     return [str(number) for number in range(torch.cuda.device_count())]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import edt
+import fastremap
 import numpy as np
 
 Labels = np.ndarray[Any, np.dtype[Any]]
@@ -29,6 +30,8 @@ def signed_distance(labels: Labels, voxel_size: Sequence[float], limit: float) -
     """
     from dacapo.ops.border import border_distance  # numba is imported here
 
+    if labels.dtype.itemsize == 8:
+        labels, _ = fastremap.renumber(labels, preserve_zero=True)
     codes = labels.astype(np.uint8 if labels.dtype == np.bool_ else np.uint32)
     distance: Floats = border_distance(codes, voxel_size, limit)
     np.negative(distance, out=distance, where=labels == 0)

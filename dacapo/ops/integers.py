@@ -24,6 +24,18 @@ def as_signed(values: Tensor) -> Tensor:
     return same_bits(values).to(wider) & bits
 
 
+def equal_to(values: Tensor, number: int) -> Tensor:
+    """Where values are a number, which their type may not be able to hold."""
+    signed = as_signed(values)
+    if values.dtype == torch.uint64:
+        possible = 0 <= number < 2**64
+        number -= 2**64 if number >= 2**63 else 0
+    else:
+        info = torch.iinfo(signed.dtype)
+        possible = info.min <= number <= info.max
+    return signed == number if possible else torch.zeros_like(signed, dtype=torch.bool)
+
+
 def as_float(values: Tensor) -> Tensor:
     """float32."""
     return as_signed(values).float()

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dacapo.errors import InputError
 from dacapo.ops import triton_kernels, warp_torch
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -36,10 +37,18 @@ class Warp:
     control_point_spacing: float = 1.0
 
     def after(self, earlier: Warp | None) -> Warp:
-        """The composition of both warps; only one of them may have a displacement."""
+        """The composition of both warps.
+
+        Raises:
+            InputError: both have a displacement.
+        """
         if earlier is None:
             return self
-        assert self.control_points is None or earlier.control_points is None
+        if self.control_points is not None and earlier.control_points is not None:
+            raise InputError(
+                "trainer.augments: only one warp of a sample may have control points, as "
+                "trainer/augments=elastic has"
+            )
         field = self if self.control_points is not None else earlier
         return Warp(self.matrix @ earlier.matrix, field.control_points, field.control_point_spacing)
 

@@ -13,7 +13,7 @@ import torch
 T = TypeVar("T")
 
 _MAX_WAITING = 0.03
-"""Fraction of the time spent waiting that another thread may reduce."""
+"""Fraction of the time spent waiting above which a thread is added."""
 _MIN_GAIN = 1.02
 """By which factor another thread must raise the rate to be kept."""
 _WINDOW = 50
@@ -49,7 +49,8 @@ class Prefetch(Iterator[T], Generic[T]):
         self._prepare, self._upcoming = prepare, iter(range(begin, end))
         self._waiting: deque[Future[T]] = deque()
         self._held = 0
-        self._begin, self._count, self._waited, self._rate = time.perf_counter(), 0, 0.0, 0.0
+        self._begin: float | None = None
+        self._count, self._waited, self._rate = 0, 0.0, 0.0
 
     def __next__(self) -> T:
         try:
@@ -60,7 +61,10 @@ class Prefetch(Iterator[T], Generic[T]):
             if not self._waiting:
                 raise StopIteration
             begin = time.perf_counter()
-            item = self._waiting.popleft().result()
+            try:
+                item = self._waiting.popleft().result()
+            except StopIteration as error:  # would end the loop of the caller silently
+                raise RuntimeError("a prefetched function raised StopIteration") from error
             self._waited += time.perf_counter() - begin
         except BaseException:
             self.close()
@@ -73,8 +77,12 @@ class Prefetch(Iterator[T], Generic[T]):
         self._fill()
         wait(self._waiting)
         self._held = len(self._waiting)
-        self._count, self._waited, self._begin = 0, 0.0, time.perf_counter()
+        self.pause()
         return self._held
+
+    def pause(self) -> None:
+        """Measure anew, because the caller does something else for a while."""
+        self._begin = None
 
     def close(self) -> None:
         """End all threads."""
@@ -96,6 +104,9 @@ class Prefetch(Iterator[T], Generic[T]):
         """Add a thread while that helps, and take the last one away if it did not."""
         if self.num_workers >= self._max or self._held:
             return
+        if self._begin is None:
+            self._begin, self._count, self._waited = time.perf_counter(), 0, 0.0
+            return
         self._count += 1
         if self._count < _WINDOW:
             return
@@ -107,7 +118,9 @@ class Prefetch(Iterator[T], Generic[T]):
         elif share > _MAX_WAITING:
             self._rate = rate
             self.num_workers += 1
-        self._begin, self._count, self._waited = time.perf_counter(), 0, 0.0
+        else:
+            self._rate = 0.0  # the last thread has proved itself
+        self.pause()
 
 
 def prefetch(

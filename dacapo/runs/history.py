@@ -117,8 +117,8 @@ class History(StoredTable):
         last_header: that of the last process that trained or scored, which has its parameters
             alone.
         training_header: that of the last process that trained.
-        steps: (steps, 3): loss, duration in seconds, and seconds of it spent waiting for data. NaN
-            for steps that a damaged log has lost.
+        steps: (steps, 3): loss, duration in seconds, and seconds of a step by itself, as measured
+            last. NaN for steps that a damaged log has lost.
         validations: the positions of the scores that can be compared with the latest.
         others: those of other criteria, volumes or post-processors.
         outcome: how the last writer ended: `status`, cost, `error`; empty if it was killed.
@@ -302,7 +302,7 @@ class _Replay:
                 self._is_mere_claim = False
         elif record.kind == Kind.begin:
             self._begin(record.iteration)
-        elif record.kind == Kind.step:
+        elif record.kind in (Kind.step, Kind.waited_step):
             self._add_steps(record)
         elif record.kind == Kind.scores:
             self._add_scores(record)
@@ -322,6 +322,8 @@ class _Replay:
         block = np.frombuffer(record.payload, np.float64).reshape(-1, len(STEP_COLUMNS))
         if not len(block):
             return
+        if record.kind == Kind.waited_step:
+            block = np.where(np.array(STEP_COLUMNS) == "alone", np.nan, block)
         gap = record.iteration - self._count
         self._lost += max(0, gap)
         if record.iteration < 0 or self._lost > _MAX_GAP:

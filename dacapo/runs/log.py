@@ -39,9 +39,8 @@ class Kind(IntEnum):
     """JSON: the names along the axes of the following scores."""
     begin = 2
     """A writer resumes from weights trained until `iteration`; later records are void."""
-    step = 3
-    """float64 numbers of consecutive training steps, beginning with `iteration`; possibly none, as
-    a sign of life."""
+    waited_step = 3
+    """As `step`, but of earlier versions, where the last number had another meaning."""
     scores = 4
     """float64 numbers of one validation: (datasets, parameters, criteria)."""
     outcome = 5
@@ -50,6 +49,9 @@ class Kind(IntEnum):
     """JSON: the writer of this file; its first record."""
     document = 7
     """JSON: the config of the run, its options and overrides."""
+    step = 8
+    """float64 numbers of consecutive training steps, beginning with `iteration`; possibly none, as
+    a sign of life."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,14 @@ def compile_network(run: Run, folder: RunFolder) -> bool:
     in the last bits.
     """
     ranks = run.ranks
-    if not ranks.broadcast(lambda: _wanted(run, folder)):
+    earlier = ranks.broadcast(lambda: _earlier(folder))
+    wanted = _is_wanted(run) if earlier is None else earlier
+    if isinstance(run.trainer.config.compile, bool) and wanted != run.trainer.config.compile:
+        console.print(
+            f"trainer.compile={str(not wanted).lower()} is ignored: until now the network was "
+            f"{'' if wanted else 'not '}compiled, and a change would change the last bits"
+        )
+    if not wanted:
         return False
     config, begin = run.trainer.config, time.perf_counter()
     num = getattr(config, "batch_size", 1) // config.micro_batches
@@ -28,16 +35,22 @@ def compile_network(run: Run, folder: RunFolder) -> bool:
     failures = [text for text in ranks.all_gather(failure) if text]
     if failures:
         run.train_state.uncompile()
-        console.print(f"the network is not compiled: {failures[0]}")
+        so_far = ", though it was so far, so the last bits differ" if earlier else ""
+        console.print(f"the network is not compiled{so_far}: {failures[0]}")
         return False
     console.print(f"the network was compiled in {elapsed(begin)}")
     return True
 
 
-def _wanted(run: Run, folder: RunFolder) -> bool:
-    earlier = folder.read_history().document.get("compiled")
-    if isinstance(earlier, bool):
-        return earlier
+def _earlier(folder: RunFolder) -> bool | None:
+    """What was decided when the run began; None: it begins now."""
+    history = folder.read_history()
+    if not history.trained_until:
+        return None
+    return history.document.get("compiled") is True
+
+
+def _is_wanted(run: Run) -> bool:
     wanted = run.trainer.config.compile
     if isinstance(wanted, bool):
         return wanted

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+import traceback
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from funlib.geometry import Coordinate
@@ -13,24 +14,24 @@ from dacapo.errors import InputError
 from dacapo.experiments.run import Run
 from dacapo.processes.files import format_bytes
 
+T = TypeVar("T")
+
 _USABLE = 0.9
 """Share of the memory that arithmetic may plan with: allocators need some room."""
 
 
-@contextmanager
-def explained(run: Run, iteration: int) -> Iterator[None]:
-    """Explain what would fit, if the memory of a GPU does not suffice for a step.
+def explained(run: Run, iteration: int, work: Callable[[], T]) -> T:
+    """What `work` returns; if the memory of a GPU does not suffice, an error says what would fit.
 
     Raises:
         InputError: instead of torch's error.
     """
-    failed = False
     try:
-        yield
-    except torch.OutOfMemoryError:
-        failed = True  # its traceback holds the tensors of the step until this block has ended
-    if failed:
-        raise InputError(_message(run, iteration))
+        return work()
+    except torch.OutOfMemoryError as error:
+        # Its traceback holds the tensors of the step, which are in the way of what follows.
+        traceback.clear_frames(error.__traceback__)
+    raise InputError(_message(run, iteration))
 
 
 def _message(run: Run, iteration: int) -> str:

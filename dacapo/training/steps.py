@@ -67,9 +67,10 @@ class Steps:
             self._synchronize()
             self._timed, self._num_timed = (time.perf_counter(), num), 0
         batch = next(self._batches)
-        with explained(self._run, batch.iteration):
-            started = self._run.start_step(batch)
-        self._log()
+        try:
+            started = explained(self._run, batch.iteration, lambda: self._run.start_step(batch))
+        finally:
+            self._log()  # also if this step failed, which the one before did not
         self._started = batch, started
         if not self._is_late:
             self._log()
@@ -94,6 +95,8 @@ class Steps:
         """Wait for the last step, and log it."""
         self._log()
         self._timed = None
+        if isinstance(self._batches, Prefetch):
+            self._batches.pause()
 
     def _log(self) -> None:
         """Log the step that was started last; a batch with a non-finite loss is kept for
@@ -103,8 +106,9 @@ class Steps:
         batch, started = self._started
         self._started = None
         try:
-            with explained(self._run, batch.iteration):
-                stats = self._run.finish_step(batch, started)
+            stats = explained(
+                self._run, batch.iteration, lambda: self._run.finish_step(batch, started)
+            )
         except NonFiniteError as error:
             tensors = {k: v.contiguous() for k, v in error.tensors.items()}
             path = self._writer.add_file("non_finite.safetensors", encode_tensors(tensors))

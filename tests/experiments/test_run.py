@@ -106,7 +106,7 @@ def test_a_gradient_that_is_not_finite_stops_too(monkeypatch: pytest.MonkeyPatch
 
 
 def test_workers_leave_the_network_its_threads() -> None:
-    """In a process of its own: here the number is apply_warp already."""
+    """In a process of its own: here the number is set already."""
     code = (
         "from tests.conftest import small_run_config\n"
         "from dacapo.experiments.run import Run\n"

@@ -202,7 +202,8 @@ def test_jobs_share_gpus_where_more_are_to_run_at_once(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["hydra.launcher.time=soon"], "hydra.launcher.time=soon: give minutes"),
-        (["hydra.launcher.at_once=0"], "hydra.launcher.at_once=0: at least 1"),
+        (["hydra.launcher.at_once=0"], "hydra.launcher.at_once=0 must be at least 1"),
+        (["hydra.launcher.gpus=[0,-1]"], "hydra.launcher.gpus: -1 must be the number of a GPU"),
         (["hydra.launcher.at_one=2"], "at_one"),
         (["repetition=0,0"], "no job was started: jobs 0, 1 have the same folder, a/0"),
         (["trainer.batch_size=1,0"], r"job 1 \(.*\): trainer.batch_size=0 must be at least 1"),
@@ -228,6 +229,8 @@ def test_gpus_to_share_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _gpus(None) == []
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-1234, MIG-5678")
     assert _gpus(None) == ["GPU-1234", "MIG-5678"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert _gpus(None) == []
 
 
 @pytest.mark.long

@@ -65,6 +65,13 @@ def test_nothing_is_prepared_while_settled_items_are_taken() -> None:
     assert items.settle() == 0
 
 
+def test_a_function_that_stops_the_iteration_is_an_error() -> None:
+    items = prefetch(lambda i: next(iter([])) if i == 2 else i, 0, 5, 1)
+    assert [next(items), next(items)] == [0, 1]
+    with pytest.raises(RuntimeError, match="raised StopIteration"):
+        next(items)
+
+
 def taken(prepare: Callable[[int], int], seconds: float) -> Prefetch[int]:
     """What is left when a caller that takes a millisecond has asked for some seconds."""
     items = prefetch(prepare, 0, 10**6, 1, max_workers=4)
@@ -83,6 +90,19 @@ def test_threads_are_added_while_that_helps() -> None:
 
     items = taken(slow, 4)
     assert items.num_workers > 1
+    items.close()
+
+
+def test_a_pause_is_no_reason_to_take_a_thread_away() -> None:
+    items = taken(lambda i: time.sleep(0.004) or i, 2)  # type: ignore[func-returns-value]
+    before = items.num_workers
+    assert before > 1
+    items.pause()
+    time.sleep(1)
+    for _ in range(120):
+        next(items)
+        time.sleep(0.001)
+    assert items.num_workers >= before
     items.close()
 
 

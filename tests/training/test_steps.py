@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from dacapo.errors import InputError
 from dacapo.experiments.run import Run
 from dacapo.runs import NoWriter
+from dacapo.training import out_of_memory
 from dacapo.training.out_of_memory import explained, largest_input
 from dacapo.training.steps import Steps
 from tests.conftest import small_run_config
@@ -87,6 +89,49 @@ def test_the_largest_input_that_fits_is_one_the_network_accepts() -> None:
 
 
 def test_other_errors_pass() -> None:
-    with pytest.raises(RuntimeError, match="other"), explained(on_cpu(), 0):
+    def fail() -> None:
         raise RuntimeError("other")
-    assert torch.OutOfMemoryError is not None
+
+    with pytest.raises(RuntimeError, match="other"):
+        explained(on_cpu(), 0, fail)
+
+
+def test_the_tensors_of_a_failed_step_are_gone_when_its_error_is_explained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held: list[weakref.ref[torch.Tensor]] = []
+
+    def fail() -> None:
+        tensor = torch.zeros(3)
+        held.append(weakref.ref(tensor))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    def message(run: Run, iteration: int) -> str:
+        assert held[0]() is None
+        return f"out of memory in iteration {iteration}"
+
+    monkeypatch.setattr(out_of_memory, "_message", message)
+    with pytest.raises(InputError, match="out of memory in iteration 7") as raised:
+        explained(on_cpu(), 7, fail)
+    assert raised.value.__context__ is None
+
+
+def test_a_finished_step_is_logged_though_the_next_one_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = on_cpu()
+    real = run.start_step
+
+    def start(batch: Any) -> Any:
+        if batch.iteration == 3:
+            raise RuntimeError("a bug")
+        return real(batch)
+
+    monkeypatch.setattr(run, "start_step", start)
+    steps, silent = stepped(run)
+    monkeypatch.setattr(steps, "_is_late", True)
+    for _ in range(3):
+        steps.next()
+    with pytest.raises(RuntimeError, match="a bug"):
+        steps.next()
+    assert len(silent.losses) == 3

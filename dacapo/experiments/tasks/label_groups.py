@@ -41,15 +41,15 @@ class LabelGroups:
 
         Objects keep their identity within a crop; the ids of classes become 1, 2...
         """
-        from dacapo.ops.integers import as_signed, small_ids
+        from dacapo.ops.integers import equal_to, small_ids
 
         if self.are_objects:
             return small_ids(labels)
         import torch
 
-        ids, codes = as_signed(labels), torch.zeros_like(labels, dtype=torch.int32)
+        codes = torch.zeros_like(labels, dtype=torch.int32)
         for number, label in enumerate(self._ids, start=1):
-            codes.masked_fill_(ids == label, number)
+            codes.masked_fill_(equal_to(labels, label), number)
         return codes
 
     def members(self, codes: Tensor) -> Tensor:

@@ -73,6 +73,8 @@ class DefaultTrainerConfig(TrainerConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         num = self.num_workers
+        if isinstance(num, str) and num.isdigit():  # as from the environment
+            self.num_workers = num = int(num)
         is_number = isinstance(num, int) and not isinstance(num, bool) and num >= 0
         if num != "auto" and not is_number:
             raise InputError(f"trainer.num_workers={self.num_workers} must be at least 0, or auto")

@@ -64,7 +64,9 @@ class CropReader:
         box, begin = self._source(roi, voxel_size)
         there = box.intersect(inside)
         if there.empty:
-            there, begin = Roi(inside.begin, voxel_size), Coordinate(shape)  # one voxel, outside
+            dtype = self._upload(read(Roi(inside.begin, voxel_size))).dtype
+            nothing = torch.zeros(shape, dtype=dtype, device=self._device)
+            return nothing, torch.zeros_like(nothing, dtype=torch.uint8)
         values = self._upload(read(there))
         begin += (there.begin - box.begin) / voxel_size
         if self._warp is not None:
@@ -73,10 +75,9 @@ class CropReader:
             return values, torch.ones_like(values, dtype=torch.uint8)
         out = torch.zeros(shape, dtype=values.dtype, device=self._device)
         known = torch.zeros(shape, dtype=torch.uint8, device=self._device)
-        if not box.intersect(inside).empty:
-            place = tuple(slice(b, b + n) for b, n in zip(begin, values.shape, strict=True))
-            same_bits(out)[place] = same_bits(values)
-            known[place] = 1
+        place = tuple(slice(b, b + n) for b, n in zip(begin, values.shape, strict=True))
+        same_bits(out)[place] = same_bits(values)
+        known[place] = 1
         return out, known
 
     def _source(self, roi: Roi, voxel_size: Coordinate) -> tuple[Roi, Coordinate]:
@@ -90,8 +91,10 @@ class CropReader:
         """To the device; on a GPU without waiting for it."""
         native = array.dtype.newbyteorder("=")
         if self._device.type != "cuda":
-            given = torch.from_numpy(np.require(array, native, ["C", "W"]))
-            return given.to(self._device)
+            given = np.require(array, native, ["C", "W"])
+            if min(given.strides, default=0) < 0:  # numpy ignores the strides of axes of one voxel
+                given = given.copy()
+            return torch.from_numpy(given).to(self._device)
         pinned = torch.empty(array.shape, dtype=_torch_type(native), pin_memory=True)
         np.copyto(pinned.numpy(), array)
         return pinned.to(self._device, non_blocking=True)

@@ -19,7 +19,7 @@ from dacapo.experiments.trainers.crops import Crop, CropSampler
 from dacapo.experiments.trainers.reading import CropReader
 from dacapo.experiments.trainers.trainer import Batch, SampleShape
 from dacapo.ops.draws import generator
-from dacapo.ops.integers import as_signed
+from dacapo.ops.integers import equal_to
 from dacapo.ops.warp import Warp
 
 
@@ -112,9 +112,9 @@ class BatchMaker:
 
         labels, mask = nearest(dataset.read_gt)
         if dataset.mask is not None:
-            mask = nearest(dataset.read_stored_mask)[0]
+            mask = nearest(dataset.read_stored_mask)[0].to(torch.uint8)
         if dataset.ignore_label is not None:
-            mask = mask * (as_signed(labels) != dataset.ignore_label)
+            mask = mask * ~equal_to(labels, dataset.ignore_label)
         gt = self._predictor.encode(labels)
         return Sample(
             raw=raw,

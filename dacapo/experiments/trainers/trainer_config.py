@@ -102,7 +102,8 @@ class TrainerConfig(Config, ABC):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.compile not in (True, False, "auto"):
+        self.compile = {"true": True, "false": False}.get(self.compile, self.compile)
+        if not isinstance(self.compile, bool) and self.compile != "auto":
             raise InputError(f"trainer.compile={self.compile} must be true, false or auto")
 
     @property

@@ -18,6 +18,7 @@ from dacapo.experiments.tasks.predictors import (
     OneHotPredictor,
     Predictor,
 )
+from tests.conftest import small_task_config
 
 OFFSETS = [[1, 0, 0], [0, -1, 0], [0, 0, 3]]
 
@@ -370,3 +371,17 @@ def test_a_predictor_that_does_not_say_what_mirroring_does_is_refused() -> None:
 
     with pytest.raises(InputError, match=r"mirror=true: Own does not define `mirrored`"):
         Own().mirrored([0])
+
+
+@pytest.mark.parametrize("name", ["affinities_lsds", "distance", "inner_distance", "boundary"])
+def test_ids_of_64_bits_give_the_targets_of_small_ones(name: str) -> None:
+    """As on a GPU, where they are not renumbered; their low 32 bits are equal."""
+    predictor = small_task_config(name).task_config.build().predictor
+    small = torch.randint(0, 3, (1, 6, 6, 6))
+    for axis in (1, 2, 3):
+        small = small.repeat_interleave(4, axis)
+    mask = torch.ones_like(small, dtype=torch.uint8)
+    one = predictor.create_target_and_weight(small.int(), mask)
+    for step in (2**32, 2**40):
+        other = predictor.create_target_and_weight(small * step, mask)
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))

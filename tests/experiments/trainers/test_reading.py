@@ -10,6 +10,7 @@ import torch
 from funlib.geometry import Coordinate, Roi
 
 from dacapo.arrays import Array
+from dacapo.arrays.views import flipped
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.tasks.predictors import AffinitiesPredictor
 from dacapo.experiments.trainers import augments
@@ -131,6 +132,7 @@ def test_what_is_not_annotated_never_counts(warps: list[Augment]) -> None:
     for number in range(4):
         samples = [maker(d, warps).sample(0, number, 0) for d in (masked, ignored, unmasked)]
         (one, crop), (other, _), (whole, place) = samples
+        assert one.mask.dtype == other.mask.dtype == torch.uint8
         assert torch.equal(one.mask, other.mask)
         assert torch.equal(one.gt, other.gt)
         assert 0 < one.mask.float().mean() < 1
@@ -194,3 +196,40 @@ def test_files_stay_as_they_are() -> None:
         maker(data, chosen, edge=EDGE).batch(0, 0)
     assert np.array_equal(raw, before[0])
     assert np.array_equal(gt, before[1])
+
+
+def test_labels_beside_the_box_of_a_warp_are_not_there() -> None:
+    """None of them is taken to be one of the box."""
+    gt = np.ones((3, 3, 3), np.uint8)
+    zero = Coordinate(0, 0, 0)
+    array = Array(gt, VOXEL, zero, name="gt")
+    data = Dataset("a", Array(gt, VOXEL, zero, name="raw"), array)
+    shift = np.full((3, 3, 3, 3), 16.0)
+    for begin in ((0, 0, 0), (-1, -1, -1), (-17, -17, -17)):
+        roi = Roi(Coordinate(begin) * 4, Coordinate(20, 20, 20) * 4)
+        for warp in (Warp(np.eye(3), shift, 40.0), Warp(np.eye(3) / 2, shift * 0.4, 40.0)):
+            labels, inside = CropReader(CPU, warp).nearest(data.read_gt, array.roi, roi, VOXEL)
+            low, box = warp.source_of((20, 20, 20), VOXEL)
+            touches = all(
+                b + lo < 3 and b + lo + n > 0 for b, lo, n in zip(begin, low, box, strict=True)
+            )
+            assert touches or not inside.any()
+            assert torch.equal(inside, labels)
+
+
+def test_a_volume_of_one_section_that_is_stored_upside_down() -> None:
+    class Anew(Counting):
+        """Each read gives voxels of its own, as a file does."""
+
+        def __getitem__(self, index: Any) -> Any:
+            return self.data[index].copy()
+
+    gt, zero = volume()[:1], Coordinate(0, 0, 0)
+    arrays = [
+        flipped(Array(Anew(voxels), VOXEL, zero, name=name), [0])
+        for name, voxels in (("raw", (gt % 251).astype(np.uint8)), ("gt", gt))
+    ]
+    data = Dataset("a", *arrays)
+    roi = Roi(zero, Coordinate(1, 12, 12) * 4)
+    labels, _ = CropReader(CPU, None).nearest(data.read_gt, data.gt.roi, roi, VOXEL)
+    assert np.array_equal(labels.numpy(), gt[:, :12, :12])
