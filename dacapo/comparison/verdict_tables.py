@@ -14,6 +14,8 @@ from dacapo.comparison.verdict import Comparison
 from dacapo.errors import printable
 from dacapo.training.terminal import console, duration, print_table
 
+_FORMATS = {"iterations_per_second": ".3g", "loop_efficiency": ".0%"}
+"""How costs are shown; others as whole numbers."""
 _MAX_PAIRS = 15
 """More pairs than these are listed only as far as they are decided, or of the best."""
 
@@ -50,9 +52,6 @@ def print_comparison(comparison: Comparison) -> None:
     for table in tables(comparison):
         rows = [list(row.cells) for row in table.rows]
         print_table(table.title, list(table.columns), rows, table.caption)
-
-
-_FORMATS = {"iterations_per_second": ".3g", "loop_efficiency": ".0%"}
 
 
 def tables(comparison: Comparison) -> list[Table]:

@@ -19,10 +19,8 @@ from dacapo.processes.ranks import Ranks
 
 _SMALLEST_SCALE = 2.0**-10
 """Smallest scale of an fp16 loss; at this scale, a non-finite gradient is not an overflow."""
-
-
 _WARM_UP = 3
-"""Passes until a compiled network is also recorded."""
+"""Passes after which a network is compiled and its kernels are recorded."""
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def test_threads_are_added_while_that_helps() -> None:
 
 
 def test_a_pause_is_no_reason_to_take_a_thread_away() -> None:
-    items = taken(lambda i: time.sleep(0.004) or i, 2)  # type: ignore[func-returns-value]
+    items = taken(lambda i: time.sleep(0.008) or i, 3)  # type: ignore[func-returns-value]
     before = items.num_workers
     assert before > 1
     items.pause()

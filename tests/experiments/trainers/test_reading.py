@@ -90,6 +90,11 @@ def test_a_warped_crop_is_a_crop_of_the_warped_volume() -> None:
         labels, inside = reader.nearest(data.read_gt, data.gt.roi, roi, VOXEL)
         levels = tuple(map(torch.from_numpy, data.normalized_raw.levels))
         raw = reader.intensities(data.normalized_raw, roi, VOXEL, levels)
+        low, box = warp.source_of((16, 16, 16), VOXEL)
+        sides = [
+            min(b + lo + n, EDGE) - max(b + lo, 0) for b, lo, n in zip(begin, low, box, strict=True)
+        ]
+        assert data.gt.source.read == np.prod(sides)  # type: ignore[attr-defined]
         half = 7.5
         for index in np.ndindex(16, 16, 16):
             at = warp.matrix @ (np.array(index) - half) + half + np.array(begin) + 0.5
