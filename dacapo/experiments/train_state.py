@@ -132,7 +132,7 @@ class TrainState:
                 self._try(self._plain_objective, num_samples, self.model.input_shape)
         except (TorchDynamoException, CppCompileError, InvalidCxxCompiler) as error:
             self.uncompile()
-            return str(error).strip().splitlines()[0]
+            return " ".join(str(error).split("\n")[:2]).strip()
         finally:
             for key, buffer in self.model.named_buffers():
                 buffer.copy_(buffers[key])

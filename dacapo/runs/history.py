@@ -285,7 +285,9 @@ class _Replay:
         elif record.kind == Kind.owner:
             history.owner = parse(Owner, parse_json(record.payload))
         elif record.kind == Kind.document:
-            history.document = parse_json(record.payload)
+            # A process that could not build the run does not know what was decided before.
+            decided = {k: v for k, v in history.document.items() if k == "compiled"}
+            history.document = {**decided, **parse_json(record.payload)}
         elif record.kind == Kind.header:
             header = ScoreHeader.decode(bytes(record.payload))
             self._headers[header.schema] = header
