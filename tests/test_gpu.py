@@ -144,7 +144,8 @@ def test_targets_weights_and_losses_agree_with_the_cpu(name: str) -> None:
 def test_every_term_of_a_loss_agrees_with_the_cpu() -> None:
     terms = {
         "ProbabilityLoss": ("cross_entropy", "dice", "tversky", "focal"),
-        "ClassLoss": ("cross_entropy", "dice", "tversky", "focal"),
+        "MaskLoss": ("cross_entropy", "cldice", "skeleton_recall"),
+        "ClassLoss": ("cross_entropy", "dice", "tversky", "focal", "cldice", "skeleton_recall"),
         "RegressionLoss": ("mse", "l1"),
     }
     logits, weight = torch.randn(2, 3, 8, 8, 8), torch.rand(2, 3, 8, 8, 8)

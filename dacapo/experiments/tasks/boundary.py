@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dacapo.config import config, ranged, scores_only
-from dacapo.experiments.tasks.losses import ProbabilityLoss
+from dacapo.experiments.tasks.losses import MaskLoss
 from dacapo.experiments.tasks.post_processors import (
     MapsPostProcessor,
     PredictionReader,
@@ -29,7 +29,7 @@ class BoundaryTaskConfig(ObjectTaskConfig):
     """How objects are made: task/post_processor=watershed (default) or components."""
     width: float = ranged(1.5, above=0)
     """Width of the boundary inside an object, in voxels of the finest axis."""
-    loss: ProbabilityLoss = field(default_factory=ProbabilityLoss)
+    loss: MaskLoss = field(default_factory=MaskLoss)
     """The loss of foreground and boundary."""
     boundary_weight: float = ranged(1.0, above=0)
     """Weight of the boundary in the loss."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from dacapo.config import config, ranged, scores_only
-from dacapo.experiments.tasks.losses import ActivatedLoss, ProbabilityLoss, RegressionLoss
+from dacapo.experiments.tasks.losses import ActivatedLoss, MaskLoss, RegressionLoss
 from dacapo.experiments.tasks.post_processors import (
     MapsPostProcessor,
     PredictionReader,
@@ -100,7 +100,7 @@ class InnerDistanceTaskConfig(DistanceTaskConfig):
 class HotDistanceTaskConfig(_Distances):
     """Predict the probability of each class and the distance to its border; segment from both."""
 
-    class_loss: ProbabilityLoss = field(default_factory=ProbabilityLoss)
+    class_loss: MaskLoss = field(default_factory=MaskLoss)
     """The loss of the probabilities."""
     distance_weight: float = ranged(1.0, above=0)
     """Weight of the distances in the loss."""

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from hydra.errors import ConfigCompositionException
 from monai.losses import DiceLoss, FocalLoss, TverskyLoss
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, l1_loss, mse_loss
@@ -15,23 +16,26 @@ from dacapo.experiments.tasks.losses import (
     ClassLoss,
     CombinedLoss,
     Loss,
+    MaskLoss,
     ProbabilityLoss,
     RegressionLoss,
 )
-from dacapo.experiments.tasks.losses.terms import weighted_mean
+from dacapo.experiments.tasks.losses.terms import cldice, skeleton_recall, tversky, weighted_mean
+from dacapo.ops.skeletons import skeleton_tube, soft_skeleton
 from tests.conftest import small_run_config
 
 TERMS = ["cross_entropy", "dice", "tversky", "focal"]
+THIN = ["cldice", "skeleton_recall"]
 
 
-def only(term: str, exclusive: bool = False) -> ProbabilityLoss:
-    kind = ClassLoss if exclusive else ProbabilityLoss
-    return kind(**{t: float(t == term) for t in TERMS})
+def only(term: str, exclusive: bool = False) -> MaskLoss:
+    kind = ClassLoss if exclusive else MaskLoss
+    return kind(**{t: float(t == term) for t in [*TERMS, *THIN]})
 
 
 LOSSES: dict[str, Loss] = {
-    **{f"{t} of channels": only(t) for t in TERMS},
-    **{f"{t} of classes": only(t, exclusive=True) for t in TERMS},
+    **{f"{t} of channels": only(t) for t in [*TERMS, *THIN]},
+    **{f"{t} of classes": only(t, exclusive=True) for t in [*TERMS, *THIN]},
     "all": ProbabilityLoss(cross_entropy=1, dice=1, tversky=1, focal=1),
     "squares": ActivatedLoss(RegressionLoss(), nn.Tanh()),
     "absolute": ActivatedLoss(RegressionLoss(mse=0, l1=1), nn.Sigmoid()),
@@ -155,13 +159,87 @@ class TestPartialAnnotation:
         logits, _ = example(exclusive=True)
         weight = torch.zeros(2, 3, 5, 6)
         weight[:, 1] = 1
-        for term in TERMS:
+        for term in [*TERMS, *THIN]:
             values = []
             for channel in (0, 2):
                 target = torch.zeros(2, 3, 5, 6)
                 target[:, channel] = 1
                 values.append(only(term, exclusive=True).compute(logits, target, weight).item())
             assert values[0] == values[1], term
+
+
+class TestThinStructures:
+    """A tube of 5 x 5 voxels, and what a network may make of it."""
+
+    def target(self) -> Tensor:
+        target = torch.zeros(1, 1, 13, 13, 24)
+        target[:, :, 4:9, 4:9] = 1
+        return target
+
+    def costs(self, predicted: Tensor) -> dict[str, float]:
+        ones = torch.ones_like(predicted)
+        return {
+            "cldice": cldice(predicted, self.target(), ones, 5).item(),
+            "skeleton_recall": skeleton_recall(predicted, self.target(), ones, 1).item(),
+            "dice": tversky(predicted, self.target(), ones, 0.5, 0.5).item(),
+        }
+
+    def test_a_broken_tube_costs_more_than_a_thinner_one(self) -> None:
+        thinner, broken = torch.zeros_like(self.target()), self.target()
+        thinner[:, :, 5:8, 5:8] = 1
+        broken[..., 11:14] = 0
+        cost_of_thinner, cost_of_broken = self.costs(thinner), self.costs(broken)
+        assert cost_of_thinner["dice"] > 5 * cost_of_broken["dice"]
+        for term in THIN:
+            assert cost_of_broken[term] > 0.05, term
+            assert cost_of_broken[term] > 5 * cost_of_thinner[term], term
+
+    def test_the_target_costs_nothing(self) -> None:
+        assert self.costs(self.target()) == pytest.approx({"cldice": 0, "skeleton_recall": 0,
+                                                           "dice": 0}, abs=1e-5)  # fmt: skip
+
+    def test_a_second_tube_costs_centre_line_dice(self) -> None:
+        both = self.target()
+        both[:, :, 0:3, 0:3] = 1
+        costs = self.costs(both)
+        assert costs["cldice"] > 0.2
+        assert costs["skeleton_recall"] == pytest.approx(0, abs=1e-6)
+
+    def test_by_the_formula(self) -> None:
+        """Each skeleton in the other mask, with 1 added to numerator and denominator."""
+        generator = torch.Generator().manual_seed(0)
+        p = torch.rand(1, 1, 9, 9, generator=generator)
+        t = torch.rand(1, 1, 9, 9, generator=generator).round()
+        of_p, of_t = soft_skeleton(p, 3), soft_skeleton(t, 3)
+        precision = ((of_p * t).sum() + 1) / (of_p.sum() + 1)
+        recall = ((of_t * p).sum() + 1) / (of_t.sum() + 1)
+        expected = 1 - 2 * precision * recall / (precision + recall)
+        assert cldice(p, t, torch.ones_like(p), 3).item() == pytest.approx(expected.item())
+
+    def test_weights_that_balance_do_not_count(self) -> None:
+        predicted, weight = 0.3 + 0.4 * self.target(), 1 + 9 * self.target()
+        for term, size in ((cldice, 5), (skeleton_recall, 1)):
+            plain = term(predicted, self.target(), torch.ones_like(weight), size)
+            assert term(predicted, self.target(), weight, size) == plain
+
+    def test_affinities_are_not_masks(self) -> None:
+        with pytest.raises(ConfigCompositionException, match=r"task\.loss\.cldice"):
+            small_run_config("task.loss.cldice=1")
+
+    def test_gradients_lead_to_the_centre_line(self) -> None:
+        """Neither term asks for more, so another is needed for the rest of the mask."""
+        line = skeleton_tube(self.target()[0, 0].numpy() > 0, 0)
+        for term in THIN:
+            logits = torch.zeros(1, 1, 13, 13, 24, requires_grad=True)
+            optimizer = torch.optim.Adam([logits], lr=0.3)
+            loss = MaskLoss(**{term: 1.0})
+            for _ in range(60):
+                optimizer.zero_grad()
+                cost = loss.compute(logits, self.target(), torch.ones_like(logits))
+                cost.backward()
+                optimizer.step()
+            assert cost < 0.02
+            assert (logits[0, 0].detach().numpy()[line] > 0).all()
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,12 @@ Zero times infinity would be NaN, so predictions with weight 0 never enter a com
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
+
+from dacapo.ops.skeletons import skeleton_tube, soft_skeleton
 
 _SMOOTH = 1e-5
 
@@ -61,8 +64,61 @@ def tversky(
     fp = (weight * p * (1 - target)).sum(axes)
     fn = (weight * (1 - p) * target).sum(axes)
     loss = 1 - (tp + _SMOOTH) / (tp + alpha * fp + beta * fn + _SMOOTH)
+    return _mean_of_annotated(loss, counts)
+
+
+def cldice(probability: Tensor, target: Tensor, weight: Tensor, iterations: int) -> Tensor:
+    """1 - the harmonic mean of how much of each skeleton lies in the other mask. Shit et al. 2021.
+
+    The mean over channels with weights; sums run over the whole batch. All voxels with a weight
+    count alike: weights that balance classes would hide false positives. Structures are cut where
+    the annotation ends.
+
+    Args:
+        iterations: see `soft_skeleton`.
+    """
+    counts = weight > 0
+    p, t = (x.where(counts, x.new_zeros(())) for x in (probability, target))
+    precision = _share(soft_skeleton(p, iterations), t)
+    sensitivity = _share(soft_skeleton(t, iterations), p)
+    loss = 1 - 2 * precision * sensitivity / (precision + sensitivity)
+    return _mean_of_annotated(loss, counts)
+
+
+def skeleton_recall(probability: Tensor, target: Tensor, weight: Tensor, radius: int) -> Tensor:
+    """1 - the mean probability in a tube around the skeleton of the target. Kirchhoff et al. 2024.
+
+    The mean over channels with weights; sums run over the whole batch. All voxels with a weight
+    count alike. Structures are cut where the annotation ends.
+
+    Args:
+        radius: see `skeleton_tube`.
+    """
+    counts = weight > 0
+    p = probability.where(counts, probability.new_zeros(()))
+    tubes = _tubes((target > 0.5) & counts, radius)
+    return _mean_of_annotated(1 - _share(tubes, p), counts)
+
+
+def _mean_of_annotated(loss: Tensor, counts: Tensor) -> Tensor:
+    """The mean over channels (C,) of which a voxel is annotated; 0 without any."""
     present = counts.any(dim=0).flatten(1).any(dim=1)
     return (loss * present).sum() / present.sum().clamp_min(1)
+
+
+def _share(skeleton: Tensor, mask: Tensor) -> Tensor:
+    """The share of a skeleton that lies in a mask, (C,); 1 for an empty skeleton."""
+    axes = [axis for axis in range(mask.ndim) if axis != 1]
+    total: Tensor = ((skeleton * mask).sum(axes) + 1) / (skeleton.sum(axes) + 1)
+    return total
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _tubes(masks: Tensor, radius: int) -> Tensor:
+    """`skeleton_tube` of each sample and channel (B, C, *spatial), as 0 and 1."""
+    flat = masks.detach().flatten(0, 1).cpu().numpy()
+    tubes = np.stack([skeleton_tube(mask, radius) for mask in flat])
+    return torch.from_numpy(tubes).to(masks.device, torch.float32).view(masks.shape)
 
 
 def _marginal_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

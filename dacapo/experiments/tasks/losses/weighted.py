@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar
 
 from dacapo.config import config, ranged
@@ -65,15 +66,59 @@ class ProbabilityLoss(WeightedLoss):
         if name == "focal":
             focal = terms.focal_of_classes if self.exclusive else terms.focal_of_channels
             return focal(prediction, target, weight, self.focal_gamma)
-        probability = prediction.softmax(dim=1) if self.exclusive else prediction.sigmoid()
         is_dice = name == "dice"
         alpha, beta = (0.5, 0.5) if is_dice else (self.tversky_alpha, self.tversky_beta)
-        return terms.tversky(probability, target, weight, alpha, beta)
+        return terms.tversky(self.probability(prediction), target, weight, alpha, beta)
+
+    def probability(self, logits: Tensor) -> Tensor:
+        """(B, C, *spatial), the probability of each channel."""
+        return logits.softmax(dim=1) if self.exclusive else logits.sigmoid()
 
 
 @config(None)
 @dataclass(kw_only=True)
-class ClassLoss(ProbabilityLoss):
+class MaskLoss(ProbabilityLoss):
+    """A weighted sum of terms on logits of masks.
+
+    The terms for thin structures only look at centre lines, so they need one of the others.
+    """
+
+    cldice: float = ranged(0.0, low=0)
+    """Weight of the soft centre-line Dice loss, which keeps thin structures in one piece."""
+    cldice_iterations: int = ranged(5, low=1)
+    """Erosions of the soft centre-line Dice loss: no fewer than the radius of the thickest
+    structure, in voxels."""
+    skeleton_recall: float = ranged(0.0, low=0)
+    """Weight of the skeleton recall loss, which also keeps thin structures in one piece and needs
+    less memory (pip install 'dacapo[skeletons]')."""
+    skeleton_radius: int = ranged(2, low=0)
+    """Radius of the tubes around skeletons, in voxels, for the skeleton recall loss."""
+
+    def check(self, key: str) -> None:
+        super().check(key)
+        if self.skeleton_recall and find_spec("skimage") is None:
+            raise InputError(f"{key}.skeleton_recall: needs pip install 'dacapo[skeletons]'")
+
+    def factors(self) -> dict[str, float]:
+        thin = {"cldice": self.cldice, "skeleton_recall": self.skeleton_recall}
+        return super().factors() | thin
+
+    def term(self, name: str, prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        from dacapo.experiments.tasks.losses import terms
+
+        if name not in ("cldice", "skeleton_recall"):
+            return super().term(name, prediction, target, weight)
+        first = 1 if self.exclusive else 0  # without the background
+        p = self.probability(prediction)[:, first:]
+        target, weight = target[:, first:], weight[:, first:]
+        if name == "cldice":
+            return terms.cldice(p, target, weight, self.cldice_iterations)
+        return terms.skeleton_recall(p, target, weight, self.skeleton_radius)
+
+
+@config(None)
+@dataclass(kw_only=True)
+class ClassLoss(MaskLoss):
     """A weighted sum of terms on logits of mutually exclusive channels (softmax)."""
 
     exclusive = True
