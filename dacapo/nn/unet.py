@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,8 +11,7 @@ from torch.nn.functional import interpolate, relu
 
 from dacapo.nn.geometry import UNetGeometry
 from dacapo.nn.initialize import initialize
-
-Shape = Sequence[int]
+from dacapo.nn.layers import Shape, convolution, max_pool, normalization, transposed_convolution
 
 
 class UNet(nn.Module):
@@ -66,7 +64,7 @@ class UNet(nn.Module):
         last = out_channels or num_fmaps
         out = [last if level == 0 and not upsample_out else f for level, f in enumerate(fmaps)]
         self._downsample, self._upsample_out = downsample, upsample_out
-        self.pools = nn.ModuleList(_pool(factor) for factor in downsample)
+        self.pools = nn.ModuleList(max_pool(factor) for factor in downsample)
         self.down = nn.ModuleList(
             convolutions(i, o, kernels)
             for i, o, kernels in zip([in_channels, *fmaps], fmaps, kernels_down, strict=False)
@@ -88,8 +86,7 @@ class UNet(nn.Module):
         self.gates = nn.ModuleList(AttentionGate(f, dims) for f in fmaps[:-1] if attention)
         self.deep = nn.ModuleList()
         if deep_supervision:  # from the second coarsest to the second finest
-            point = nn.Conv2d if dims == 2 else nn.Conv3d
-            self.deep.extend(point(f, last, 1) for f in fmaps[1:-1])
+            self.deep.extend(convolution(dims)(f, last, 1) for f in fmaps[1:-1])
         initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -148,10 +145,10 @@ class Convolutions(nn.Sequential):
     ) -> None:
         layers: list[nn.Module] = []
         for kernel in kernels:
-            convolution = nn.Conv2d if len(kernel) == 2 else nn.Conv3d
             padding = "same" if same_padding else 0
-            layer = convolution(in_channels, out_channels, tuple(kernel), padding=padding)  # type: ignore[arg-type]
-            normalize = [_norm(norm, out_channels, len(kernel))] if norm else []
+            make: Any = convolution(len(kernel))
+            layer = make(in_channels, out_channels, tuple(kernel), padding=padding)
+            normalize = [normalization(norm, out_channels, len(kernel))] if norm else []
             layers += [layer, *normalize, nn.ReLU(inplace=True)]
             in_channels = out_channels
         super().__init__(*layers)
@@ -168,8 +165,8 @@ class Residual(nn.Module):
         self.layers = nn.Sequential(*list(convolutions)[:-1])
         self.shortcut: nn.Module = nn.Identity()
         if in_channels != out_channels:
-            point = nn.Conv2d if isinstance(convolutions[0], nn.Conv2d) else nn.Conv3d
-            self.shortcut = point(in_channels, out_channels, 1)
+            dims = 2 if isinstance(convolutions[0], nn.Conv2d) else 3
+            self.shortcut = convolution(dims)(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, *spatial) -> (B, out_channels, *smaller)."""
@@ -183,7 +180,7 @@ class AttentionGate(nn.Module):
 
     def __init__(self, channels: int, dims: int) -> None:
         super().__init__()
-        point = nn.Conv2d if dims == 2 else nn.Conv3d
+        point = convolution(dims)
         inner = max(1, channels // 2)
         self.of_skip = point(channels, inner, 1)
         self.of_gate = point(channels, inner, 1, bias=False)
@@ -200,30 +197,11 @@ class Upsample(nn.Sequential):
     """Upsamples the feature maps of a coarser level to a finer one."""
 
     def __init__(self, in_channels: int, out_channels: int, factor: Shape, constant: bool) -> None:
-        flat = len(factor) == 2
         if constant:
-            point = nn.Conv2d if flat else nn.Conv3d
-            repeat = nn.Upsample(scale_factor=tuple(float(f) for f in factor))
-            super().__init__(point(in_channels, out_channels, 1), repeat)
+            point = convolution(len(factor))(in_channels, out_channels, 1)
+            super().__init__(point, nn.Upsample(scale_factor=tuple(float(f) for f in factor)))
         else:
-            transposed = nn.ConvTranspose2d if flat else nn.ConvTranspose3d
-            step: Any = tuple(factor)
-            super().__init__(transposed(in_channels, out_channels, step, step))
-
-
-def _norm(name: str, channels: int, dims: int) -> nn.Module:
-    if name == "group":
-        return nn.GroupNorm(math.gcd(channels, 8), channels)
-    flat = dims == 2
-    if name == "batch":
-        return nn.BatchNorm2d(channels) if flat else nn.BatchNorm3d(channels)
-    instance = nn.InstanceNorm2d if flat else nn.InstanceNorm3d
-    return instance(channels, affine=True)
-
-
-def _pool(factor: Shape) -> nn.Module:
-    step: Any = tuple(factor)
-    return nn.MaxPool2d(step) if len(step) == 2 else nn.MaxPool3d(step)
+            super().__init__(transposed_convolution(in_channels, out_channels, factor))
 
 
 def _centre(x: Tensor, shape: torch.Size) -> Tensor:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from dacapo.experiments.architectures.architecture_config import ArchitectureConfig, ShapedConfig
 from dacapo.experiments.architectures.bioimageio import BioimageioConfig
 from dacapo.experiments.architectures.monai import MonaiConfig, MonaiNetwork
+from dacapo.experiments.architectures.residual_encoder import ResidualEncoderConfig
 from dacapo.experiments.architectures.unet_config import Norm, Padding, UNetConfig
 from dacapo.experiments.architectures.wrapped import WrappedConfig, network
 from dacapo.experiments.lazy import lazy_exports
@@ -21,6 +22,7 @@ __all__ = [
     "MonaiNetwork",
     "Norm",
     "Padding",
+    "ResidualEncoderConfig",
     "ShapedConfig",
     "UNetArchitecture",
     "UNetConfig",

@@ -37,11 +37,9 @@ def network(make: N) -> N:
 
 
 @dataclass(kw_only=True)
-class NetworkConfig(ShapedConfig):
+class ProbedConfig(ShapedConfig):
     """A network that does not state its shapes; they are found by probing it."""
 
-    arguments: dict[str, Any] = field(default_factory=dict)
-    """Further keyword arguments of the network."""
     period: list[int] | None = ranged(None, low=1)
     """Blocks must start at multiples of this many voxels (default: the smallest growth of the input
     that fits, per axis)."""
@@ -71,6 +69,14 @@ class NetworkConfig(ShapedConfig):
                 f"architecture={name} cannot be made with {arguments}: {error}"
             ) from error
         return WrappedArchitecture(made, name, self)
+
+
+@dataclass(kw_only=True)
+class NetworkConfig(ProbedConfig):
+    """A network of others."""
+
+    arguments: dict[str, Any] = field(default_factory=dict)
+    """Further keyword arguments of the network."""
 
 
 @config("architecture")

@@ -13,17 +13,17 @@ from dacapo.experiments.architectures.architecture import Architecture
 from dacapo.nn import probe
 
 if TYPE_CHECKING:
-    from dacapo.experiments.architectures.wrapped import NetworkConfig
+    from dacapo.experiments.architectures.wrapped import ProbedConfig
 
 
 class WrappedArchitecture(Architecture):
-    """See `NetworkConfig` for the options.
+    """See `ProbedConfig` for the options.
 
     Raises:
         InputError: the network does not take these shapes.
     """
 
-    def __init__(self, network: nn.Module, name: str, config: NetworkConfig) -> None:
+    def __init__(self, network: nn.Module, name: str, config: ProbedConfig) -> None:
         super().__init__()
         self.network = network
         self.config = config
