@@ -114,7 +114,7 @@ def test_run_length(
     )  # fmt: skip
     step = np.linalg.norm((np.diff([z, y, x]).T * [40, 4.6, 4.6])[0])
     assert ours["scores"]["expected_run_length"] == pytest.approx(step)
-    assert ours["scores"]["relative_run_length"] == 1
+    assert ours["scores"]["normalized_expected_run_length"] == 1
 
 
 def test_files_without_a_voxel_size_are_counted_in_pixels(

@@ -17,6 +17,29 @@ def components(mask: Mask) -> np.ndarray[Any, np.dtype[np.uint32]]:
     return labels.astype(np.uint32)
 
 
+def connected_voxels(to_next: Mask) -> Labels:
+    """Components of voxels that are connected to their neighbours, numbered from 1.
+
+    Args:
+        to_next: (dims, *spatial), whether each voxel is connected to the next one along each axis;
+            what leads out of the volume is ignored.
+
+    Returns:
+        (*spatial); 0 for voxels without a connection.
+    """
+    dims = len(to_next)
+    graph = np.zeros(to_next.shape[1:], np.uint8 if dims == 2 else np.uint32)
+    for axis, connected in enumerate(to_next):
+        here, there = [slice(None)] * dims, [slice(None)] * dims
+        here[axis], there[axis] = slice(None, -1), slice(1, None)
+        # The bits of cc3d: +x, -x, +y, -y, +z, -z; its x is the first axis.
+        graph[tuple(here)] |= connected[tuple(here)] * graph.dtype.type(1 << 2 * axis)
+        graph[tuple(there)] |= connected[tuple(here)] * graph.dtype.type(2 << 2 * axis)
+    labels: Labels = cc3d.color_connectivity_graph(graph, connectivity=4 if dims == 2 else 6)
+    kept = np.where(graph != 0, labels, 0)
+    return np.asarray(np.unique(kept, return_inverse=True)[1].reshape(kept.shape), np.uint32)
+
+
 def without_small(mask: Mask, min_size: int) -> Mask:
     """The mask without its components of fewer than `min_size` voxels."""
     if min_size <= 1:

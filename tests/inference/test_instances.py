@@ -12,6 +12,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from dacapo.arrays.kept import BlockLog
 from dacapo.experiments.tasks.post_processors import (
+    AffinityComponents,
     Agglomeration,
     Argmax,
     Components,
@@ -92,6 +93,8 @@ OF_AFFINITIES = {
     "mutex_watershed": MutexWatershed(bias=[0.5], long_bias=[0.4], min_size=[0]),
     "mutex_small": MutexWatershed(bias=[0.4], long_bias=[0.4], min_size=[64]),
     "agglomeration": Agglomeration(threshold=[0.5], min_size=[0]),
+    "affinity_components": AffinityComponents(threshold=[0.8]),
+    "affinity_components_small": AffinityComponents(threshold=[0.8], min_size=[64]),
     "agglomeration_small": Agglomeration(threshold=[0.3], min_size=[64]),
 }
 

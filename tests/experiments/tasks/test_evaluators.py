@@ -152,7 +152,7 @@ class TestInstances:
         skeletons = Skeletons(np.zeros(5, int), position, edges, np.full(4, 2.0))
         score = InstanceEvaluator(run_length=True).against(GroundTruth(gt, skeletons=skeletons))
         assert score(gt).expected_run_length == 6
-        assert score(gt).relative_run_length == 1
+        assert score(gt).normalized_expected_run_length == 1
         split = score(output)  # the edge over the split is lost
         assert split.expected_run_length == pytest.approx((2**2 + 2**2) / 6)
         assert math.isnan(score(gt * 0).expected_run_length) is False

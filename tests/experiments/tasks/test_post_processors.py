@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import cc3d
 import numpy as np
 import pytest
 import torch
@@ -10,6 +11,7 @@ import torch
 from dacapo.errors import InputError
 from dacapo.experiments.tasks import AffinitiesTaskConfig, DistanceTaskConfig, OneHotTaskConfig
 from dacapo.experiments.tasks.post_processors import (
+    AffinityComponents,
     Agglomeration,
     Argmax,
     Components,
@@ -134,6 +136,38 @@ class TestAgglomeration:
             Agglomeration(quantile=[33])
         with pytest.raises(InputError, match=r"threshold=\[1.5\]: every number must be greater"):
             Agglomeration(threshold=[1.5])
+
+
+class TestAffinityComponents:
+    def test_by_hand(self) -> None:
+        """Two rows of three voxels; the last column leads out of the image."""
+        along_y = [[0.9, 0.1, 0.2], [0.9, 0.9, 0.9]]
+        along_x = [[0.7, 0.3, 0.9], [0.1, 0.6, 0.9]]
+        prediction = np.array([along_x, along_y])
+        post = AffinityComponents(threshold=[0.5, 0.8]).build([[0, 1], [1, 0]])
+        every = [s.tolist() for _, s in post.process_all(prediction)]
+        assert every == [[[1, 1, 0], [1, 2, 2]], [[1, 0, 0], [1, 0, 0]]]
+
+    @pytest.mark.parametrize("sign", [1, -1])
+    def test_exact_affinities_give_the_ground_truth(self, sign: int) -> None:
+        cells = tissue((24, 32, 32), (1, 1, 1), 14.0, 0.0, (0, 0)).cells
+        offsets = [[0, 0, 3], [sign, 0, 0], [0, sign, 0], [0, 0, sign]]
+        exact = affinities(torch.from_numpy(cells.astype(np.int32))[None], offsets)[0]
+        post = AffinityComponents(threshold=[0.5]).build(offsets)
+        out = post.process(exact.float().numpy(), post.enumerate_parameters()[0])
+        parts = cc3d.connected_components(cells, connectivity=6)
+        alone = (np.bincount(parts.ravel()) == 1)[parts]
+        np.testing.assert_array_equal(out == 0, alone)
+        assert sum(variation_of_information(overlap(parts[~alone], out[~alone]))) < 1e-9
+
+    def test_all_at_once_is_one_by_one(self) -> None:
+        prediction = np.random.default_rng(0).random((3, 8, 16, 16)).astype(np.float32)
+        post = AffinityComponents(threshold=[0.9, 0.5, 0.8], min_size=[0, 9])
+        agree_one_by_one(post.build(np.eye(3, dtype=int).tolist()), prediction, 6)
+
+    def test_what_it_needs(self) -> None:
+        with pytest.raises(InputError, match="affinity_components needs an offset of one voxel"):
+            AffinityComponents().build([[1, 0], [0, 2]])
 
 
 class TestWatershed:

@@ -42,7 +42,14 @@ _COUNTS = [
 ]
 _RUN_LENGTH = [
     Criterion("expected_run_length", True, 0, inf, "nm or pixel", "expected run length"),
-    Criterion("relative_run_length", True, 0, 1, "1", "fraction of the largest run length"),
+    Criterion(
+        "normalized_expected_run_length",
+        True,
+        0,
+        1,
+        "1",
+        "NERL: fraction of the largest run length",
+    ),
 ]
 _DETECTION = {
     "f1": "F1 score of objects",

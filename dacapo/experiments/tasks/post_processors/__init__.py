@@ -2,6 +2,7 @@
 
 from dacapo.experiments.tasks.post_processors.affinities import (
     AffinitiesPostProcessor,
+    AffinityComponents,
     Agglomeration,
     MutexWatershed,
 )
@@ -24,6 +25,7 @@ from dacapo.experiments.tasks.post_processors.post_processor import (
 
 __all__ = [
     "AffinitiesPostProcessor",
+    "AffinityComponents",
     "Agglomeration",
     "Argmax",
     "Components",

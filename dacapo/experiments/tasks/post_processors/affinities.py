@@ -166,7 +166,7 @@ class Agglomeration(AffinitiesPostProcessor):
             )
 
     def stages(self, neighborhood: Offsets) -> list[Stage]:
-        steps = _unit_steps(neighborhood)
+        steps = _unit_steps(neighborhood, "agglomeration")
 
         def cut(prediction: Volume) -> tuple[Volume, Volume]:
             affinities = _to_next_voxel(prediction, steps)
@@ -197,7 +197,7 @@ class Agglomeration(AffinitiesPostProcessor):
                 f"quantile={setting.quantile}: block by block, fragments are joined by the mean of "
                 f"their affinities: parameters={{quantile: null}}"
             )
-        steps = _unit_steps(neighborhood)
+        steps = _unit_steps(neighborhood, "agglomeration")
 
         def cut(prediction: Volume, place: Place) -> tuple[Volume, None]:
             return self._fragments(_to_next_voxel(prediction, steps)), None
@@ -211,28 +211,69 @@ class Agglomeration(AffinitiesPostProcessor):
             sums, sizes = columns["sum"], columns["size"]
             return next(agglomerate_graph(count, pairs, sums, sizes, [setting.threshold]))
 
-        nearest = [
-            [int(a == b) * (1 if forward else -1) for b in range(len(steps))]
-            for a, (_, forward) in enumerate(steps)
-        ]
-        channels = [channel for channel, _ in steps]
         how: dict[str, Reduction] = {"sum": "sum", "size": "sum"}
         return AffinityBlocks(
-            nearest,
-            [1] * len(steps),
-            how,
-            cut,
-            weigh,
-            join,
-            setting.min_size,
-            channels,
-            stitches=True,
-        )
+            _offsets(steps), [1] * len(steps), how, cut, weigh, join, setting.min_size,
+            [channel for channel, _ in steps], stitches=True,
+        )  # fmt: skip
 
     def _fragments(self, affinities: Volume) -> Volume:
         from dacapo.ops.agglomeration import fragments
 
         return fragments(affinities, self.low_threshold, self.high_threshold, self.per_section)
+
+
+@config("task/post_processor")
+@dataclass(kw_only=True)
+class AffinityComponents(AffinitiesPostProcessor):
+    """Voxels whose short-range affinities are above a threshold are connected.
+
+    The segmentation of the NISB benchmark's baseline. Voxels without a connection are background;
+    segments that are too small are absorbed by their neighbours.
+    """
+
+    threshold: list[float] = ranged([0.5, 0.7, 0.8, 0.9, 0.95, 0.98], above=0, below=1)
+    """Neighbouring voxels are connected where their affinity is above this; all values are
+    tried."""
+    min_size: list[int] = ranged([0], low=0)
+    """Segments with fewer voxels are absorbed by their neighbours; all values are tried."""
+
+    def stages(self, neighborhood: Offsets) -> list[Stage]:
+        steps = _unit_steps(neighborhood, "affinity_components")
+        return [
+            stage(lambda prediction: _to_next_voxel(prediction, steps)),
+            stage(_connected_above, releases_lock=True, threshold=self.threshold),
+            stage(_absorb_small, min_size=self.min_size),
+        ]
+
+    def blockwise(self, neighborhood: Offsets, setting: Setting) -> AffinityBlocks:
+        """The components of blocks are connected by the largest affinity between them."""
+        from dacapo.experiments.tasks.post_processors.blockwise import AffinityBlocks
+
+        steps = _unit_steps(neighborhood, "affinity_components")
+
+        def cut(prediction: Volume, place: Place) -> tuple[Volume, None]:
+            return _connected_above(_to_next_voxel(prediction, steps), setting.threshold), None
+
+        def weigh(channel: int, affinities: Volume) -> dict[str, Volume]:
+            return {"largest": affinities}
+
+        def join(count: int, pairs: Volume, columns: Mapping[str, Volume]) -> Volume:
+            from dacapo.ops.region_graph import joined
+
+            return joined(count, pairs[columns["largest"] > setting.threshold])
+
+        how: dict[str, Reduction] = {"largest": "max"}
+        return AffinityBlocks(
+            _offsets(steps), [1] * len(steps), how, cut, weigh, join, setting.min_size,
+            [channel for channel, _ in steps],
+        )  # fmt: skip
+
+
+def _connected_above(affinities: Volume, threshold: float) -> Volume:
+    from dacapo.ops.components import connected_voxels
+
+    return connected_voxels(affinities > threshold)
 
 
 def _biased(affinities: Volume, neighborhood: Offsets, bias: float, long_bias: float) -> Volume:
@@ -259,8 +300,11 @@ def _absorb_small(
     return absorb_small(whole, min_size)
 
 
-def _unit_steps(neighborhood: Offsets) -> list[tuple[int, bool]]:
+def _unit_steps(neighborhood: Offsets, name: str) -> list[tuple[int, bool]]:
     """For each axis the channel whose offset is one voxel, and whether it points forward.
+
+    Args:
+        name: of the post-processor, for messages.
 
     Raises:
         InputError: an axis has no such channel.
@@ -272,12 +316,20 @@ def _unit_steps(neighborhood: Offsets) -> list[tuple[int, bool]]:
         backward = [-step for step in forward]
         if forward not in offsets and backward not in offsets:
             raise InputError(
-                f"task/post_processor=agglomeration needs an offset of one voxel along each "
+                f"task/post_processor={name} needs an offset of one voxel along each "
                 f"axis; task.neighborhood has none along axis {axis}"
             )
         is_forward = forward in offsets
         steps.append((offsets.index(forward if is_forward else backward), is_forward))
     return steps
+
+
+def _offsets(steps: Sequence[tuple[int, bool]]) -> list[list[int]]:
+    """The offset of each step, see `_unit_steps`."""
+    return [
+        [int(a == b) * (1 if forward else -1) for b in range(len(steps))]
+        for a, (_, forward) in enumerate(steps)
+    ]
 
 
 def _to_next_voxel(prediction: Volume, steps: Sequence[tuple[int, bool]]) -> Volume:
