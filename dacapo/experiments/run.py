@@ -248,8 +248,7 @@ class Run:
         found: tuple[list[str], dict[str, Tensor]] | None = None
         if bad or math.isfinite(step.loss):
             part = (bad or parts)[0]
-            with torch.no_grad():
-                prediction = self.train_state.forward(part.raw)
+            prediction = self.train_state.trained_on(part.raw)
             tensors = {"raw": part.raw, "target": part.target, "weight": part.weight}
             tensors["prediction"] = prediction
             found = list(part.places), {k: v.cpu() for k, v in tensors.items()}

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from dacapo.experiments.model import Model
 from dacapo.experiments.tasks.losses import Loss
 from dacapo.experiments.trainers.trainer import Batch, Trainer
+from dacapo.nn.running_statistics import RunningStatistics, ramped
 from dacapo.ops.draws import seed
 from dacapo.processes.ranks import Ranks
 
@@ -105,6 +106,7 @@ class TrainState:
         )
         self.ema_weights: dict[str, Tensor] = {}
         self.reset_ema()
+        self._statistics = RunningStatistics(self.model)
         self._plain_objective = _Objective(self, loss)
         self._objective = ranks.wrap_ddp(self._plain_objective)
         self._is_recorded = False  # replayed, rather than launched kernel by kernel
@@ -127,7 +129,7 @@ class TrainState:
         mode = "reduce-overhead" if self._is_recorded else None
         self._plain_objective.compile(dynamic=False, mode=mode)
         try:
-            self.model.train()
+            self._statistics.train(self.model)
             for _ in range(_WARM_UP):
                 self._try(self._plain_objective, num_samples, self.model.input_shape)
         except (TorchDynamoException, CppCompileError, InvalidCxxCompiler) as error:
@@ -168,6 +170,12 @@ class TrainState:
             output: Tensor = self.model(self._network_input(raw))
         return output.float()
 
+    def trained_on(self, raw: Tensor) -> Tensor:
+        """The model's float32 output for raw (B, C, *spatial) in train mode; changes nothing."""
+        self._statistics.train(self.model)
+        with torch.no_grad(), self._statistics.unchanged():
+            return self.forward(raw)
+
     def forward_with_aux(self, raw: Tensor) -> list[Tensor]:
         """The output of `Model.forward_with_aux` for raw, in the trainer's precision."""
         with self._precision(raw.device.type):
@@ -194,10 +202,11 @@ class TrainState:
         config = self._trainer.config
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        self.model.train()  # validation left it in eval mode
+        self._statistics.train(self.model)  # validation left it in eval mode
         self.optimizer.zero_grad()
         batch.wait()
         parts = batch.parts(config.micro_batches // self._ranks.world)
+        self._statistics.begin_step()
         with _fastest_kernels():
             losses = torch.stack([self._backward(parts, number) for number in range(len(parts))])
         # The gradient is clipped without the loss scale of fp16, so unscale it first.
@@ -211,6 +220,7 @@ class TrainState:
         scale = self._scaler.scale(torch.ones_like(loss)) if self._scaler.is_enabled() else 0 * norm
         numbers = torch.stack([loss, norm.double(), scale.double(), *losses.double()])
         started = StartedStep.of(numbers)
+        self._statistics.end_step(self._ranks, config.micro_batches, batch.iteration, finite)
         if self.decides_on_device:
             self.optimizer.found_inf = 1 - finite.float()  # type: ignore[attr-defined]
             self.optimizer.step()
@@ -245,19 +255,16 @@ class TrainState:
         with alone:
             loss: Tensor = self._objective(batch.raw, batch.target, batch.weight)
             self._scaler.scale(loss / self._trainer.config.micro_batches).backward()
+        self._statistics.add_micro_batch()
         return loss.detach()
 
     def _update_ema(self, iteration: int, finite: Tensor) -> None:
-        """Move the average towards the current weights, faster in the first steps.
-
-        The first weights are far from the later ones. The ramp is that of TensorFlow's
-        ExponentialMovingAverage.
-        """
+        """Move the average towards the current weights, faster in the first steps."""
         if not self.ema_weights:
             return
         limit = self._trainer.config.ema_decay
         assert limit is not None
-        rate = (1 - min(limit, (1 + iteration) / (10 + iteration))) * finite.float()
+        rate = (1 - ramped(limit, iteration)) * finite.float()
         with torch.no_grad():
             averages = list(self.ema_weights.values())
             moved = torch._foreach_sub([p for _, p in self.model.named_parameters()], averages)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
-    from torch._C._distributed_c10d import GradBucket
 
 T = TypeVar("T")
 
@@ -122,12 +121,11 @@ class Ranks:
         return total.tolist()
 
     def sum(self, value: Tensor) -> Tensor:
-        """The sum of a tensor over all processes; on a GPU, without waiting for it."""
-        if self.world > 1:
-            from torch import distributed
+        """The sum of a tensor over all processes, on CPUs in the order of the ranks.
 
-            distributed.all_reduce(value)
-        return value
+        On a GPU, this does not wait for it.
+        """
+        return value if self.world == 1 else _started_sum(self.world, value).wait()
 
     def wrap_ddp(self, module: nn.Module) -> nn.Module:
         """A module whose gradients are summed over all processes, while others are computed."""
@@ -139,29 +137,31 @@ class Ranks:
         devices = [parameter.device] if parameter.device.type == "cuda" else None
         # This also fixes the order in which gradients are added from the first step on, so that a
         # resumed run adds them in the same order as an uninterrupted one.
-        shared = DistributedDataParallel(module, devices, find_unused_parameters=True)
+        # `TrainState` keeps buffers equal.
+        shared = DistributedDataParallel(
+            module, devices, find_unused_parameters=True, broadcast_buffers=False
+        )
         # A lambda, as DDP does not understand annotations that are text.
-        hook = lambda world, bucket: _summed(world, bucket)  # noqa: E731, PLW0108
+        hook = lambda world, bucket: _started_sum(world, bucket.buffer())  # noqa: E731
         shared.register_comm_hook(self.world, hook)
         return shared
 
 
-def _summed(world: int, bucket: GradBucket) -> torch.futures.Future[Tensor]:
-    """The sum of gradients over all processes.
+def _started_sum(world: int, value: Tensor) -> torch.futures.Future[Tensor]:
+    """The sum of a tensor over all processes.
 
-    On CPUs in the order of the ranks, as one process adds those of micro-batches: libraries add in
+    On CPUs in the order of the ranks, as one process adds what micro-batches give: libraries add in
     an order of their own, and three numbers have more than one rounded sum.
     """
     import torch
     from torch import distributed
 
-    gradients = bucket.buffer()
-    if gradients.device.type != "cpu":
-        reduced = distributed.all_reduce(gradients, async_op=True).get_future()
+    if value.device.type != "cpu":
+        reduced = distributed.all_reduce(value, async_op=True).get_future()
         on_gpu: torch.futures.Future[Tensor] = reduced.then(lambda done: done.value()[0])
         return on_gpu
-    parts = [torch.empty_like(gradients) for _ in range(world)]
-    gathered = distributed.all_gather(parts, gradients, async_op=True).get_future()
+    parts = [torch.empty_like(value) for _ in range(world)]
+    gathered = distributed.all_gather(parts, value, async_op=True).get_future()
 
     def add(_: object) -> Tensor:
         for part in parts[1:]:

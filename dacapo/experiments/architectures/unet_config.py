@@ -57,9 +57,9 @@ class UNetConfig(ShapedConfig):
     """Upsample by repeating voxels; otherwise by transposed convolutions."""
     upsample_factors: list[list[int]] = ranged([], low=1)
     """Further upsampling after the last level, for an output finer than raw."""
-    norm: Norm = Norm.none
-    """Normalisation after each convolution. batch suits batches of several crops; with instance and
-    group, predictions depend on the block size, which is measured and reported."""
+    norm: Norm = Norm.batch
+    """Normalisation after each convolution. Without any, most channels of wide networks die; with
+    instance and group, predictions depend on the block size, which is measured and reported."""
     residual: bool = False
     """Residual connections around the convolutions of each level."""
     attention: bool = False
