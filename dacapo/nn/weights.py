@@ -105,7 +105,9 @@ def fit(network: nn.Module, weights: Weights, channels: Sequence[str], source: s
     Raises:
         InputError: no weight fits except perhaps the head, or a weight is not finite.
     """
-    ours = network.state_dict()
+    state = network.state_dict()
+    # Whole numbers count something, such as the steps of batch norm: not what would make it fit.
+    ours = {k: v for k, v in state.items() if v.is_floating_point()}
     loaded: dict[str, Tensor] = {}
     missing: list[str] = []
     for name, value in ours.items():
@@ -115,15 +117,19 @@ def fit(network: nn.Module, weights: Weights, channels: Sequence[str], source: s
         if theirs is None or theirs.shape != value.shape:
             there = "nothing" if theirs is None else list(theirs.shape)
             missing.append(f"{name} ({list(value.shape)} here, {there} there)")
-        elif theirs.is_floating_point() and not torch.isfinite(theirs).all():
+        elif not torch.isfinite(theirs).all():
             raise InputError(f"{source}: {name} is not finite")
         else:
             loaded[name] = theirs
     if not any(not name.startswith(HEAD) for name in loaded):
         raise InputError(f"{source}: no weight fits this run's architecture: {missing[0]}")
-    network.load_state_dict({**ours, **loaded})
+    for name, value in state.items():
+        theirs = weights.tensors.get(name)
+        if name not in ours and theirs is not None and theirs.shape == value.shape:
+            loaded[name] = theirs
+    message = f"{source}: loaded {len(ours) - len(missing)} of {len(ours)} weights"
+    network.load_state_dict(loaded, strict=False)
     unknown = [c for c in channels if weights.channels and c not in weights.channels]
-    message = f"{source}: loaded {len(loaded)} of {len(ours)} weights"
     if unknown:
         message += f"; channels of the head that stay newly initialised: {', '.join(unknown)}"
     return message + (f"; also newly initialised: {'; '.join(missing)}" if missing else "")
