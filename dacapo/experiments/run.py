@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dacapo.arrays.units import from_world
 from dacapo.errors import InputError
@@ -27,6 +27,7 @@ from dacapo.experiments.trainers.trainer import Batch
 from dacapo.experiments.training_iteration_stats import TrainingIterationStats
 from dacapo.experiments.training_stats import TrainingStats
 from dacapo.experiments.validation_scores import ValidationScores
+from dacapo.nn.probe import output_shape
 from dacapo.ops.draws import seed
 from dacapo.processes.ranks import SINGLE_PROCESS, Ranks
 
@@ -102,6 +103,7 @@ class Run:
         if self.start is not None:
             self.start.freeze_weights(model)
         self.train_state = TrainState(model, self.task.loss, self.trainer, self.repetition, ranks)
+        self._check_normalization()
         self.sample_shape = check_data(self.datasplit, self.model, self.task.predictor)
 
         self._history = CriterionHistory()
@@ -261,6 +263,26 @@ class Run:
             f"trainer.learning_rate or trainer.gradient_clip",
             tensors,
         )
+
+    def _check_normalization(self) -> None:
+        """Refuse batches of which a level of the network that is normalised is one number."""
+        config, model = self.trainer.config, self.model
+        samples = getattr(config, "batch_size", 1) // config.micro_batches
+        norms = nn.modules.batchnorm._NormBase
+        if not any(isinstance(m, norms) for m in model.modules()):
+            return
+        shape = (samples, model.num_in_channels, *model.input_shape)
+        try:
+            output_shape(model, shape, training=True)
+        except ValueError as error:
+            if "more than 1 " not in str(error):
+                raise
+            raise InputError(
+                f"architecture.norm: of a crop of {list(model.input_shape)} voxels, a level of the "
+                f"network is a single voxel, which cannot be normalised: give a larger "
+                f"architecture.input_shape, with norm=batch several crops per micro-batch "
+                f"(trainer.batch_size), or another architecture.norm"
+            ) from error
 
     def _check_micro_batches(self) -> None:
         micro, world = self.trainer.config.micro_batches, self.ranks.world

@@ -120,7 +120,6 @@ class TrainState:
         from torch._dynamo.exc import TorchDynamoException
         from torch._inductor.exc import CppCompileError, InvalidCxxCompiler
 
-        buffers = {k: b.clone() for k, b in self.model.named_buffers()}
         # Replaying a recorded graph of kernels takes a tenth of the time of launching them. It
         # reuses the memory of gradients, so none may be kept for another micro-batch or process.
         self._is_recorded = (
@@ -129,15 +128,13 @@ class TrainState:
         mode = "reduce-overhead" if self._is_recorded else None
         self._plain_objective.compile(dynamic=False, mode=mode)
         try:
-            self._statistics.train(self.model)
-            for _ in range(_WARM_UP):
-                self._try(self._plain_objective, num_samples, self.model.input_shape)
+            self._statistics.train()
+            with self._statistics.unchanged():
+                for _ in range(_WARM_UP):
+                    self._try(self._plain_objective, num_samples, self.model.input_shape)
         except (TorchDynamoException, CppCompileError, InvalidCxxCompiler) as error:
             self.uncompile()
             return " ".join(str(error).split("\n")[:2]).strip()
-        finally:
-            for key, buffer in self.model.named_buffers():
-                buffer.copy_(buffers[key])
         return ""
 
     def uncompile(self) -> None:
@@ -172,7 +169,7 @@ class TrainState:
 
     def trained_on(self, raw: Tensor) -> Tensor:
         """The model's float32 output for raw (B, C, *spatial) in train mode; changes nothing."""
-        self._statistics.train(self.model)
+        self._statistics.train()
         with torch.no_grad(), self._statistics.unchanged():
             return self.forward(raw)
 
@@ -202,7 +199,7 @@ class TrainState:
         config = self._trainer.config
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        self._statistics.train(self.model)  # validation left it in eval mode
+        self._statistics.train()  # validation left it in eval mode
         self.optimizer.zero_grad()
         batch.wait()
         parts = batch.parts(config.micro_batches // self._ranks.world)

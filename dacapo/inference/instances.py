@@ -181,8 +181,8 @@ class BlockwiseSegmentation:
     def _cut(self, start: tuple[int, ...]) -> None:
         """Write the fragments of a block, and note their sizes and kinds."""
         grid, core = self.grid, self.grid.core(start)
-        # Stitching needs the voxel beyond each face.
-        around = max(grid.halo, int(self._blockwise.stitches)) if self._blockwise.context else 0
+        # What leads across a face needs the voxel beyond it.
+        around = max(grid.halo, 1) if self._blockwise.context else 0
         halo = [around] * len(core)
         window = grid.window(core, halo, halo)
         seeds = None if self._seeds is None else self._seeds.read(window)[0]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _NormBase
 
 from dacapo.processes.ranks import Ranks
 
@@ -32,11 +32,13 @@ class RunningStatistics:
     the micro-batches nor the number of processes matters, and a step that is not made changes
     nothing. The momentum of the network's own layers is not used.
 
-    Where weights are frozen, so are the statistics.
+    Where scale and shift of a layer are frozen, so are its statistics. A layer that is used several
+    times in one pass keeps the statistics of its last use.
     """
 
     def __init__(self, network: nn.Module) -> None:
-        norms = [m for m in network.modules() if isinstance(m, _BatchNorm)]
+        self._network = network
+        norms = [m for m in network.modules() if isinstance(m, _NormBase)]
         norms = [norm for norm in norms if norm.track_running_stats]
         self._frozen = [n for n in norms if n.affine and not n.weight.requires_grad]
         moving = [norm for norm in norms if norm not in self._frozen]
@@ -50,22 +52,22 @@ class RunningStatistics:
         self._before: list[Tensor] = []
         self._total: Tensor | None = None
 
-    def train(self, network: nn.Module) -> None:
-        """Set a network to train mode, except for what is frozen."""
-        network.train()
+    def train(self) -> None:
+        """Set the network to train mode, except for what is frozen."""
+        self._network.train()
         for norm in self._frozen:
             norm.eval()
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
         """What the network computes within the context changes nothing."""
-        everything = [*self._values, *self._counters]
-        before = [value.clone() for value in everything]
+        buffers = list(self._network.buffers())
+        before = [buffer.clone() for buffer in buffers]
         try:
             yield
         finally:
-            if everything:
-                torch._foreach_copy_(everything, before)
+            for buffer, value in zip(buffers, before, strict=True):
+                buffer.copy_(value)
 
     def begin_step(self) -> None:
         """To be called before the first micro-batch."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import cc3d
+import fastremap
 import numpy as np
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
@@ -36,8 +37,8 @@ def connected_voxels(to_next: Mask) -> Labels:
         graph[tuple(here)] |= connected[tuple(here)] * graph.dtype.type(1 << 2 * axis)
         graph[tuple(there)] |= connected[tuple(here)] * graph.dtype.type(2 << 2 * axis)
     labels: Labels = cc3d.color_connectivity_graph(graph, connectivity=4 if dims == 2 else 6)
-    kept = np.where(graph != 0, labels, 0)
-    return np.asarray(np.unique(kept, return_inverse=True)[1].reshape(kept.shape), np.uint32)
+    kept = np.where(graph != 0, labels, np.zeros((), labels.dtype))
+    return np.asarray(fastremap.renumber(kept, preserve_zero=True)[0], np.uint32)
 
 
 def without_small(mask: Mask, min_size: int) -> Mask:

@@ -24,11 +24,13 @@ def soft_skeleton(mask: Tensor, iterations: int) -> Tensor:
         As large as the mask, near 1 on the centre lines of structures; differentiable. Structures
         that reach the border of the array are not eroded from there.
     """
-    skeleton = (mask - _opened(mask)).relu()
-    for _ in range(iterations):
-        mask = _eroded(mask)
-        ridge = (mask - _opened(mask)).relu()
+    dilated = max_pool2d if mask.ndim == 4 else max_pool3d
+    skeleton = torch.zeros_like(mask)
+    for _ in range(iterations + 1):
+        smaller = _eroded(mask)
+        ridge = (mask - dilated(smaller, 3, 1, 1)).relu()
         skeleton = skeleton + ridge * (1 - skeleton)
+        mask = smaller
     return skeleton
 
 
@@ -43,11 +45,6 @@ def skeleton_tube(mask: Mask, radius: int) -> Mask:
 
     found = np.asarray(skeletonize(mask)) != 0  # type: ignore[no-untyped-call]
     return binary_dilation(found, iterations=radius, mask=mask) if radius else found
-
-
-def _opened(mask: Tensor) -> Tensor:
-    pool = max_pool2d if mask.ndim == 4 else max_pool3d
-    return pool(_eroded(mask), 3, 1, 1)
 
 
 def _eroded(mask: Tensor) -> Tensor:

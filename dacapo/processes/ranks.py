@@ -137,10 +137,7 @@ class Ranks:
         devices = [parameter.device] if parameter.device.type == "cuda" else None
         # This also fixes the order in which gradients are added from the first step on, so that a
         # resumed run adds them in the same order as an uninterrupted one.
-        # `TrainState` keeps buffers equal.
-        shared = DistributedDataParallel(
-            module, devices, find_unused_parameters=True, broadcast_buffers=False
-        )
+        shared = DistributedDataParallel(module, devices, find_unused_parameters=True)
         # A lambda, as DDP does not understand annotations that are text.
         hook = lambda world, bucket: _started_sum(world, bucket.buffer())  # noqa: E731
         shared.register_comm_hook(self.world, hook)

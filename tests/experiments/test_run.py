@@ -131,6 +131,18 @@ def test_low_precision_makes_no_ties_of_strong_predictions() -> None:
     assert len(values[values > 0.99].unique()) > 20
 
 
+def test_a_level_of_one_voxel_cannot_be_normalised() -> None:
+    small = (
+        "architecture.input_shape=[16,16,16]", "architecture.eval_shape_increase=null",
+        "architecture.padding=same", "architecture.downsample_factors=[[4,4,4],[4,4,4]]",
+    )  # fmt: skip
+    for batch in (("trainer.batch_size=1",), ("trainer.batch_size=2", "trainer.micro_batches=2")):
+        with pytest.raises(InputError, match=r"architecture.norm: of a crop of \[16, 16, 16\]"):
+            Run(small_run_config(*small, *batch))
+    run = Run(small_run_config(*small, "trainer.batch_size=2"))
+    assert np.isfinite(run.train_step(next(run.batches(0))).loss)
+
+
 def test_weights_of_one_name_and_shape_are_shared_whatever_else_differs() -> None:
     one, two = Run(small_run_config()), Run(small_run_config("task.neighborhood=[[1,0,0]]"))
     wide = small_run_config("architecture.kernel_size_down=[[[1,1,1],[3,3,3]],[[3,3,3],[3,3,3]]]")

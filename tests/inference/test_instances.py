@@ -123,6 +123,21 @@ def test_the_mutex_watershed_is_exact_with_any_halo(
     assert voi(found, expected) < 1e-9
 
 
+@pytest.mark.parametrize("halo", [0, 4])
+def test_connected_voxels_are_exact_with_any_halo(
+    tmp_path: Path, predicted_affinities: Volume, halo: int
+) -> None:
+    """Also where affinities are exactly the threshold, which float32 rounds up."""
+    prediction = np.where(predicted_affinities > 0.9, predicted_affinities, np.float32(0.6))
+    prediction[:, :10] = predicted_affinities[:, :10]
+    processor = AffinityComponents(threshold=[0.6]).build(NEIGHBORHOOD)
+    expected = in_memory(processor, prediction)
+    found = blockwise(tmp_path, processor, prediction, 24, halo)
+    assert len(np.unique(expected)) > 10
+    assert np.array_equal(found == 0, expected == 0)
+    assert voi(found, expected) < 1e-9
+
+
 def test_ids_are_unique_beyond_32_bits(
     tmp_path: Path, predicted_affinities: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ def step(
     net: nn.Module, statistics: RunningStatistics, parts: list[Tensor], iteration: int = 0,
     finite: bool = True,
 ) -> None:  # fmt: skip
-    statistics.train(net)
+    statistics.train()
     statistics.begin_step()
     for part in parts:
         net(part)
@@ -87,6 +87,15 @@ def test_looking_changes_nothing() -> None:
         net(torch.randn(2, 1, 8, 8))
         assert not torch.equal(buffers(net)["1.running_mean"], before["1.running_mean"])
     assert all(torch.equal(v, before[k]) for k, v in buffers(net).items())
+
+
+def test_instance_norm_may_have_statistics() -> None:
+    net = nn.InstanceNorm2d(1, track_running_stats=True)
+    statistics, before = RunningStatistics(net), buffers(net)
+    step(net, statistics, [torch.randn(2, 1, 4, 4)], finite=False)
+    assert all(torch.equal(v, before[k]) for k, v in buffers(net).items())
+    step(net, statistics, [torch.full((2, 1, 4, 4), 2.0)])
+    torch.testing.assert_close(net.running_mean, torch.tensor([0.9 * 2.0]))
 
 
 def test_networks_without_statistics() -> None:

@@ -48,6 +48,11 @@ class ResidualEncoderConfig(ProbedConfig):
         super().__post_init__()
         self.check_axes("downsample_factors", *self.downsample_factors)
         self.check_axes("kernel_sizes", *self.kernels)
+        if self.num_fmaps > self.max_fmaps:
+            raise InputError(
+                f"architecture.num_fmaps={self.num_fmaps} must not be greater than "
+                f"architecture.max_fmaps={self.max_fmaps}"
+            )
         levels = len(self.downsample_factors) + 1
         for key, given in (("blocks", self.blocks), ("kernel_sizes", self.kernels)):
             if len(given) != levels:
@@ -82,4 +87,4 @@ class ResidualEncoderConfig(ProbedConfig):
             "downsample": self.downsample_factors,
             "norm": self.norm.value,
         }
-        return self.wrap(ResidualEncoderUNet, "residual encoder U-Net", given)
+        return self.wrap(ResidualEncoderUNet, "resenc", given)

@@ -28,6 +28,7 @@ class WrappedArchitecture(Architecture):
         self.network = network
         self.config = config
         self._name = name
+        self._hint = " (architecture.arguments)" if hasattr(config, "arguments") else ""
         out = self._probe(self.input_shape)
         self._fmaps_out, self._output_shape = out[1], Coordinate(out[2:])
         self._check_training(out)
@@ -122,12 +123,12 @@ class WrappedArchitecture(Architecture):
             reason = str(error).splitlines()[0]
             raise InputError(
                 f"architecture={self._name}: the network does not train on "
-                f"{list(self.input_shape)} voxels (architecture.arguments): {reason}"
+                f"{list(self.input_shape)} voxels{self._hint}: {reason}"
             ) from error
         if trained[1:] != out[1:]:
             raise InputError(
                 f"architecture={self._name}: in training the network gives {list(trained)} and "
-                f"else {list(out)}; it must give one output (architecture.arguments)"
+                f"else {list(out)}; it must give one output{self._hint}"
             )
 
     def _probe(self, input_shape: Coordinate) -> tuple[int, ...]:

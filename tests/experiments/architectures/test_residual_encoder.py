@@ -94,6 +94,7 @@ def test_weights_depend_on_the_seed_alone() -> None:
         ({"kernel_sizes": [[3] * 3] * 2}, "architecture.kernel_sizes needs 3 levels"),
         ({"kernel_sizes": [[2, 3, 3], [3] * 3, [3] * 3]}, "architecture.kernel_sizes: [2, 3, 3]"),
         ({"downsample_factors": [[2, 2], [2, 2, 2]]}, "architecture.downsample_factors: [2, 2]"),
+        ({"max_fmaps": 3}, "num_fmaps=4 must not be greater than architecture.max_fmaps=3"),
         ({"num_fmaps": 0}, "num_fmaps=0 must be at least 1"),
         ({"norm": None, "input_shape": [15] * 3}, "architecture.input_shape"),
     ],

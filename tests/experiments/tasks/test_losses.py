@@ -256,6 +256,11 @@ def test_values_that_train_nothing_are_refused(override: str, message: str) -> N
         small_run_config(override)
 
 
+def test_centre_lines_are_not_all_of_a_mask() -> None:
+    with pytest.raises(InputError, match=r"task\.loss: cldice and skeleton_recall only look at"):
+        MaskLoss(cross_entropy=0, cldice=1).check("task.loss")
+
+
 def test_a_tversky_loss_needs_a_cost() -> None:
     with pytest.raises(InputError, match=r"task\.loss: tversky_alpha and tversky_beta are both 0"):
         small_run_config("task.loss.tversky_alpha=0", "task.loss.tversky_beta=0")

@@ -160,6 +160,14 @@ class TestAffinityComponents:
         np.testing.assert_array_equal(out == 0, alone)
         assert sum(variation_of_information(overlap(parts[~alone], out[~alone]))) < 1e-9
 
+    def test_segments_without_background_between_them(self) -> None:
+        """Two halves of an image, in which each voxel is connected to another."""
+        along_y, along_x = np.ones((4, 8)), np.ones((4, 8))
+        along_x[:, 3] = 0
+        post = AffinityComponents(threshold=[0.5]).build([[0, 1], [1, 0]])
+        out = post.process(np.stack([along_x, along_y]), post.enumerate_parameters()[0])
+        assert out.tolist() == [[1] * 4 + [2] * 4] * 4
+
     def test_all_at_once_is_one_by_one(self) -> None:
         prediction = np.random.default_rng(0).random((3, 8, 16, 16)).astype(np.float32)
         post = AffinityComponents(threshold=[0.9, 0.5, 0.8], min_size=[0, 9])

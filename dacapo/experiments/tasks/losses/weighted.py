@@ -87,7 +87,7 @@ class MaskLoss(ProbabilityLoss):
     """Weight of the soft centre-line Dice loss, which keeps thin structures in one piece."""
     cldice_iterations: int = ranged(5, low=1)
     """Erosions of the soft centre-line Dice loss: no fewer than the radius of the thickest
-    structure, in voxels."""
+    structure, in voxels; what is thicker is not seen."""
     skeleton_recall: float = ranged(0.0, low=0)
     """Weight of the skeleton recall loss, which also keeps thin structures in one piece and needs
     less memory (pip install 'dacapo[skeletons]')."""
@@ -96,6 +96,12 @@ class MaskLoss(ProbabilityLoss):
 
     def check(self, key: str) -> None:
         super().check(key)
+        if not any(super().factors().values()):
+            names = ", ".join(super().factors())
+            raise InputError(
+                f"{key}: cldice and skeleton_recall only look at centre lines, so one of {names} "
+                f"must be greater than 0"
+            )
         if self.skeleton_recall and find_spec("skimage") is None:
             raise InputError(f"{key}.skeleton_recall: needs pip install 'dacapo[skeletons]'")
 

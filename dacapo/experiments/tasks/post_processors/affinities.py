@@ -247,7 +247,7 @@ class AffinityComponents(AffinitiesPostProcessor):
         ]
 
     def blockwise(self, neighborhood: Offsets, setting: Setting) -> AffinityBlocks:
-        """The components of blocks are connected by the largest affinity between them."""
+        """The components of blocks are connected where any affinity between them is."""
         from dacapo.experiments.tasks.post_processors.blockwise import AffinityBlocks
 
         steps = _unit_steps(neighborhood, "affinity_components")
@@ -256,14 +256,14 @@ class AffinityComponents(AffinitiesPostProcessor):
             return _connected_above(_to_next_voxel(prediction, steps), setting.threshold), None
 
         def weigh(channel: int, affinities: Volume) -> dict[str, Volume]:
-            return {"largest": affinities}
+            return {"connected": (affinities > setting.threshold) * 1.0}
 
         def join(count: int, pairs: Volume, columns: Mapping[str, Volume]) -> Volume:
             from dacapo.ops.region_graph import joined
 
-            return joined(count, pairs[columns["largest"] > setting.threshold])
+            return joined(count, pairs[columns["connected"] > 0])
 
-        how: dict[str, Reduction] = {"largest": "max"}
+        how: dict[str, Reduction] = {"connected": "max"}
         return AffinityBlocks(
             _offsets(steps), [1] * len(steps), how, cut, weigh, join, setting.min_size,
             [channel for channel, _ in steps],
