@@ -96,7 +96,15 @@ def test_every_yaml_composes_and_builds(path: Path, tmp_path: Path) -> None:
         "regions": ["datasplit.raw=a.h5:raw", "datasplit.gt=a.h5:gt"],
         "folder": ["datasplit.path=data"],
         "csv": ["datasplit.path=volumes.csv"],
-        "flyem": ["datasplit.raw=a.h5:raw", "datasplit.gt=a.h5:labels"],
+        **dict.fromkeys(
+            ("flyem", "nuclei", "ovule", "plant_cells", "chloroplasts"),
+            ["datasplit.raw=a.h5:raw", "datasplit.gt=a.h5:labels"],
+        ),
+        "axons": ["datasplit.path=images"],
+        "banis": [
+            "datasplit.raw=a.h5:raw", "datasplit.gt=a.h5:labels", "datasplit.train={a: {}}",
+            "datasplit.validate={b: {}}",
+        ],
         "run": ["start.run=a/0"],
         "checkpoint": ["start.path=weights.safetensors"],
         "start/bioimageio": ["start.path=model.zip"],

@@ -85,7 +85,7 @@ def test_one_block_is_segmented_as_in_validation(runs_dir: Path, tmp_path: Path,
 
 def test_the_table_of_objects(runs_dir: Path, tmp_path: Path) -> None:
     wanted, _ = options(runs_dir, tmp_path, "affinities")
-    many = {"bias": 0.8, "long_bias": 0.8}
+    many = {"bias": 0.5, "long_bias": 0.5}
     segment_command(replace(wanted, block=16, halo=8, parameters=many))
     found = read(wanted.output)
     with (tmp_path / "s.objects.csv").open() as file:
@@ -135,10 +135,10 @@ def test_from_a_prediction_and_with_other_parameters(
         replace(other, voxel_size=[1.0, 2.0, 3.0])
     segment_command(replace(other, prediction=f"{prediction}/0", output=str(tmp_path / "l.zarr")))
     assert np.array_equal(read(other.output), read(wanted.output))
-    biased = replace(other, parameters={"bias": 0.9}, output=str(tmp_path / "u.ome.zarr"))
+    biased = replace(other, parameters={"bias": 0.5}, output=str(tmp_path / "u.ome.zarr"))
     segment_command(biased)
     assert len(np.unique(read(biased.output))) > len(np.unique(read(other.output)))
-    assert "bias=0.9" in capsys.readouterr().out
+    assert "bias=0.5" in capsys.readouterr().out
     with pytest.raises(InputError, match=r"prediction=.* was not made by iteration 6 of"):
         segment_command(replace(other, iteration=6, parameters={"bias": 0.1}))
 
@@ -178,7 +178,7 @@ def test_tables_in_parquet_equal_those_in_csv(runs_dir: Path, tmp_path: Path) ->
     import pyarrow.parquet as pq
 
     wanted, _ = options(runs_dir, tmp_path, "affinities")
-    wanted = replace(wanted, parameters={"bias": 0.8, "long_bias": 0.8})  # many objects
+    wanted = replace(wanted, parameters={"bias": 0.5, "long_bias": 0.5})  # many objects
     segment_command(wanted)
     parquet = replace(wanted, tables=TableFormat.parquet, output=str(tmp_path / "p.ome.zarr"))
     segment_command(parquet)
