@@ -96,13 +96,15 @@ def test_every_yaml_composes_and_builds(path: Path, tmp_path: Path) -> None:
         "regions": ["datasplit.raw=a.h5:raw", "datasplit.gt=a.h5:gt"],
         "folder": ["datasplit.path=data"],
         "csv": ["datasplit.path=volumes.csv"],
-        **dict.fromkeys(
-            ("flyem", "nuclei", "ovule", "plant_cells", "chloroplasts"),
-            ["datasplit.raw=a.h5:raw", "datasplit.gt=a.h5:labels"],
-        ),
+        **{
+            name: ["datasplit.raw=a.h5:raw", "datasplit.gt=a.h5:labels"]
+            for name in ("flyem", "nuclei", "ovule", "plant_cells", "chloroplasts")
+        },
         "axons": ["datasplit.path=images"],
         "banis": [
-            "datasplit.raw=a.h5:raw", "datasplit.gt=a.h5:labels", "datasplit.train={a: {}}",
+            "datasplit.raw=a.h5:raw",
+            "datasplit.gt=a.h5:labels",
+            "datasplit.train={a: {}}",
             "datasplit.validate={b: {}}",
         ],
         "run": ["start.run=a/0"],
