@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-import dacapo.experiments.run_config  # noqa: F401  (its classes are those of the groups)
+import dacapo.experiments.run_config  # its classes are those of the groups
+from dacapo.cli import completion
 from dacapo.cli.command_line import parse, quoted
+from dacapo.cli.completion import complete
 from tests.command_line import imports_nothing_heavy, run
 
 
@@ -39,15 +41,19 @@ def test_config_commands(tmp_path: Path, arguments: list[str]) -> None:
 
 
 def test_tab_completion_of_the_console_script(tmp_path: Path) -> None:
-    script = Path(sys.executable).with_name("dacapo-train")
+    script = Path(sys.executable).with_name("dacapo")
     if not script.exists():
-        pytest.skip("needs the installed console script dacapo-train")
-    status, out, err = run(tmp_path, program=[str(script), "-sc", "install=bash"])
+        pytest.skip("needs the installed console script dacapo")
+    typed = "dacapo train task=aff"
+    query = f"""
+        PATH={script.parent}:$PATH
+        eval "$(dacapo --completion bash)"
+        COMP_LINE='{typed}' COMP_POINT={len(typed)} _dacapo
+        echo "${{COMPREPLY[@]}}"
+    """
+    status, out, err = run(tmp_path, program=["bash", "-c", query])
     assert status == 0, err
-    assert "complete -o nospace" in out
-    query = ["bash", "-c", f"COMP_POINT=99 COMP_LINE='dacapo-train task=' {script} -sc query=bash"]
-    status, out, err = run(tmp_path, program=query)
-    assert "task=affinities" in out, err
+    assert out.split() == ["affinities", "affinities_2d", "affinities_lsds"]
 
 
 @pytest.mark.parametrize(
@@ -78,3 +84,46 @@ def test_quotes_are_added_where_they_are_missing(typed: str, value: object) -> N
 )
 def test_entries_are_made_where_they_are_missing(typed: str, override: str) -> None:
     assert parse(["-m", typed]).overrides == [override]
+
+
+def test_every_command_completes_and_has_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path(dacapo.__file__).parent
+    takes = {f.stem for f in folder.glob("*.py") if "split_arguments(" in f.read_text()}
+    assert {*completion._TAKE_TRAINS} == {*takes, "train"}
+    for name, text in completion.summaries():
+        assert text, name
+        assert "--help" in complete(f"dacapo {name} ")
+
+
+def test_completion_of_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in ("runs/a/0", "runs/b/3", "mine/c/1"):
+        (tmp_path / path).mkdir(parents=True)
+        (tmp_path / path / "config.yaml").touch()
+    assert complete("dacapo segment run=") == ["run=a/0", "run=b/3"]
+    assert complete("dacapo segment runs_dir=mine run=") == ["run=c/1"]
+    assert complete("dacapo segment mirror=t") == ["mirror=true"]
+    assert complete("dacapo convert kind=l") == ["kind=labels"]
+    assert complete("dacapo train task=distance trainer.precision=b") == ["trainer.precision=bf16"]
+    assert complete("dacapo train trainer.warm") == ["trainer.warmup_iterations="]
+    assert complete("dacapo nothing ") == []
+    assert complete("dacapo train task=nothing trainer.warm") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "expected"),
+    [
+        (["--help"], 0, "  segment   Segment a volume of any size"),
+        (["--version"], 0, dacapo.__version__),
+        (["--completion", "fish"], 0, "complete -c dacapo"),
+        (["trian"], 1, "there is no command trian; did you mean train?"),
+        (["status", "runs_dir=nowhere"], 1, "nowhere"),
+    ],
+)
+def test_one_name_for_all_commands(
+    tmp_path: Path, arguments: list[str], status: int, expected: str
+) -> None:
+    found, out, err = run(tmp_path, program=[sys.executable, "-m", "dacapo", *arguments])
+    assert found == status, err
+    assert expected in (err if status else out)
+    assert "Traceback" not in err

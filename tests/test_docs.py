@@ -20,6 +20,7 @@ from dacapo.experiments.run_config import RunConfig
 from dacapo.explain import ExplainConfig
 from dacapo.export import ExportConfig
 from dacapo.inspect import InspectConfig
+from dacapo.new import NewConfig
 from dacapo.predict import PredictConfig
 from dacapo.preview import PreviewConfig
 from dacapo.remove import RemoveConfig
@@ -40,7 +41,7 @@ OWN = {
     "explain": ExplainConfig, "verify": VerifyConfig, "view": ViewConfig,
     "validate": ValidateConfig,
 }  # fmt: skip
-WITH_TRAIN = {"inspect": InspectConfig, "preview": PreviewConfig}
+WITH_TRAIN = {"inspect": InspectConfig, "new": NewConfig, "preview": PreviewConfig}
 
 
 def blocks(path: Path, language: str) -> list[str]:

@@ -23,7 +23,7 @@ python -m dacapo.train [group=option ...] [key=value ...] [-m]
 
   python -m dacapo.train                          the embedded default
   python -m dacapo.train experiment=NAME          a whole recipe
-  python -m dacapo.train -m task=NAME,NAME        a sweep, three repetitions each
+  python -m dacapo.train -m task=NAME,NAME        a sweep, five repetitions each
   python -m dacapo.train --cfg job                the composed config
   python -m dacapo.compare runs_dir=runs          all runs side by side
 

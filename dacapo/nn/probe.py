@@ -25,6 +25,23 @@ def output_shape(
     return _shape(_meta_copy(network).train(training), input_shape)
 
 
+def num_activations(network: nn.Module, input_shape: Sequence[int]) -> int:
+    """Numbers that all layers together give for an input (B, C, *spatial); nothing is computed."""
+    meta_copy = _meta_copy(network).train()
+    total = 0
+
+    def count(layer: nn.Module, inputs: object, output: object) -> None:
+        nonlocal total
+        if isinstance(output, torch.Tensor):
+            total += output.numel()
+
+    for module in meta_copy.modules():
+        if not list(module.children()):
+            module.register_forward_hook(count)
+    _shape(meta_copy, input_shape)
+    return total
+
+
 def steps(network: nn.Module, input_shape: Sequence[int]) -> list[tuple[int, int]]:
     """For each spatial axis the smallest growth of the input that makes the output grow, and that
     of the output.

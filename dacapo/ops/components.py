@@ -18,6 +18,12 @@ def components(mask: Mask) -> np.ndarray[Any, np.dtype[np.uint32]]:
     return labels.astype(np.uint32)
 
 
+def pieces(labels: Labels) -> Labels:
+    """Components of voxels of equal label connected by faces, numbered from 1; 0 stays 0."""
+    found: Labels = cc3d.connected_components(labels, connectivity=4 if labels.ndim == 2 else 6)
+    return found.astype(np.uint32)
+
+
 def connected_voxels(to_next: Mask) -> Labels:
     """Components of voxels that are connected to their neighbours, numbered from 1.
 

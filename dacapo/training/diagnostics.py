@@ -38,7 +38,7 @@ def precision_hint(run: Run) -> str:
     """
     trainer = run.trainer
     low = trainer.precision != torch.float32
-    if trainer.device.type != "cpu" or not (low or _has_bf16()):
+    if trainer.device.type != "cpu" or not (low or has_bf16()):
         return ""
     ratios = bf16_speed_ratios()
     if low and max(ratios) < 1 / _WORTH_IT:
@@ -48,7 +48,7 @@ def precision_hint(run: Run) -> str:
     return ""
 
 
-def _has_bf16() -> bool:
+def has_bf16() -> bool:
     """Whether the CPU has bf16 instructions; without them, measuring is pointless."""
     try:
         with open("/proc/cpuinfo") as file:

@@ -291,7 +291,7 @@ def segment(slurm: Slurm, cwd: Path, *arguments: str) -> subprocess.Popen[str]:
     """A segmentation of `raw.h5` by jobs of one core each."""
     command = [
         sys.executable, "-m", "dacapo.segment", "run=a/0", "input=raw.h5:raw", "chunk=16",
-        "block=16", "halo=4", "dtype=float32", "parameters={bias: 0.8, long_bias: 0.8}",
+        "block=16", "halo=4", "dtype=float32", "parameters={bias: 0.5, long_bias: 0.5}",
         "output=s.ome.zarr", *arguments,
     ]  # fmt: skip
     with (cwd / "out.txt").open("w") as out:

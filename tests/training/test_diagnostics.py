@@ -23,7 +23,7 @@ def test_a_precision_is_advised_where_all_rounds_agree(
     monkeypatch: pytest.MonkeyPatch, precision: str, has: bool, ratios: list[float], message: str
 ) -> None:
     run = Run(small_run_config(f"trainer.precision={precision}", "trainer.device=cpu"))
-    monkeypatch.setattr(diagnostics, "_has_bf16", lambda: has)
+    monkeypatch.setattr(diagnostics, "has_bf16", lambda: has)
     monkeypatch.setattr(diagnostics, "bf16_speed_ratios", lambda: ratios)
     hint = diagnostics.precision_hint(run)
     assert message in hint

@@ -1,0 +1,1 @@
+"""Plans: the options of a training, chosen from what the data are like."""

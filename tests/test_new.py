@@ -1,0 +1,183 @@
+"""A plan from files: what it writes, that it trains, and what it refuses."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dacapo.cli import compose_train
+from dacapo.experiments.run_config import RunConfig
+from dacapo.new import main
+from dacapo.ops.synthetic import tissue
+from tests.conftest import data_file, write_hdf5
+
+MADE = tissue((48, 64, 72), (8, 8, 8), 12.0, 0.05, (0, 0))
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Dense cells."""
+    path = tmp_path_factory.mktemp("data") / "cells.h5"
+    raw = (255 * MADE.raw.clip(0, 1)).astype(np.uint8) if MADE.raw.dtype.kind == "f" else MADE.raw
+    arrays = {"raw": raw, "labels": MADE.cells.astype(np.uint32)}
+    return write_hdf5(path, arrays, voxel_size=(8.0, 8.0, 8.0), units="nm")
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: Any) -> None:
+    monkeypatch.setattr(sys, "argv", ["dacapo.new", *map(str, arguments)])
+    main()
+
+
+def composed(folder: Path) -> RunConfig:
+    return RunConfig.from_hydra(
+        compose_train(["--config-dir", f"{folder}/conf", f"experiment={folder.name}"])
+    )
+
+
+def test_a_project_that_trains(
+    cells: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "mine"
+    call(monkeypatch, f"project={folder}", f"raw={cells}:raw", f"labels={cells}:labels",
+         "budget=20s", "device=cpu", "trainer.learning_rate=0.002")  # fmt: skip
+    out = capsys.readouterr().out
+    assert "objects touch: 100% of their surface faces another one" in out
+    assert f"cd {folder}" in out
+    run_config = composed(folder)
+    assert run_config.trainer_config.learning_rate == 0.002
+    assert run_config.num_iterations >= 100
+    for loss in ([], ["task/loss=my_loss", "task.loss.absolute=0.3"]):
+        done = subprocess.run(
+            [sys.executable, "train.py", "debug=limit", "trainer.device=cpu", *loss],
+            cwd=folder, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    configs = "".join(path.read_text() for path in folder.glob("runs/debug/*/0/config.yaml"))
+    assert "_type_: MyLoss" in configs
+
+
+def test_explaining_writes_nothing(
+    cells: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    call(monkeypatch, "explain=true", f"raw={cells}:raw", f"labels={cells}:labels", "gpu_memory=11")
+    out = capsys.readouterr().out
+    assert "Planned for a GPU with 11 GiB" in out
+    assert "not measured, as a GPU with 11 GiB is not here" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_half_of_the_labels_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = MADE.cells.astype(np.uint32)
+    labels[:, :, 40:] = 0
+    arrays = {"raw": MADE.raw, "labels": labels}
+    path = write_hdf5(tmp_path / "half.h5", arrays, voxel_size=(8.0, 8.0, 8.0), units="nm")
+    folder = tmp_path / "half"
+    call(monkeypatch, f"project={folder}", f"raw={path}:raw", f"labels={path}:labels",
+         "budget=5s", "device=cpu")  # fmt: skip
+    assert "taken for not annotated, and left out" in capsys.readouterr().out.replace("\n", " ")
+    run_config: Any = composed(folder)
+    assert run_config.datasplit_config.gt == "labels"
+    (train,) = run_config.datasplit_config.build().train
+    assert (train.read_gt(train.gt.roi) != 0).all()
+
+
+def test_volumes_of_different_voxel_sizes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = []
+    for number, size in enumerate((100.0, 100.0, 140.0)):
+        made = tissue((140, 150), (1, 1), 14.0, 0.05, (0, number))
+        labels = np.where(made.cells % 3 == 0, 2, 1).astype(np.uint8)
+        arrays = {"raw": made.raw, "labels": labels}
+        files.append(write_hdf5(
+            tmp_path / f"{number}.h5", arrays, voxel_size=(size, size), units="nm",
+        ))  # fmt: skip
+    folder = tmp_path / "images"
+    call(monkeypatch, f"project={folder}", f"raw=[{','.join(f'{f}:raw' for f in files)}]",
+         f"labels=[{','.join(f'{f}:labels' for f in files)}]", "budget=5s", "device=cpu",
+         "task.classes={light: [1], dark: [2]}")  # fmt: skip
+    run_config: Any = composed(folder)
+    assert run_config.datasplit_config.resample == [100.0, 100.0]
+    assert run_config.task_config.classes == {"light": [1], "dark": [2]}
+    assert len(run_config.datasplit_config.train) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "project: give the folder to write, or explain=true"),
+        (["explain=true", "budget=fast"], "budget=fast: give seconds, minutes or hours"),
+        (["explain=true", "budget=0m"], "budget=0m: give seconds"),
+        (["explain=true", "device=cuda:9"], "device=cuda:9: no such device here"),
+        (["explain=true", "device=gpu"], "device=gpu: give cpu, cuda, cuda:1... or auto"),
+        (["explain=true", "task=affinitys"], "there is no task=affinitys; did you mean affinities"),
+        (["explain=true", "-m"], "--multirun: this command takes key=value alone"),
+        (["explain=true", "hydra/launcher=local"], "cannot be part of a plan"),
+        (["explain=true", "task.ignore_smaler=3"], "task.ignore_smaler"),
+        (["explain=true", "mask=[a,b]"], "raw names 1 files and mask 2"),
+        (["explain=true", "device=cpu", "trainer.batch_size=0"], "must be at least 1"),
+    ],
+)
+def test_mistakes(
+    cells: str,
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        call(monkeypatch, f"raw={cells}:raw", f"labels={cells}:labels", *arguments)
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+
+
+def test_a_folder_that_holds_something(
+    cells: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(SystemExit):
+        call(monkeypatch, f"project={tmp_path}", f"raw={cells}:raw", f"labels={cells}:labels")
+    assert "exists already: give a new folder" in capsys.readouterr().err
+
+
+def test_labels_without_an_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arrays = {"raw": MADE.raw, "labels": np.zeros_like(MADE.cells, np.uint8)}
+    path = write_hdf5(tmp_path / "empty.h5", arrays, voxel_size=(8.0, 8.0, 8.0), units="nm")
+    with pytest.raises(SystemExit):
+        call(monkeypatch, "explain=true", f"raw={path}:raw", f"labels={path}:labels")
+    assert "no object is labelled" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("flyem_fibsem_ts2_dev.h5", ["task=affinities", "[9, 0, 0]", "datasplit.axis=x"]),
+        ("gonuclear_1135.h5", ["task=boundary", "[[1, 2, 2], [2, 2, 2]]", "blur"]),
+        ("plantseg_ovule.h5", ["task=affinities", "[[1, 2, 2], [2, 2, 2]]", "test=0.2"]),
+        ("plantcells_patch_dev.h5", ["task=affinities", "normalize=percentile"]),
+        ("wsu_chloroplast_dev.h5", ["task=boundary", "norm=group", "dark_sections"]),
+        ("dsb2018_nuclei2d_512.h5", ["task=boundary", "architecture=unet_2d"]),
+    ],
+)
+def test_real_volumes(
+    name: str,
+    expected: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = data_file(name)
+    call(monkeypatch, "explain=true", f"raw={path}:raw", f"labels={path}:labels", "gpu_memory=11")
+    out = capsys.readouterr().out
+    assert [text for text in expected if text not in out] == []
