@@ -5,7 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar off
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: train test test-long test-gpu test-lowest check lock lines
+.PHONY: train test test-long test-gpu test-lowest check docs lock lines
 
 train: .venv/train  ## set up what training needs, then train the embedded example
 	$(BIN)/python -m dacapo.train
@@ -30,6 +30,10 @@ check: test  ## what CI runs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell README.md CONTRIBUTING.md CHANGELOG.md docs dacapo hydra_plugins conf benchmarks
+
+docs: .venv/test  ## the documentation as a site: docs/_build/index.html
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build
 
 lock:  ## renew constraints.txt, the tested set of packages
 	rm -rf .lock

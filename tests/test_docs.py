@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from dacapo.cli import from_arguments, split_arguments
+from dacapo.cli import from_arguments, parse, split_arguments
 from dacapo.compare import CompareConfig
 from dacapo.config import conf_dir
 from dacapo.convert import ConvertConfig
@@ -41,7 +41,7 @@ OWN = {
     "explain": ExplainConfig, "verify": VerifyConfig, "view": ViewConfig,
     "validate": ValidateConfig,
 }  # fmt: skip
-WITH_TRAIN = {"inspect": InspectConfig, "new": NewConfig, "preview": PreviewConfig}
+WITH_TRAIN = {"inspect": InspectConfig, "preview": PreviewConfig}
 
 
 def blocks(path: Path, language: str) -> list[str]:
@@ -82,6 +82,11 @@ def test_a_command_is_understood(command: str, capsys: pytest.CaptureFixture[str
     arguments = words[words.index(f"dacapo.{name}") + 1 :]
     if name in OWN:
         assert from_arguments(OWN[name], arguments) is not None
+        return
+    if name == "new":  # chooses what the arguments leave open
+        options, arguments = split_arguments(NewConfig, arguments)
+        assert options is not None
+        assert parse(arguments).flags == []
         return
     if name in WITH_TRAIN:
         options, arguments = split_arguments(WITH_TRAIN[name], arguments)
