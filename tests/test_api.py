@@ -5,8 +5,12 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import dacapo
+from tests import public_api
 
 NAMES = {
     "dacapo.experiments": [
@@ -71,3 +75,12 @@ def test_whether_values_may_be_interpolated() -> None:
 
     may = {n for n in arraytypes.__all__ if getattr(getattr(arraytypes, n), "interpolatable", None)}
     assert may == {"IntensitiesArray", "DistanceArray", "EmbeddingArray", "ProbabilityArray"}
+
+
+def test_the_public_api_is_what_it_was() -> None:
+    """If it was changed on purpose: python -m tests.public_api, and a line in CHANGELOG.md."""
+    assert public_api.text() == public_api.GOLDEN.read_text()
+
+
+def test_types_are_shipped() -> None:
+    assert (Path(dacapo.__file__).parent / "py.typed").exists()
