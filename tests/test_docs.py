@@ -16,6 +16,7 @@ from dacapo.cli import from_arguments, parse, split_arguments
 from dacapo.compare import CompareConfig
 from dacapo.config import conf_dir
 from dacapo.convert import ConvertConfig
+from dacapo.download import DownloadConfig
 from dacapo.experiments.run_config import RunConfig
 from dacapo.explain import ExplainConfig
 from dacapo.export import ExportConfig
@@ -39,7 +40,7 @@ OWN = {
     "remove": RemoveConfig, "predict": PredictConfig,
     "export": ExportConfig, "segment": SegmentConfig, "status": StatusConfig,
     "explain": ExplainConfig, "verify": VerifyConfig, "view": ViewConfig,
-    "validate": ValidateConfig,
+    "validate": ValidateConfig, "download": DownloadConfig,
 }  # fmt: skip
 WITH_TRAIN = {"inspect": InspectConfig, "preview": PreviewConfig}
 

@@ -13,7 +13,7 @@ ROOT = Path(dacapo.__file__).parent
 
 LAYERS = [
     ["dacapo.config", "dacapo.errors", "dacapo.ops", "dacapo.processes", "dacapo.experiments.lazy"],
-    ["dacapo.arrays", "dacapo.nn"],
+    ["dacapo.arrays", "dacapo.nn", "dacapo.public_data"],
     [
         "dacapo.experiments.arraytypes",
         "dacapo.experiments.datasplits",
@@ -48,6 +48,7 @@ LAYERS = [
         "dacapo.convert",
         "dacapo.explain",
         "dacapo.export",
+        "dacapo.download",
         "dacapo.inspect",
         "dacapo.new",
         "dacapo.predict",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import yaml
 from dacapo.planning.plan import Choice, Plan
 from dacapo.processes.files import write_atomically
 
+_OWN_FILES = ("task", "architecture")
 _SECTIONS = ("task", "architecture", "datasplit", "trainer")
 _LOSSES = {"one_hot": "ClassLoss", "boundary": "MaskLoss", "affinities": "ProbabilityLoss",
            "affinities_2d": "ProbabilityLoss", "affinities_lsds": "ProbabilityLoss"}  # fmt: skip
@@ -38,13 +39,14 @@ def write_project(folder: Path, name: str, plan: Plan) -> None:
         keep_trailing_newline=True,
         autoescape=False,  # these are texts for people and Python, not HTML
     )
-    texts = {f"conf/experiment/{name}.yaml": experiment_yaml(name, plan)}
+    texts = config_files(name, plan)
     values = {
         "name": name,
         "loss": _LOSSES.get(plan["task"], "RegressionLoss"),
         "minutes": max(30, round(plan.budget / 60 * 2)),
         "gpus": int(plan.device.is_gpu),
         "data": describe(plan),
+        "task": Path(next((p for p in texts if p.startswith("conf/task/")), plan["task"])).stem,
     }
     for template, path in _TEMPLATES.items():
         texts[path] = environment.get_template(f"{template}.j2").render(values)
@@ -53,25 +55,49 @@ def write_project(folder: Path, name: str, plan: Plan) -> None:
         write_atomically(folder / path, text.encode())
 
 
-def experiment_yaml(name: str, plan: Plan) -> str:
-    """The choices of a plan as an experiment, with the reasons as comments."""
-    chosen = list(plan.choices.values())
+def config_files(name: str, plan: Plan) -> dict[str, str]:
+    """Path in the folder -> yaml: the choices of a plan, with the reasons as comments.
+
+    Options of the task and of the network become options of their groups, so that a sweep can put
+    others in their place, which have other keys: `-m task=affinities_mine,distance`.
+    """
+    parts: dict[str, list[Choice]] = {}
+    for choice in sorted(plan.choices.values(), key=lambda c: _section(c.key)):
+        parts.setdefault("" if choice.is_group else _part(choice.key), []).append(choice)
+    options = {group: f"{plan[group]}_{name}" for group in _OWN_FILES if group in parts}
+    files = {}
+    for group, option in options.items():
+        lines = [f"defaults: [{plan[group]}, _self_]", *_tree(parts.pop(group), f"{group}.")]
+        files[f"conf/{group}/{option}.yaml"] = "\n".join(lines) + "\n"
     lines = ["# @package _global_", *_comment(describe(plan), ""), "defaults:"]
-    for choice in chosen:
-        if choice.is_group:
-            lines += _comment(_reason(choice), "  ")
-            lines.append(f"  - override /{choice.key}: {_flow(choice.value)}")
+    for choice in parts.pop(""):
+        lines += _comment(_reason(choice), "  ")
+        lines.append(f"  - override /{choice.key}: {options.get(choice.key, _flow(choice.value))}")
+    lines += _tree(parts.pop("experiment"), "")
+    files[f"conf/experiment/{name}.yaml"] = "\n".join(lines) + "\n"
+    return files
+
+
+def _part(key: str) -> str:
+    """The group whose file holds a choice, or experiment.
+
+    How results are scored holds for every task that is put in the place of the plan's.
+    """
+    group = key.partition(".")[0]
+    is_own = group in _OWN_FILES and key not in ("task.criterion", "task.ignore_smaller")
+    return group if is_own else "experiment"
+
+
+def _tree(choices: Iterable[Choice], prefix: str) -> list[str]:
+    """Choices as nested yaml, each with its reason."""
     tree: dict[str, Any] = {}
-    for choice in sorted(chosen, key=lambda c: _section(c.key)):
+    for choice in choices:
         node = tree
-        *path, last = ("", choice.key) if choice.is_group else choice.key.split(".")
+        *path, last = choice.key.removeprefix(prefix).split(".")
         for part in path:
             node = node.setdefault(part, {})
         node[last] = choice
-    tree.pop("", None)
-    for key, node in tree.items():
-        lines += ["", *_lines(key, node, "")]
-    return "\n".join(lines) + "\n"
+    return [line for key, node in tree.items() for line in ("", *_lines(key, node, ""))]
 
 
 def describe(plan: Plan) -> str:

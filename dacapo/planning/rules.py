@@ -122,6 +122,7 @@ def _ignore_smaller(plan: Plan) -> Found:
     if plan["task"] == "one_hot":
         return None
     limit = 100 if plan.found.dims == 3 else 30
+    limit = int(min(limit, _SMALL_OBJECT * plan.found.volume))
     sizes = plan.found.sizes
     small = sum(n < limit for n in sizes)
     if small < 0.1 * len(sizes):

@@ -13,12 +13,14 @@ import numpy as np
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.table import Table
 
@@ -27,6 +29,7 @@ from dacapo.experiments.score_table import ScoreTable
 from dacapo.experiments.training_iteration_stats import TrainingIterationStats
 from dacapo.experiments.training_stats import TrainingStats
 from dacapo.experiments.validation_scores import ValidationScores
+from dacapo.processes.files import format_bytes
 
 console = Console(highlight=False, soft_wrap=True, markup=False)
 if not console.is_terminal:
@@ -179,8 +182,39 @@ def block_progress() -> Iterator[Callable[[str, int, int], None]]:
             yield report
 
 
+@contextmanager
+def download_progress(name: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar for a download; without a terminal, a line once a minute.
+
+    Yields:
+        A function of the bytes that have arrived, and of all, if that is known.
+    """
+    line, begin, first = "", 0.0, 0
+    columns = (
+        TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(),
+        TransferSpeedColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console, disable=not _has_bars()) as bars:
+        task: TaskID | None = None
+
+        def report(done: int, num: int | None) -> None:
+            nonlocal line, begin, first, task
+            if task is None:
+                task = bars.add_task(name, total=num, completed=done)
+                begin, first = time.perf_counter(), done
+            bars.update(task, completed=done, total=num)
+            passed, made = time.perf_counter() - begin, done - first
+            left = "" if num is None or not made else duration(passed / made * (num - done))
+            of = "" if num is None else f" of {format_bytes(num)}, {left or '?'} left"
+            line = f"{name}: {format_bytes(done)}{of}"
+
+        with reported(lambda: line):
+            yield report
+
+
 def _has_bars() -> bool:
-    return console.is_terminal and not os.environ.get("CI")
+    # Colours may be forced where output goes to a file, as in notebooks; bars would fill it.
+    return console.is_terminal and console.file.isatty() and not os.environ.get("CI")
 
 
 def score_line(stats: TrainingStats, scores: ValidationScores, criterion: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from dacapo.planning.device import Device
 from dacapo.planning.fingerprint import Fingerprint
 from dacapo.planning.plan import Plan
-from dacapo.planning.project import experiment_yaml
+from dacapo.planning.project import config_files
 from dacapo.planning.rules import RULES
 
 CPU = Device("a CPU with 2 cores", False, 0, False)
@@ -120,7 +120,12 @@ def test_a_gpu_gets_more_than_a_cpu() -> None:
 
 def test_every_choice_has_its_reason_in_the_experiment() -> None:
     made = plan(NUCLEI)
-    text = experiment_yaml("mine", made)
+    files = config_files("mine", made)
+    assert {*files} == {
+        "conf/experiment/mine.yaml", "conf/task/boundary_mine.yaml",
+        "conf/architecture/unet_mine.yaml",
+    }  # fmt: skip
+    text = "\n".join(files.values())
     joined = " ".join(line.strip().lstrip("# ") for line in text.splitlines())
     for choice in made.choices.values():
         assert choice.reason in joined, choice

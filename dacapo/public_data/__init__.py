@@ -1,0 +1,1 @@
+"""Public annotated volumes: cards that describe them, and how they are downloaded."""
