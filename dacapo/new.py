@@ -100,7 +100,7 @@ def new(options: NewConfig, line: CommandLine) -> None:
     files = Files(options.raw, options.labels, options.mask, common)
     device = find_device(options.device, options.gpu_memory)
     request = Request(files, device, seconds, given, groups)
-    plan = draft(request, lambda plan: _composed(name, plan))
+    plan = draft(request, lambda plan: _composed(name, plan, line))
     show_plan(plan)
     if not options.explain:
         write_project(folder, name, plan)
@@ -142,14 +142,24 @@ def _given(line: CommandLine) -> tuple[dict[str, Any], set[str]]:
     }
 
 
-def _composed(name: str, plan: Plan) -> RunConfig:
+def _composed(name: str, plan: Plan, line: CommandLine) -> RunConfig:
     """The run of a plan, composed from the files that would be written."""
     from dacapo.planning.project import write_project
 
     with tempfile.TemporaryDirectory() as folder:
         write_project(Path(folder), name, plan)
         arguments: Sequence[str] = ["--config-dir", f"{folder}/conf", f"experiment={name}"]
-        return RunConfig.from_hydra(compose_train(arguments))
+        try:
+            return RunConfig.from_hydra(compose_train(arguments))
+        except InputError as error:
+            raise InputError(_as_typed(str(error), line)) from error
+
+
+def _as_typed(message: str, line: CommandLine) -> str:
+    """A message about a file of the plan that blames an argument, with the argument instead."""
+    found = re.match(r"\w+/\w+\.yaml: ([\w.]+): ", message)
+    typed = line.typed_for(found[1]) if found else None
+    return message if found is None or typed is None else f"{typed}: {message[found.end() :]}"
 
 
 if __name__ == "__main__":

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from dacapo.experiments.datasplits.datasets import Dataset
 
 
+_KEYS = re.compile(r"datasplit\.train\.\w+\.(raw|gt|mask)(?==)")
+_TYPED = {"raw": "raw", "gt": "labels", "mask": "mask"}
+
+
 @dataclass(frozen=True)
 class Files:
     """Annotated volumes.
@@ -54,7 +58,10 @@ class Files:
         node = OmegaConf.merge(OmegaConf.structured(VolumesDataSplitConfig), options)
         config = OmegaConf.to_object(node)
         assert isinstance(config, VolumesDataSplitConfig)
-        return list(config.build_part("train", config.train))
+        try:
+            return list(config.build_part("train", config.train))
+        except InputError as error:  # it names the keys of dacapo.train
+            raise InputError(_KEYS.sub(lambda m: _TYPED[m[1]], str(error))) from error
 
     def without_end(self, dataset: Dataset, empty: tuple[int, int, int]) -> Files:
         """The same without the labels of a slab (axis, begin, end) at an end of the volume."""
