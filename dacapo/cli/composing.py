@@ -57,6 +57,17 @@ def explained(line: CommandLine) -> Iterator[None]:
     except (yaml.YAMLError, UnicodeDecodeError):
         _check_yamls(line)
         raise
+    except ValueError as error:  # OmegaConf's, of `key_of_a_list.name=value`
+        found = re.fullmatch(r"invalid literal for int\(\) with base 10: '(.*)'", str(error))
+        keys = [typed.partition("=")[0] for typed in line.typed]
+        blamed = [key for key in keys if found and key.endswith(f".{found[1]}")]
+        if not blamed:
+            raise
+        key, _, name = blamed[0].rpartition(".")
+        raise InputError(
+            f"{line.typed_for(blamed[0])}: {key} is a list, so give all of it, or a position such "
+            f"as 0 in the place of {name}"
+        ) from error
     except AssertionError as error:
         if "Unexpected type for root" not in str(error):
             raise
