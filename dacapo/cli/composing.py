@@ -59,8 +59,10 @@ def explained(line: CommandLine) -> Iterator[None]:
         raise
     except ValueError as error:  # OmegaConf's, of `key_of_a_list.name=value`
         found = re.fullmatch(r"invalid literal for int\(\) with base 10: '(.*)'", str(error))
+        if found is None:
+            raise
         keys = [typed.partition("=")[0] for typed in line.typed]
-        blamed = [key for key in keys if found and key.endswith(f".{found[1]}")]
+        blamed = [key for key in keys if key.endswith(f".{found[1]}")]
         if not blamed:
             raise
         key, _, name = blamed[0].rpartition(".")
