@@ -58,16 +58,16 @@ def explained(line: CommandLine) -> Iterator[None]:
         _check_yamls(line)
         raise
     except ValueError as error:  # OmegaConf's, of `key_of_a_list.name=value`
-        found = re.fullmatch(r"invalid literal for int\(\) with base 10: '(.*)'", str(error))
-        if found is None:
+        literal = re.fullmatch(r"invalid literal for int\(\) with base 10: '(.*)'", str(error))
+        if literal is None:
             raise
         keys = [typed.partition("=")[0] for typed in line.typed]
-        blamed = [key for key in keys if key.endswith(f".{found[1]}")]
-        if not blamed:
+        inner = [key for key in keys if key.endswith(f".{literal[1]}")]
+        if not inner:
             raise
-        key, _, name = blamed[0].rpartition(".")
+        key, _, name = inner[0].rpartition(".")
         raise InputError(
-            f"{line.typed_for(blamed[0])}: {key} is a list, so give all of it, or a position such "
+            f"{line.typed_for(inner[0])}: {key} is a list, so give all of it, or a position such "
             f"as 0 in the place of {name}"
         ) from error
     except AssertionError as error:
