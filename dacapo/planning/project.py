@@ -107,8 +107,9 @@ def describe(plan: Plan) -> str:
     shape = "x".join(map(str, found.shape))
     volumes = "" if found.num_volumes == 1 else f"{found.num_volumes} volumes, the smallest of "
     held = f"{len(found.sizes)} objects" if found.pieces < 3 else f"{len(found.ids)} ids"
+    annotated = "" if found.annotated == 1 else f"{found.annotated:.0%} of it annotated, "
     return (
-        f"{volumes}{shape} voxels of {size} {found.unit}, {held}, {found.labelled:.0%} "
+        f"{volumes}{shape} voxels of {size} {found.unit}, {annotated}{held}, {found.labelled:.0%} "
         f"of the annotated voxels labelled. Planned for {plan.device.name} and "
         f"{plan.budget / 60:g} minutes a run."
     )
