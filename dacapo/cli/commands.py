@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -38,9 +39,13 @@ def one_line_errors() -> Iterator[None]:
         _exit(str(error))
     except (HydraException, OmegaConfBaseException) as error:
         _exit(explain(error, None, None))
-    except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(141) from None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            _exit(f"{error.filename!s:.60}...: the name is too long")
+        if isinstance(error, BrokenPipeError):  # the reader of the output, such as `head`, is gone
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(141) from None
+        raise
     except KeyboardInterrupt:
         raise SystemExit(130) from None  # before training began, so there is no state to save
 

@@ -71,7 +71,7 @@ def explained(line: CommandLine) -> Iterator[None]:
             f"as 0 in the place of {name}"
         ) from error
     except AssertionError as error:
-        if "Unexpected type for root" not in str(error):
+        if "Unexpected type" not in str(error):
             raise
         raise InputError(_below_nothing(line)) from error
 
