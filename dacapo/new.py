@@ -9,7 +9,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from dacapo.cli import CommandLine, compose_train, one_line_errors, parse, split_arguments
 from dacapo.config import Config, config, ranged
 from dacapo.errors import InputError
+from dacapo.experiments.datasplits.files import FilesDataSplitConfig
 from dacapo.experiments.run_config import RunConfig
 from dacapo.processes.files import check_writable
 
@@ -97,6 +98,9 @@ def new(options: NewConfig, line: CommandLine) -> None:
 
     common = {k: getattr(options, k) for k in ("voxel_size", "unit", "ignore_label")}
     common = {k: v for k, v in common.items() if v is not None}
+    for option in fields(FilesDataSplitConfig):  # how files are read
+        if option.name not in ("raw", "gt", "mask") and f"datasplit.{option.name}" in given:
+            common[option.name] = given[f"datasplit.{option.name}"]
     files = Files(options.raw, options.labels, options.mask, common)
     device = find_device(options.device, options.gpu_memory)
     request = Request(files, device, seconds, given, groups)

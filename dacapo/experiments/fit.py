@@ -24,7 +24,7 @@ def check_data(datasplit: DataSplit, model: Model, predictor: Predictor) -> Samp
     check_shapes(datasplit, model.input_shape, model.num_in_channels)
     shape = _sample_shape(datasplit, model)
     _check_known(datasplit.train, predictor)
-    datasplit.check_apart(_reach(predictor, shape.output_voxel_size))
+    datasplit.check_apart(target_reach(predictor, shape.output_voxel_size))
     return shape
 
 
@@ -53,7 +53,7 @@ def _check_known(train: Sequence[Dataset], predictor: Predictor) -> None:
         )
 
 
-def _reach(predictor: Predictor, voxel_size: Coordinate) -> Coordinate:
+def target_reach(predictor: Predictor, voxel_size: Coordinate) -> Coordinate:
     """How far the target of a voxel depends on labels around it, in world units."""
     voxel = Roi(voxel_size * 0, voxel_size)
     seen = predictor.gt_region_for_roi(voxel, voxel_size)

@@ -12,6 +12,8 @@ import torch
 
 from dacapo.arrays.units import from_world
 from dacapo.errors import InputError
+from dacapo.experiments.datasplits.datasplit import DataSplit
+from dacapo.experiments.fit import target_reach
 from dacapo.experiments.preflight import preflight
 from dacapo.experiments.run_config import RunConfig
 from dacapo.planning.device import Device, activation_bytes, step_cost
@@ -152,10 +154,26 @@ def _add_files(plan: Plan, files: Files) -> None:
         plan.set(key, value, reason)
 
 
+def _widen_gap(plan: Plan, run_config: RunConfig, datasplit: DataSplit) -> bool:
+    """Widen the gap between the parts of a volume if targets reach further; whether they do."""
+    if plan["datasplit"] != "regions" or "datasplit.buffer" in plan.given:
+        return False
+    gt = datasplit.train[0].gt
+    reach = target_reach(run_config.task_config.build().predictor, gt.voxel_size)
+    width = from_world(reach, gt.unit)["zyx".index(plan["datasplit.axis"]) - 3]
+    if width <= plan["datasplit.buffer"]:
+        return False
+    plan.set("datasplit.buffer", float(width), "as far as the targets of this task reach")
+    return True
+
+
 def _fits(plan: Plan, compose: Callable[[Plan], RunConfig]) -> bool:
     """Set how long to train; whether budget and memory suffice for that."""
     run_config = compose(plan)
     datasplit = preflight(run_config)
+    if _widen_gap(plan, run_config, datasplit):
+        run_config = compose(plan)
+        datasplit = preflight(run_config)
     if not plan.device.is_here:
         plan.set(
             "num_iterations",

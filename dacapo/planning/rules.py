@@ -391,15 +391,22 @@ def _has_test(plan: Plan) -> bool:
 def _train_share(plan: Plan) -> Found:
     if plan["datasplit"] != "regions":
         return None
+    parts = {part: plan.given.get(f"datasplit.{part}") for part in ("validate", "test")}
+    if parts["validate"] is not None:
+        test = parts["test"] if parts["test"] is not None else 0.2 * _has_test(plan)
+        return round(1 - float(parts["validate"]) - float(test), 6), "of the axis"
+    if parts["test"] is not None:
+        return round(0.75 * (1 - float(parts["test"])), 6), "of the axis"
     return (0.6, "of the axis") if _has_test(plan) else (0.7, "of the axis")
 
 
 def _validate_share(plan: Plan) -> Found:
     if plan["datasplit"] != "regions":
         return None
-    return (0.2, "chooses the iteration and the parameters") if _has_test(plan) else (
-        0.3, "chooses the iteration and the parameters",
-    )  # fmt: skip
+    rest = 1 - float(plan["datasplit.train"])
+    given = plan.given.get("datasplit.test")
+    share = rest - float(given) if given is not None else rest / 2 if _has_test(plan) else rest
+    return round(share, 6), "chooses the iteration and the parameters"
 
 
 def _test_share(plan: Plan) -> Found:
@@ -410,7 +417,8 @@ def _test_share(plan: Plan) -> Found:
             f"{plan.found.num_objects} objects are too few to hold some back for a test, so the "
             f"score of the chosen model will be somewhat optimistic"
         )
-    return 0.2, "opened only by dacapo.compare test=true, once all choices are made"
+    rest = 1 - float(plan["datasplit.train"]) - float(plan["datasplit.validate"])
+    return round(rest, 6), "opened only by dacapo.compare test=true, once all choices are made"
 
 
 def _normalize(plan: Plan) -> Found:

@@ -129,3 +129,18 @@ def test_every_choice_has_its_reason_in_the_experiment() -> None:
     joined = " ".join(line.strip().lstrip("# ") for line in text.splitlines())
     for choice in made.choices.values():
         assert choice.reason in joined, choice
+
+
+@pytest.mark.parametrize(
+    ("given", "shares"),
+    [
+        ({}, (0.6, 0.2, 0.2)),
+        ({"datasplit__train": 0.5}, (0.5, 0.25, 0.25)),
+        ({"datasplit__test": 0.1}, (0.675, 0.225, 0.1)),
+        ({"datasplit__validate": 0.3}, (0.5, 0.3, 0.2)),
+        ({"datasplit__train": 0.8, "datasplit__test": 0}, (0.8, 0.2, 0)),
+    ],
+)
+def test_the_parts_of_a_volume_add_up(given: dict[str, float], shares: tuple[float, ...]) -> None:
+    made = plan(NEURONS, **given)
+    assert [made[f"datasplit.{p}"] for p in ("train", "validate", "test")] == pytest.approx(shares)
