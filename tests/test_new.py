@@ -89,6 +89,32 @@ def test_half_of_the_labels_missing(
     assert (train.read_gt(train.gt.roi) != 0).all()
 
 
+@pytest.mark.parametrize(
+    "known",
+    [
+        np.s_[:, :, 36:],  # an end is left out
+        np.s_[:, :, :],
+        np.s_[:, ::2, :],
+    ],
+)
+def test_what_is_annotated_decides_the_parts(
+    known: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask = np.zeros(MADE.cells.shape, np.uint8)
+    mask[known] = 1
+    arrays = {"raw": MADE.raw, "labels": MADE.cells.astype(np.uint32), "mask": mask}
+    path = write_hdf5(tmp_path / "m.h5", arrays, voxel_size=(8.0, 8.0, 8.0), units="nm")
+    folder = tmp_path / "masked"
+    call(monkeypatch, f"project={folder}", f"raw={path}:raw", f"labels={path}:labels",
+         f"mask={path}:mask", "budget=5s", "device=cpu")  # fmt: skip
+    run_config: Any = composed(folder)
+    datasplit = run_config.datasplit_config.build()
+    share = mask[:, :, 36:].mean() if known[2].start else mask.mean()
+    for dataset in (*datasplit.train, *datasplit.validate):
+        annotated = dataset.read_mask(dataset.gt.roi).mean()
+        assert annotated == pytest.approx(share, rel=0.1)
+
+
 def test_volumes_of_different_voxel_sizes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -254,6 +254,8 @@ def _check_override(argument: str, typed: str, line: CommandLine) -> None:
     is_none = override.is_delete() or override.value() is None
     if is_none and group in _REQUIRED:
         raise InputError(f"{typed}: {group} cannot be left out, only replaced")
+    if is_none and "/" in group and not override.is_delete() and not group.startswith("hydra"):
+        raise InputError(f"{typed}: leave it out to take what {group.rpartition('/')[0]} has")
     if group == "experiment" and not line.is_sweep and _is_sweep_yaml(line, _options(override)):
         raise InputError(f"{typed}: this experiment is a sweep, so add -m")
     options = line.options(group)

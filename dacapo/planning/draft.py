@@ -18,7 +18,7 @@ from dacapo.experiments.preflight import preflight
 from dacapo.experiments.run_config import RunConfig
 from dacapo.planning.device import Device, activation_bytes, step_cost
 from dacapo.planning.files import Files
-from dacapo.planning.fingerprint import Fingerprint, fingerprint
+from dacapo.planning.fingerprint import Fingerprint, annotated_box, fingerprint
 from dacapo.planning.plan import Effort, Plan
 from dacapo.planning.rules import RULES, is_dense
 
@@ -99,19 +99,25 @@ def _look(files: Files) -> tuple[Files, Fingerprint, list[str]]:
         size = [float(f"{median(lengths):.4g}") for lengths in zip(*sizes, strict=True)]
         files = replace(files, common={**files.common, "resample": size})
         datasets = files.open()
+    warnings = []
+    if len(datasets) == 1 and (kept := annotated_box(datasets[0])):
+        files = files.within(datasets[0], kept)
+        datasets = [_within(files, datasets[0])]
+        warnings.append(f"nothing is annotated beyond {_words(files, datasets[0])}: left out")
     found = fingerprint(datasets)
     if not found.ids:
         raise InputError(
             f"{datasets[0].gt.name} is 0 wherever it is annotated: no object is labelled"
         )
-    warnings = []
-    if found.empty is not None and len(datasets) == 1 and _is_unannotated(found, found.empty):
-        files = files.without_end(datasets[0], found.empty)
-        assert files.region is not None
-        axis, bounds = files.region
-        found = fingerprint([_within(files, datasets[0])])
+    is_empty = found.empty is not None and not files.region and len(datasets) == 1
+    if is_empty and found.empty is not None and _is_unannotated(found, found.empty):
+        axis, begin, end = found.empty
+        ends = (0, begin) if begin else (end, found.shape[axis])
+        files = files.within(datasets[0], {axis: ends})
+        datasets = [_within(files, datasets[0])]
+        found = fingerprint(datasets)
         warnings.append(
-            f"labels are 0 beyond {axis} = {bounds} {found.unit}, and objects are dense elsewhere: "
+            f"labels are 0 beyond {_words(files, datasets[0])}, and objects are dense elsewhere: "
             f"taken for not annotated, and left out. If it is background, give "
             f"datasplit.gt={files.labels[0]}"
         )
@@ -133,13 +139,17 @@ def _is_unannotated(found: Fingerprint, empty: tuple[int, int, int]) -> bool:
     return is_dense(found) and end - begin >= _SLAB * found.shape[axis]
 
 
+def _words(files: Files, dataset: Any) -> str:
+    """The region of the labels."""
+    bounds = (f"{axis} = {low:g} to {high:g}" for axis, (low, high) in files.region.items())
+    return f"{', '.join(bounds)} {dataset.gt.unit}"
+
+
 def _within(files: Files, dataset: Any) -> Any:
     from dacapo.experiments.datasplits.array_opener import in_region
     from dacapo.experiments.datasplits.volume_config import RegionConfig
 
-    assert files.region is not None
-    axis, bounds = files.region
-    region = RegionConfig(snap=True, **{axis: bounds})
+    region = RegionConfig(snap=True, **files.region)
     return replace(dataset, gt=in_region(dataset.gt, region, "labels"))
 
 

@@ -30,14 +30,14 @@ class Files:
         raw, labels: one or more files each, as in datasplit.raw and datasplit.gt.
         mask: as many, or none.
         common: further options of the data split: voxel_size, unit, ignore_label...
-        region: axis and bounds, in the volume's unit, of the labels of a single volume; None: all.
+        region: axis -> bounds, in the volume's unit, of the labels of a single volume; empty: all.
     """
 
     raw: list[str]
     labels: list[str]
     mask: list[str] = field(default_factory=list)
     common: dict[str, Any] = field(default_factory=dict)
-    region: tuple[str, list[float]] | None = None
+    region: dict[str, list[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for key, paths in (("labels", self.labels), ("mask", self.mask)):
@@ -63,14 +63,14 @@ class Files:
         except InputError as error:  # it names the keys of dacapo.train
             raise InputError(_KEYS.sub(lambda m: _TYPED[m[1]], str(error))) from error
 
-    def without_end(self, dataset: Dataset, empty: tuple[int, int, int]) -> Files:
-        """The same without the labels of a slab (axis, begin, end) at an end of the volume."""
-        axis, begin, end = empty
+    def within(self, dataset: Dataset, kept: Mapping[int, tuple[int, int]]) -> Files:
+        """The same with the labels of a part of the volume: axis -> begin and end, in voxels."""
         gt = dataset.gt
-        kept = (0, begin) if begin else (end, gt.shape[axis])
-        size, offset = (from_world(v, gt.unit)[axis] for v in (gt.voxel_size, gt.offset))
-        bounds = [round(offset + n * size, 6) for n in kept]
-        return replace(self, region=("zyx"[axis - gt.dims], bounds))
+        region = {}
+        for axis, ends in kept.items():
+            size, offset = (from_world(v, gt.unit)[axis] for v in (gt.voxel_size, gt.offset))
+            region["zyx"[axis - gt.dims]] = [round(offset + n * size, 6) for n in ends]
+        return replace(self, region=region)
 
     def options(self, num_validate: int, num_test: int) -> dict[str, Any]:
         """Key -> value of the data split, without `datasplit.` itself.
@@ -95,9 +95,8 @@ class Files:
             }
             return chosen | common
         (volume,) = volumes.values()
-        if self.region is not None:
-            axis, bounds = self.region
-            labels = {"open": volume["gt"], "region": {axis: bounds, "snap": True}}
+        if self.region:
+            labels = {"open": volume["gt"], "region": {**self.region, "snap": True}}
             common["datasplit.arrays"] = {"labels": labels}
             volume["gt"] = "labels"
         return {f"datasplit.{key}": path for key, path in volume.items()} | common

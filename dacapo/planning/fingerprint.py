@@ -53,6 +53,8 @@ class Fingerprint:
             and 90 over the objects that are not fragments; NaN without any.
         empty: (axis, begin, end) in voxels of the first volume's labels: the largest slab at an end
             of an axis that has no label although it is annotated.
+        profiles: of a single volume with a mask, the annotated share of each section along each
+            axis; empty: all alike, or not known.
     """
 
     num_volumes: int
@@ -74,6 +76,7 @@ class Fingerprint:
     volume: float
     thickness: tuple[float, float, float]
     empty: tuple[int, int, int] | None = None
+    profiles: tuple[tuple[float, ...], ...] = field(default=(), repr=False)
 
     @property
     def dims(self) -> int:
@@ -151,6 +154,7 @@ def fingerprint(datasets: Sequence[Dataset]) -> Fingerprint:
         volume=float(np.median(counts[whole])) if whole.any() else float("nan"),
         thickness=_percentiles(balls[whole]),
         empty=_empty_end(first),
+        profiles=_profiles(datasets),
     )
 
 
@@ -238,6 +242,35 @@ def _empty_end(dataset: Dataset) -> tuple[int, int, int] | None:
                 share = (end - begin) / num
                 best = max(best or (0.0, (0, 0, 0)), (share, (axis, begin, end)))
     return None if best is None else best[1]
+
+
+def annotated_box(dataset: Dataset, least: float = 0.1) -> dict[int, tuple[int, int]]:
+    """Axis -> begin and end of what a mask or an ignore_label calls annotated, in voxels.
+
+    Args:
+        least: share of an axis that must lie beyond for it to count.
+    """
+    gt = dataset.gt
+    if dataset.is_fully_annotated or prod(gt.shape) > _WHOLE:
+        return {}
+    known = dataset.read_mask(gt.roi) != 0
+    found = {}
+    for axis, num in enumerate(gt.shape):
+        at = np.flatnonzero(known.any(axis=tuple(a for a in range(gt.dims) if a != axis)))
+        if len(at) and at[-1] + 1 - at[0] <= (1 - least) * num:
+            found[axis] = int(at[0]), int(at[-1]) + 1
+    return found
+
+
+def _profiles(datasets: Sequence[Dataset]) -> tuple[tuple[float, ...], ...]:
+    gt = datasets[0].gt
+    if len(datasets) > 1 or prod(gt.shape) > _WHOLE or datasets[0].is_fully_annotated:
+        return ()
+    known = datasets[0].read_mask(gt.roi) != 0
+    axes = range(gt.dims)
+    return tuple(
+        tuple(known.mean(axis=tuple(a for a in axes if a != axis)).tolist()) for axis in axes
+    )
 
 
 def _weighted_median(values: Floats, weights: Floats) -> float:

@@ -46,6 +46,7 @@ def write_project(folder: Path, name: str, plan: Plan) -> None:
         "minutes": max(30, round(plan.budget / 60 * 2)),
         "gpus": int(plan.device.is_gpu),
         "data": describe(plan),
+        "size": _given_size(plan),
         "task": Path(next((p for p in texts if p.startswith("conf/task/")), plan["task"])).stem,
     }
     for template, path in _TEMPLATES.items():
@@ -78,6 +79,13 @@ def config_files(name: str, plan: Plan) -> dict[str, str]:
     return files
 
 
+def _given_size(plan: Plan) -> str:
+    """The voxel size as arguments, if files do not tell it."""
+    keys = {"voxel_size": "datasplit.voxel_size", "unit": "datasplit.unit"}
+    values = {name: plan.get(key) for name, key in keys.items()}
+    return "".join(f" {k}={_flow(v).replace(' ', '')}" for k, v in values.items() if v is not None)
+
+
 def _part(key: str) -> str:
     """The group whose file holds a choice, or experiment.
 
@@ -107,7 +115,7 @@ def describe(plan: Plan) -> str:
     shape = "x".join(map(str, found.shape))
     volumes = "" if found.num_volumes == 1 else f"{found.num_volumes} volumes, the smallest of "
     held = f"{len(found.sizes)} objects" if found.pieces < 3 else f"{len(found.ids)} ids"
-    annotated = "" if found.annotated == 1 else f"{found.annotated:.0%} of it annotated, "
+    annotated = "" if found.annotated > 0.995 else f"{found.annotated:.0%} of it annotated, "
     return (
         f"{volumes}{shape} voxels of {size} {found.unit}, {annotated}{held}, {found.labelled:.0%} "
         f"of the annotated voxels labelled. Planned for {plan.device.name} and "

@@ -6,6 +6,7 @@ reason. `RULES` below is the table of all of them, with the sources.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import ceil, prod
 from typing import Any
 
@@ -92,8 +93,8 @@ def _neighborhood(plan: Plan) -> Found:
             if offset not in offsets:
                 offsets.append(offset)
     return offsets, (
-        f"neighbouring voxels, and pairs a third and two thirds of the median object's radius "
-        f"apart ({radius:.4g} {found.unit}): long ones tell objects apart, and most lie in one"
+        f"neighbouring voxels, pairs two thirds of the median object's radius ({radius:.4g} "
+        f"{found.unit}) apart, and a third of that: long ones tell objects apart, most lie in one"
     )
 
 
@@ -346,19 +347,31 @@ def _datasplit(plan: Plan) -> Found:
 
 
 def _axis(plan: Plan) -> int:
-    """The axis to split along: the longest."""
+    """The axis to split along: the longest of those whose parts are all annotated."""
     given = plan.given.get("datasplit.axis")
     if given in ("z", "y", "x"):
         return "zyx".index(str(given)) - 3 + plan.found.dims
     found = plan.found
-    return max(range(found.dims), key=lambda a: (found.shape[a] * found.voxel_size[a], a))
+    length = [n * size for n, size in zip(found.shape, found.voxel_size, strict=True)]
+    return max(range(found.dims), key=lambda a: (min(_evenness(plan, a), 0.5), length[a], a))
+
+
+def _evenness(plan: Plan, axis: int) -> float:
+    """The annotated share of the part that has least, relative to that of the volume."""
+    if not plan.found.profiles:
+        return 1.0
+    profile = plan.found.profiles[axis]
+    cuts = [0, int(0.6 * len(profile)), int(0.8 * len(profile)), len(profile)]
+    shares = [sum(profile[a:b]) / max(1, b - a) for a, b in pairwise(cuts)]
+    return min(shares) / max(1e-9, sum(profile) / len(profile))
 
 
 def _split_axis(plan: Plan) -> Found:
     if plan["datasplit"] != "regions":
         return None
     axis = _axis(plan)
-    return "zyx"[axis - plan.found.dims], f"the longest axis, {plan.found.shape[axis]} voxels"
+    text = "the longest axis" + (" of which each part is annotated" if plan.found.profiles else "")
+    return "zyx"[axis - plan.found.dims], f"{text}, {plan.found.shape[axis]} voxels"
 
 
 def _gap(plan: Plan, axis: int) -> int:
