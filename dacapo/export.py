@@ -73,7 +73,7 @@ def export_command(options: ExportConfig) -> None:
         raise InputError(f"output={output} is a folder: choose another name")
     if output.exists() and not options.overwrite:
         raise InputError(f"output={output} exists already: set overwrite=true to replace it")
-    saved = find_model(options.run, options)
+    saved = find_model(options.run, Path(options.runs_dir), options.iteration, options.criterion)
     with reported("exporting the model"):
         from dacapo.inference.package import write_package
         from dacapo.inference.trained import TrainedModel

@@ -38,8 +38,9 @@ class VolumeOptions(Config):
     below runs_dir. The predictions of several, [a/0,a/1], are averaged."""
     runs_dir: str = "runs"
     """Folder that holds the runs."""
-    iteration: int | None = ranged(None, low=0)
-    """Iteration of the weights (default: the best by criterion of those that were kept)."""
+    iteration: list[int] = ranged([], low=0)
+    """Iteration of the weights (default: the best by criterion of those that were kept). The
+    predictions of several, [4000,6000], are averaged."""
     criterion: str | None = None
     """The criterion that decides which is best (default: the run's own)."""
     input: str

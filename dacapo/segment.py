@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 from dacapo.cli import run_command
@@ -35,7 +34,11 @@ class SegmentConfig(VolumeOptions):
     """What dacapo.predict has written for this run (default: predict first)."""
     parameters: dict[str, Any] = field(default_factory=dict)
     """Parameters of the post-processor, such as parameters={bias: 0.3} (default: those that scored
-    best in validation)."""
+    best in validation). With several values, {threshold: [0.3, 0.5]}, there is an output for each
+    combination, such as NAME.threshold=0.3.ome.zarr."""
+    keep: str | None = None
+    """Folder that keeps the prediction, the fragments and the graph between them for later commands
+    with other parameters, which need no voxel if these only join fragments."""
     block: int | None = ranged(None, low=8)
     """Edge of the blocks, in voxels, rounded to whole chunks (default: 192, in 2D 2048)."""
     halo: int = ranged(32, low=0)
@@ -65,68 +68,25 @@ def main() -> None:
 
 
 def segment_command(options: SegmentConfig) -> None:
-    """Segment, and report how many objects there are."""
-    import json
-    import time
-
-    from dacapo.arrays.kept import check_output, finish, kept_output, made_by
-    from dacapo.arrays.write import FORMATS, fill_ome_zarr
-    from dacapo.inference.jobs import open_jobs, predict_into, segment_into, segmentation_of
-    from dacapo.inference.object_tables import table_names, write_tables
-    from dacapo.inference.volumes import (
-        check_apart,
-        open_prediction,
-        prepare,
-        provenance,
-        warn_of_space,
+    """Segment with each setting, and report how many objects there are."""
+    from dacapo.inference.jobs import open_jobs
+    from dacapo.inference.segmentations import (
+        check_outputs,
+        kept_folder,
+        segment,
+        segmentations,
+        single_settings,
     )
-    from dacapo.training.terminal import block_progress, console, duration, resumable
+    from dacapo.inference.volumes import open_prediction, prepare
 
-    output = Path(options.output)
-    check_apart(output, options.input or str(options.prediction))
-    before = made_by(output)
-    check_output(output, options.overwrite or before is not None)
+    every = single_settings(options)
+    check_outputs(options, every)
     jobs = open_jobs(options)
     prepared = prepare(options) if options.input else open_prediction(options)
-    post_processor, setting = prepared.model.choose_parameters(options.parameters)
-    makes = post_processor.blockwise(setting).makes
-    tables = table_names(output, makes, options.tables.value)
-    origin = provenance(prepared)
-    origin["parameters"] = vars(setting)
-    if before == origin and not options.overwrite:
-        finish(output)
-        console.print(f"{output} is finished; overwrite=true makes it again")
-        return
-    console.print(f"{prepared}, {setting}: {prepared.prediction.extent()}")
-    warn_of_space(output, [prepared.prediction] if options.input else [])
-    begin = time.perf_counter()
-    with (
-        resumable(),
-        block_progress() as progress,
-        kept_output(
-            output, json.dumps(origin), options.overwrite, progress, beside=tables
-        ) as blocks,
-    ):
-        prediction = prepared.prediction
-        if options.input:
-            prediction = predict_into(
-                blocks.work / "prediction", prepared.stored(), prepared, prepared.edge(None),
-                blocks, "prediction", jobs=jobs,
-            )  # fmt: skip
-        made = segmentation_of(options, prepared, prediction, blocks.work, blocks)
-        blocks.edge = made.grid.edge
-        level = blocks.folder / "0"
-        labels = segment_into(
-            level, made, prediction, options, blocks, FORMATS[options.version], jobs
-        )
-        written = fill_ome_zarr(
-            blocks.folder, labels, is_labels=True, version=options.version, levels=options.levels,
-            chunk=options.chunk, blocks=blocks, attributes={"dacapo": origin},
-        )  # fmt: skip
-        if tables:
-            write_tables(written, made.grid, tables, blocks.work / "objects", blocks)
-    seconds = time.perf_counter() - begin
-    console.print(f"{output}: {made.summary}, {duration(seconds)}")
+    wanted = segmentations(prepared, every)
+    with kept_folder(options, wanted) as keep:
+        for each in wanted:
+            segment(each, prepared, keep, jobs)
 
 
 if __name__ == "__main__":

@@ -37,10 +37,26 @@ class ViewConfig(Config):
     """Folder that holds the runs."""
     iteration: int | None = None
     """Iteration of the snapshot (default: the latest)."""
+    output: str | None = None
+    """Write a page, such as view.html, with sections through the sites or the middle instead; it
+    needs neither neuroglancer nor a server."""
+    state: str | None = None
+    """File of what you see, such as view.json: position, zoom, chosen segments and notes. It is
+    read if it exists, and written when the viewer ends; others open it with their own copy of the
+    volumes."""
     address: str = "127.0.0.1"
     """Address to serve at; 0.0.0.0 allows access from other machines."""
     port: int = ranged(0, low=0, high=65535)
     """Port to serve at (default: any free one)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, suffix in (("output", ".html"), ("state", ".json")):
+            path = getattr(self, name)
+            if path is not None and Path(path).suffix != suffix:
+                raise InputError(f"{name}={path}: the name must end in {suffix}")
+        if self.output is not None and self.state is not None:
+            raise InputError("state is of the viewer, and output writes a page: give one of them")
 
 
 def main() -> None:
@@ -49,8 +65,10 @@ def main() -> None:
 
 
 def view(options: ViewConfig) -> None:
-    """Serve layers until Ctrl-C."""
+    """Serve layers until Ctrl-C, or write a page."""
     from dacapo.figures.neuroglancer import file_layers, show, site_points
+    from dacapo.figures.volume_page import volume_page
+    from dacapo.processes.files import check_writable, write_atomically
 
     layers = file_layers(options.raw, options.prediction, options.gt, options.segmentation)
     if bool(layers) == (options.run is not None):
@@ -59,7 +77,13 @@ def view(options: ViewConfig) -> None:
         raise InputError("sites are of volumes: give raw= or segmentation=, not run=")
     layers = layers or _snapshot(str(options.run), options)
     points = site_points(options.sites) if options.sites is not None else {}
-    with show(layers, options.address, options.port, points) as url:
+    if options.output is not None:
+        check_writable(Path(options.output).parent, "output")
+        write_atomically(Path(options.output), volume_page(layers, points).encode())
+        print(f"page: {options.output}")
+        return
+    state = None if options.state is None else Path(options.state)
+    with show(layers, options.address, options.port, points, state) as url:
         print(f"{url}\nCtrl-C ends it", flush=True)
         threading.Event().wait()
 

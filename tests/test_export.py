@@ -317,7 +317,7 @@ def test_mistakes(options: ExportConfig, volume: str, tmp_path: Path) -> None:
         export_command(replace(plain, license="mine"))
     export_command(plain)
     with pytest.raises(InputError, match=r"has one model: leave out iteration and criterion"):
-        predict_command(PredictConfig(run=[options.output], iteration=3, **given))
+        predict_command(PredictConfig(run=[options.output], iteration=[3], **given))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.h5", "model.zip"]
 
 

@@ -128,7 +128,7 @@ def test_what_was_interrupted_is_continued(
     predict_command(again)
     assert "k.ome.zarr is finished" in capsys.readouterr().out
     with pytest.raises(InputError, match=r"exists already"):
-        predict_command(replace(again, iteration=6))
+        predict_command(replace(again, iteration=[6]))
     predict_command(replace(again, overwrite=True))
     assert (whole(again) == expected).all()
 
@@ -215,7 +215,7 @@ def test_nothing_is_removed_before_the_new_output_is_complete(
     with monkeypatch.context() as patch:
         patch.setattr(KeptBlocks, "add", fail)
         with pytest.raises(OSError, match="gone"):
-            predict_command(replace(options, overwrite=True, iteration=4))
+            predict_command(replace(options, overwrite=True, iteration=[4]))
     assert np.array_equal(whole(options), before)
     assert not list(Path(options.output).parent.glob(".*.lock"))
 
@@ -273,7 +273,7 @@ def test_the_best_run_and_what_made_the_output(options: PredictConfig, runs_dir:
     ("changed", "message"),
     [
         ({"run": ["b/0"]}, r"run=b/0: there is no such run .* did you mean a/0\?"),
-        ({"iteration": 7}, r"iteration=7: .* has no such checkpoint; it has .*4, 6"),
+        ({"iteration": [7]}, r"iteration=7: .* has no such checkpoint; it has .*4, 6"),
         ({"criterion": "vio"}, r"criterion=vio: choose from voi"),
         ({"voxel_size": [16, 8, 8]}, r"a factor of 2, 1, 1: resample=true"),
         ({"voxel_size": [1, 1, 1], "unit": "pixel"}, r"is measured in pixel, and the model was"),
@@ -361,6 +361,19 @@ def test_the_mirrored_prediction_of_a_region(options: PredictConfig) -> None:
     assert np.abs(whole(options) - expected).max() < 1e-5
 
 
+def test_checkpoints_of_a_run_are_averaged(options: PredictConfig) -> None:
+    options = replace(options, dtype=type(options.dtype)("float32"), overwrite=True)
+    each = []
+    for iteration in (4, 6):
+        predict_command(replace(options, iteration=[iteration]))
+        each.append(whole(options))
+    assert np.abs(each[0] - each[1]).max() > 1e-2
+    predict_command(replace(options, iteration=[4, 6]))
+    assert np.abs(whole(options) - np.mean(each, axis=0)).max() < 1e-6
+    with pytest.raises(InputError, match=r"named twice: a/0, iteration 4; a/0, iteration 4"):
+        predict_command(replace(options, iteration=[4, 4]))
+
+
 def test_runs_are_averaged(options: PredictConfig, runs_dir: Path) -> None:
     options = replace(options, dtype=type(options.dtype)("float32"))
     each = []
@@ -370,7 +383,9 @@ def test_runs_are_averaged(options: PredictConfig, runs_dir: Path) -> None:
     assert np.abs(each[0] - each[1]).max() > 1e-2
     predict_command(replace(options, run=["a/0", "a/1"], overwrite=True))
     assert np.abs(whole(options) - np.mean(each, axis=0)).max() < 1e-6
-    with pytest.raises(InputError, match=r"run: a model is named twice: a/0, a/0"):
+    with pytest.raises(
+        InputError, match=r"run: a model is named twice: a/0, iteration (\d); a/0, iteration \1"
+    ):
         predict_command(replace(options, run=["a/0", "a/0"]))
     with pytest.raises(InputError, match=r"run=\[\]: name a run"):
         predict_command(replace(options, run=[]))

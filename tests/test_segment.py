@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -139,8 +140,8 @@ def test_from_a_prediction_and_with_other_parameters(
     segment_command(biased)
     assert len(np.unique(read(biased.output))) > len(np.unique(read(other.output)))
     assert "bias=0.5" in capsys.readouterr().out
-    with pytest.raises(InputError, match=r"prediction=.* was not made by iteration 6 of"):
-        segment_command(replace(other, iteration=6, parameters={"bias": 0.1}))
+    with pytest.raises(InputError, match=r"prediction=.* was not made by .*, iteration 6"):
+        segment_command(replace(other, iteration=[6], parameters={"bias": 0.1}))
 
 
 def test_what_was_interrupted_is_continued(
@@ -252,7 +253,7 @@ def test_blocks_that_fail_in_several_processes(runs_dir: Path, tmp_path: Path) -
         ({"parameters": {"bais": 0.3}}, r"parameters: there is no parameter bais.*mean bias\?"),
         ({"parameters": {"bias": 3.0}}, r"bias=.*3.0"),
         ({"parameters": {"bias": "high"}}, r"parameters: bias=high must be one number"),
-        ({"parameters": {"bias": [0.3]}}, r"parameters: bias=\[0.3\] must be one number"),
+        ({"parameters": {"bias": [[0.3]]}}, r"parameters: bias=\[0.3\] must be one number"),
         ({"parameters": {"bias": None}}, r"parameters: .*bias"),
         ({"input": ""}, r"give input= or prediction="),
         ({"parameters": {"min_size": 0.5}}, r"parameters: min_size=0.5 must be a whole number"),
@@ -283,7 +284,7 @@ def test_the_command(
     monkeypatch.setattr(sys, "argv", ["segment", *arguments, "parameters={bias: 0.4}"])
     main()
     out = capsys.readouterr().out
-    assert "Setting(bias=0.4" in out
+    assert ", bias=0.4" in out
     assert " object" in out
 
 
@@ -321,3 +322,85 @@ def test_a_prediction_in_uint8(runs_dir: Path, tmp_path: Path) -> None:
     unbounded, _ = options(runs_dir, tmp_path, "hot_distance")
     with pytest.raises(InputError, match=r"dtype=uint8: not all channels of .* the same bounds"):
         segment_command(replace(unbounded, dtype=small.dtype, overwrite=True))
+
+
+def test_several_settings_share_prediction_and_graph(
+    runs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dacapo.inference import jobs
+    from dacapo.inference.instances import BlockwiseSegmentation
+
+    task = "affinities task/post_processor=agglomeration"
+    wanted, _ = options(runs_dir, tmp_path, task)
+    wanted = replace(wanted, block=16, halo=8)
+    grid = {"threshold": [0.4, 0.6], "min_size": [0, 20]}
+    each = {}
+    for number, (threshold, size) in enumerate(product([0.4, 0.6], [0, 20])):
+        one = replace(
+            wanted, parameters={"threshold": threshold, "min_size": size},
+            output=str(tmp_path / f"{number}.ome.zarr"),
+        )  # fmt: skip
+        segment_command(one)
+        each[threshold, size] = read(one.output)
+    counts = {"predicted": 0, "cut": 0}
+    predict_into, cut = jobs.predict_into, BlockwiseSegmentation._cut
+
+    def count_predictions(*args: Any, **more: Any) -> Any:
+        counts["predicted"] += 1
+        return predict_into(*args, **more)
+
+    def count_blocks(self: BlockwiseSegmentation, start: tuple[int, ...]) -> None:
+        counts["cut"] += 1
+        cut(self, start)
+
+    monkeypatch.setattr(jobs, "predict_into", count_predictions)
+    monkeypatch.setattr(BlockwiseSegmentation, "_cut", count_blocks)
+    segment_command(replace(wanted, parameters=grid))
+    num_blocks = counts["cut"]
+    for (threshold, size), expected in each.items():
+        name = f"s.threshold={threshold},min_size={size}"
+        assert np.array_equal(read(str(tmp_path / f"{name}.ome.zarr")), expected)
+        assert (tmp_path / f"{name}.objects.csv").is_file()
+    assert counts == {"predicted": 1, "cut": num_blocks}
+    assert num_blocks == len(list(product(*(range(0, n, 16) for n in expected.shape))))
+    assert not [p.name for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+    keep = replace(wanted, keep=str(tmp_path / "kept"))
+    segment_command(replace(keep, parameters={"threshold": 0.4, "min_size": 0}))
+    again = replace(keep, parameters={"threshold": 0.6, "min_size": 20}, overwrite=True)
+    segment_command(again)
+    assert counts == {"predicted": 2, "cut": 2 * num_blocks}
+    assert np.array_equal(read(again.output), each[0.6, 20])
+    segment_command(replace(again, halo=4))
+    assert counts == {"predicted": 3, "cut": 3 * num_blocks}  # by a call that finds it done
+
+
+def test_a_mutex_watershed_shares_fragments_of_several_sizes(
+    runs_dir: Path, tmp_path: Path
+) -> None:
+    wanted, _ = options(runs_dir, tmp_path, "affinities")
+    wanted = replace(wanted, block=16, halo=8, num_workers=2)
+    segment_command(replace(wanted, parameters={"bias": [0.5], "min_size": [5, 60]}))
+    for size in (5, 60):
+        one = replace(
+            wanted, parameters={"bias": 0.5, "min_size": size}, num_workers=1,
+            output=str(tmp_path / f"{size}.ome.zarr"),
+        )  # fmt: skip
+        segment_command(one)
+        name = f"s.min_size={size}.ome.zarr"
+        assert np.array_equal(read(str(tmp_path / name)), read(one.output))
+
+
+def test_several_settings_are_checked_first(runs_dir: Path, tmp_path: Path) -> None:
+    wanted, _ = options(runs_dir, tmp_path, "affinities")
+    for values, message in (
+        ([], r"parameters: bias=\[\] must have values that differ"),
+        ([0.5, 0.5], r"bias=\[0.5, 0.5\] must have values that differ"),
+        ([0.5, 3.0], r"parameters: .*bias=\[3.0\]: every number must"),
+    ):
+        with pytest.raises(InputError, match=message):
+            segment_command(replace(wanted, parameters={"bias": values}))
+    (tmp_path / "s.bias=0.5.ome.zarr").mkdir()
+    with pytest.raises(InputError, match=r"s.bias=0.5.ome.zarr exists already"):
+        segment_command(replace(wanted, parameters={"bias": [0.3, 0.5]}))
+    assert not (tmp_path / "s.bias=0.3.ome.zarr").exists()

@@ -31,6 +31,10 @@ class BlockLog:
         """
         yield from starts
 
+    def is_done(self, name: str, starts: Sequence[tuple[int, ...]]) -> bool:
+        """Whether no block is missing; see `missing`."""
+        return not starts
+
     def add(self, name: str, start: tuple[int, ...]) -> None:
         """Note a block that is done."""
 
@@ -92,6 +96,9 @@ class KeptBlocks(BlockLog):
             self.share += (self._counts[name][0] - before[0]) / len(starts)
         self._progress(name, *self._counts[name])
         yield from left
+
+    def is_done(self, name: str, starts: Sequence[tuple[int, ...]]) -> bool:
+        return all(note_of(name, start) in self._done for start in starts)
 
     def report(self, name: str, done: int) -> None:
         """Show how many blocks other processes have done."""
@@ -190,6 +197,25 @@ def kept_output(
             unfinished.rename(path)
             shutil.rmtree(replaced, ignore_errors=True)
             finish(path)
+
+
+@contextmanager
+def kept_work(
+    path: Path, progress: Callable[[str, int, int], None] = lambda name, done, num: None
+) -> Iterator[KeptBlocks]:
+    """A folder for work that several outputs need; it stays, and is continued by the next process.
+
+    Args:
+        path: what identifies the work belongs into its name.
+        progress: see `kept_output`.
+
+    Raises:
+        InputError: another process is writing it, or the disk is full.
+    """
+    with writing(path):
+        make_folder(path / _WORK)
+        with locked(path, f"{path}: another process is writing it"):
+            yield KeptBlocks(path, progress, 0)
 
 
 def finish(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,10 +17,24 @@ from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets import as_labels
 from dacapo.experiments.datasplits.datasets.statistics import find_range
 from dacapo.inference.error_sites import read_sites
+from dacapo.processes.files import write_atomically
 from dacapo.runs import RunFolder
 
 _RANGES = {"raw": (0.0, 1.0), "target": (0.0, 1.0), "prediction": (0.0, 1.0)}
 _COLOURS = ("#ff5c00", "#00c2ff")
+_VIEW = (
+    "position", "crossSectionScale", "crossSectionOrientation", "projectionScale",
+    "projectionOrientation", "layout", "showSlices", "showAxisLines", "selectedLayer",
+)  # fmt: skip
+_CHECKED = (
+    "position", "cross_section_scale", "cross_section_orientation", "projection_scale",
+    "projection_orientation", "layout", "selected_layer", "layers",
+)  # fmt: skip
+_SEEN = (
+    "visible", "opacity", "blend", "shaderControls", "selectedAlpha", "notSelectedAlpha",
+    "segments", "segmentColors", "hideSegmentZero", "objectAlpha",
+)  # fmt: skip
+_NOTES = ("type", "name", "visible", "annotations", "annotationColor", "annotationProperties")
 _SHADER = "#uicontrol invlerp normalized\nvoid main() { emitGrayscale(normalized()); }"
 
 
@@ -118,15 +133,19 @@ def show(
     address: str,
     port: int,
     points: Mapping[str, Sequence[Point]] | None = None,
+    state_file: Path | None = None,
 ) -> Iterator[str]:
     """Serve layers within the context; yields the URL to open.
 
     Args:
         points: name of a layer -> its points.
+        state_file: what is shown, to begin with if the file exists; written at the end.
 
     Raises:
-        InputError: neuroglancer is not installed, or the address cannot be used.
+        InputError: neuroglancer is not installed, the address cannot be used, or the file is not a
+            state.
     """
+    before = None if state_file is None else _read_state(state_file)
     try:
         import neuroglancer
     except ModuleNotFoundError as error:
@@ -148,9 +167,72 @@ def show(
             state.dimensions = space
             state.position = _where_to_begin(space, layers[0].array, points or {})
             state.layout = "4panel"
-        yield str(viewer)
+        if before is not None:
+            _restore(neuroglancer, viewer, before, str(state_file))
+        try:
+            yield str(viewer)
+        finally:
+            if state_file is not None:
+                write_atomically(state_file, json.dumps(_kept(viewer), indent=1).encode())
     finally:
         neuroglancer.server.stop()
+
+
+def _kept(viewer: Any) -> dict[str, Any]:
+    """The state of a viewer without where its volumes come from."""
+    plain: dict[str, Any] = viewer.state.to_json()
+    for layer in plain["layers"]:
+        if layer["type"] != "annotation":
+            del layer["source"]
+    return plain
+
+
+def _read_state(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        plain: Any = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"state={path} cannot be read: {error}") from error
+    layers = plain.get("layers") if isinstance(plain, dict) else None
+    if not isinstance(layers, list) or not all(isinstance(own, dict) for own in layers):
+        raise InputError(f"state={path} was not written by dacapo.view")
+    return dict(plain)
+
+
+def _restore(neuroglancer: Any, viewer: Any, before: Mapping[str, Any], source: str) -> None:
+    """Show layers as they were: those that are there, and the notes of whoever looked.
+
+    Nothing of the file names what is loaded, or is a program of the graphics card.
+    """
+    plain = viewer.state.to_json()
+    kept = {layer.get("name"): layer for layer in before["layers"]}
+    own = {layer["name"] for layer in plain["layers"]}
+    for layer in plain["layers"]:
+        seen = kept.get(layer["name"], {})
+        if layer["type"] != "annotation" and seen.get("type") == layer["type"]:
+            layer.update({key: seen[key] for key in _SEEN if key in seen})
+    plain["layers"] += [
+        _notes(layer)
+        for name, layer in kept.items()
+        if name not in own and layer.get("type") == "annotation"
+    ]
+    plain.update({key: before[key] for key in _VIEW if key in before})
+    try:
+        state = neuroglancer.ViewerState(plain)
+        for name in _CHECKED:  # it looks at values when they are asked for
+            getattr(state, name)
+        viewer.set_state(state)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise InputError(f"state={source} is not a state of the viewer: {error}") from error
+
+
+def _notes(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """A layer of annotations that lie in the state itself."""
+    source = layer.get("source")
+    transform = source.get("transform") if isinstance(source, dict) else None
+    own = {"url": "local://annotations"} | ({} if transform is None else {"transform": transform})
+    return {key: layer[key] for key in _NOTES if key in layer} | {"source": own}
 
 
 def _space(neuroglancer: Any, array: Array) -> Any:

@@ -71,6 +71,9 @@ class BlockwiseSegmentation:
         folder: for what is kept on the way.
         log: knows which blocks are done.
         name: of this segmentation in the log.
+        cut: makes fragments and edges instead of `blockwise`, for several segmentations that
+            differ in what is decided on the graph.
+        decided: the folder for what is decided (default: `folder`).
     """
 
     def __init__(
@@ -81,15 +84,25 @@ class BlockwiseSegmentation:
         folder: Path,
         log: BlockLog,
         name: str = "segments",
+        cut: Blockwise | None = None,
+        decided: Path | None = None,
     ) -> None:
         self._blockwise, self._prediction, self.grid = blockwise, prediction, grid
+        self._cutter = cut or blockwise
         self.makes = blockwise.makes
         self._folder, self._log, self._name = folder, log, name
+        self._decided = (decided or folder) / "lookup.npz"
         self._seeds: BlockwiseSegmentation | None = None
-        if blockwise.seeds is not None:
+        if self._cutter.seeds is not None:
             self._seeds = BlockwiseSegmentation(
-                blockwise.seeds, prediction, grid, folder / "seeds", log, "seeds"
+                self._cutter.seeds, prediction, grid, folder / "seeds", log, "seeds"
             )
+
+    @property
+    def needs_prediction(self) -> bool:
+        """Whether there are blocks left to cut or to connect."""
+        starts = self.grid.starts()
+        return not all(self._log.is_done(name, starts) for name in self._passes())
 
     def run(self, ahead: Callable[[str, list[Start]], None] = lambda name, starts: None) -> None:
         """Make fragments, edges and the lookup table; what is there already is kept.
@@ -106,13 +119,13 @@ class BlockwiseSegmentation:
             for start in self._log.missing(name, self.grid.starts()):
                 work(start)
                 self._log.add(name, start)
-        if not (self._folder / "lookup.npz").exists():
+        if not self._decided.exists():
             self._decide()
         self.open()
 
     def open(self) -> None:
         """Read the lookup table, after which any part of the segmentation can be read."""
-        self._lookup = load_arrays(self._folder / "lookup.npz")
+        self._lookup = load_arrays(self._decided)
 
     def work(self, name: str) -> Callable[[Start], None]:
         """What a pass does with a block, after the passes before it."""
@@ -182,23 +195,23 @@ class BlockwiseSegmentation:
         """Write the fragments of a block, and note their sizes and kinds."""
         grid, core = self.grid, self.grid.core(start)
         # What leads across a face needs the voxel beyond it.
-        around = max(grid.halo, 1) if self._blockwise.context else 0
+        around = max(grid.halo, 1) if self._cutter.context else 0
         halo = [around] * len(core)
         window = grid.window(core, halo, halo)
         seeds = None if self._seeds is None else self._seeds.read(window)[0]
         place = Place([w.start for w in window], grid.shape)
-        found = self._blockwise.fragments(self._predicted(window), place, seeds)
+        found = self._cutter.fragments(self._predicted(window), place, seeds)
         inner = tuple(
             slice(c.start - w.start, c.stop - w.start) for c, w in zip(core, window, strict=True)
         )
         labels = found.labels[(slice(None), *inner)]
-        assert len(labels) == self._blockwise.num_maps, (labels.shape, self._blockwise.num_maps)
+        assert len(labels) == self._cutter.num_maps, (labels.shape, self._cutter.num_maps)
         count = len(found.kinds)
         sizes = np.bincount(labels.reshape(-1).astype(np.int64), minlength=count)
         is_dust = np.zeros(count, np.bool_)
         if found.is_whole is not None:
             whole = np.bincount(found.labels.reshape(-1).astype(np.int64), minlength=count)
-            is_dust = found.is_whole & (whole < self._blockwise.min_size) & (whole == sizes)
+            is_dust = found.is_whole & (whole < self._cutter.min_size) & (whole == sizes)
         is_dust[0] = False
         first = np.uint64(self._first_id(start, len(labels)))
         ids = np.arange(count, dtype=np.uint64) + first
@@ -211,7 +224,7 @@ class BlockwiseSegmentation:
             "sizes": sizes[present],
             "kinds": found.kinds[present],
         }
-        if self._blockwise.stitches:
+        if self._cutter.stitches:
             for axis, last, following in _faces(inner, found.labels.shape[1:]):
                 here, there = found.labels[0][last], found.labels[0][following]
                 nodes[f"same{axis}"] = (here != 0) & (here == there)
@@ -220,8 +233,8 @@ class BlockwiseSegmentation:
     def _connect(self, start: tuple[int, ...]) -> None:
         """Note the edges that start in a block."""
         core = self.grid.core(start)
-        below, above = self._blockwise.reach(len(core))
-        if self._blockwise.stitches:
+        below, above = self._cutter.reach(len(core))
+        if self._cutter.stitches:
             above = [max(a, 1) for a in above]
         window = self.grid.window(core, below, above)
         inner = tuple(
@@ -230,9 +243,9 @@ class BlockwiseSegmentation:
         labels = self._fragments()[(slice(None), *window)]
         labels[labels == _DUST] = 0
         place = Place(start, self.grid.shape)
-        edges = self._blockwise.edges(self._predicted(window), labels, inner, place)
+        edges = self._cutter.edges(self._predicted(window), labels, inner, place)
         same = np.zeros((0, 2), np.uint64)
-        if self._blockwise.stitches:
+        if self._cutter.stitches:
             nodes = load_arrays(self._part("nodes", start))
             for axis, last, following in _faces(inner, labels.shape[1:]):
                 both = np.stack([labels[0][last], labels[0][following]], axis=-1)
@@ -257,9 +270,7 @@ class BlockwiseSegmentation:
             is_small = np.bincount(segments, nodes.sizes)[segments] < self._blockwise.min_size
             segments = _without_gaps(segments, is_small)
         sizes = np.bincount(segments, nodes.sizes, minlength=1).astype(np.int64)
-        save_arrays(
-            self._folder / "lookup.npz", {"ids": nodes.ids, "segments": segments, "sizes": sizes}
-        )
+        save_arrays(self._decided, {"ids": nodes.ids, "segments": segments, "sizes": sizes})
 
     def _stitched(
         self, nodes: Nodes, edges: Edges, starts: Sequence[tuple[int, ...]]

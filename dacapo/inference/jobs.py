@@ -17,6 +17,7 @@ from dacapo.inference.workers import Start, Work, distribute
 from dacapo.processes.cores import num_cores
 
 if TYPE_CHECKING:
+    from dacapo.experiments.tasks.post_processors.post_processor import Setting
     from dacapo.launching.worker_jobs import WorkerJobs
 
 
@@ -40,6 +41,21 @@ class PredictionWork:
 
 
 @dataclass(frozen=True)
+class SharedWork:
+    """What segmentations of one prediction with several settings share.
+
+    Attributes:
+        prediction: where it is kept, unless another command has written it.
+        graph: where fragments and their edges are kept.
+        cut: the setting that makes these.
+    """
+
+    prediction: KeptBlocks
+    graph: KeptBlocks
+    cut: Setting
+
+
+@dataclass(frozen=True)
 class SegmentationWork:
     """Does one pass of a segmentation, in a process of its own.
 
@@ -47,22 +63,27 @@ class SegmentationWork:
         options: of the command, see `SegmentConfig`.
         folder: the unfinished output.
         name: of the pass.
+        prediction, graph, cut: folders and setting, see `SharedWork`.
     """
 
     options: Any
     folder: str
     name: str
+    prediction: str
+    graph: str
+    cut: Setting
 
     def __call__(self, worker: int) -> Work:
         _share_cores(self.options.num_workers)
         options = replace(self.options, device="cpu")
         prepared = prepare(options) if options.input else open_prediction(options)
-        folder = Path(self.folder)
-        prediction = prepared.prediction
-        if options.input:
-            source = zarr.open_array(str(folder / ".work" / "prediction"), mode="r")
+        folder, prediction = Path(self.folder), prepared.prediction
+        if options.input and Path(self.prediction).exists():
+            source = zarr.open_array(self.prediction, mode="r")
             prediction = prepared.restored(replace(prediction, source=source))
-        made = segmentation_of(options, prepared, prediction, folder / ".work", BlockLog())
+        made = _segmentation_of(
+            options, prepared, prediction, Path(self.graph), BlockLog(), self.cut, folder / ".work"
+        )
         if self.name != "level 0":
             return made.work(self.name)
         made.open()
@@ -88,33 +109,54 @@ def predict_into(
 
 
 def segment_into(
-    target: Path, made: BlockwiseSegmentation, prediction: Array, options: Any, blocks: KeptBlocks,
+    target: Path, prepared: Prepared, options: Any, shared: SharedWork, blocks: KeptBlocks,
     version: int, jobs: WorkerJobs | None = None,
-) -> Array:  # fmt: skip
-    """Write a segmentation, by several processes if the command asks for them."""
+) -> tuple[BlockwiseSegmentation, Array]:  # fmt: skip
+    """Predict if need be, and write a segmentation, by several processes if the command asks for
+    them."""
+    graph, predicted = shared.graph, shared.prediction.work / "prediction"
+    work = SegmentationWork(
+        _of_worker(options), str(blocks.folder.absolute()), "", str(predicted.absolute()),
+        str(graph.work.absolute()), shared.cut,
+    )  # fmt: skip
 
-    def ahead(name: str, starts: list[Start]) -> None:
-        work = SegmentationWork(_of_worker(options), str(blocks.folder.absolute()), name)
-        distribute(blocks, name, starts, work, options.num_workers, jobs)
+    def segmentation_of(prediction: Array) -> BlockwiseSegmentation:
+        return _segmentation_of(
+            options, prepared, prediction, graph.work, graph, shared.cut, blocks.work
+        )
 
+    def ahead(name: str, starts: list[Start], log: KeptBlocks = graph) -> None:
+        distribute(log, name, starts, replace(work, name=name), options.num_workers, jobs)
+
+    prediction = prepared.prediction
+    made = segmentation_of(prediction)
+    if options.input and made.needs_prediction:
+        prediction = predict_into(
+            predicted, prepared.stored(), prepared, prepared.edge(None), shared.prediction,
+            "prediction", jobs=jobs,
+        )  # fmt: skip
+        made = segmentation_of(prediction)
     made.run(ahead)
     labels = made.array(prediction)
     array = create_array(target, labels, options.chunk, None, version)
-    ahead("level 0", made.grid.starts())
+    blocks.edge = made.grid.edge
+    ahead("level 0", made.grid.starts(), blocks)
     copy_blocks(labels, array, made.grid.edge, blocks, "level 0")
-    return labels
+    return made, labels
 
 
-def segmentation_of(
-    options: Any, prepared: Prepared, prediction: Array, work: Path, log: BlockLog
-) -> BlockwiseSegmentation:
-    """The segmentation of a prediction with the parameters of a command."""
+def _segmentation_of(
+    options: Any, prepared: Prepared, prediction: Array, work: Path, log: BlockLog, cut: Setting,
+    decided: Path,
+) -> BlockwiseSegmentation:  # fmt: skip
+    """The segmentation of a prediction with the parameters of a command; see `SharedWork`."""
     post_processor, setting = prepared.model.choose_parameters(options.parameters)
     block = options.block or (2048 if prediction.dims == 2 else 192)
     edge = max(1, round(block / options.chunk)) * options.chunk
+    grid = Grid(prediction.shape, edge, options.halo)
     return BlockwiseSegmentation(
-        post_processor.blockwise(setting), prediction.source,
-        Grid(prediction.shape, edge, options.halo), work / "segments", log,
+        post_processor.blockwise(setting), prediction.source, grid, work / "segments", log,
+        cut=post_processor.blockwise(cut), decided=decided,
     )  # fmt: skip
 
 

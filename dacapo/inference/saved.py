@@ -83,6 +83,11 @@ class SavedModel:
     folder: Path | None = field(default=None, repr=False)
     setting: str = field(default="", repr=False)
 
+    @property
+    def name(self) -> str:
+        """Names it and its weights in messages."""
+        return f"{self.label}, iteration {self.iteration}"
+
     def check(self) -> None:
         """Refuse what another may have written.
 

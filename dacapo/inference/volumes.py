@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _NO_INFLUENCE = (
     "_type_", "device", "overwrite", "run", "runs_dir", "input", "output", "iteration", "criterion",
-    "prediction", "parameters", "num_workers", "workers", "launcher", "check_seams",
+    "prediction", "parameters", "keep", "num_workers", "workers", "launcher", "check_seams",
 )  # fmt: skip
 _MAX_FILES = 200_000
 _STEPS = 255  # of predictions in uint8
@@ -97,7 +97,7 @@ class Prepared:
         return max(1, round(edge / self.chunk)) * self.chunk
 
     def __str__(self) -> str:
-        names = (f"{model.saved.label}, iteration {model.saved.iteration}" for model in self.models)
+        names = (model.saved.name for model in self.models)
         return f"{'; '.join(names)}; on {self.model.trainer.device}"
 
 
@@ -154,7 +154,7 @@ def open_prediction(options: Any) -> Prepared:
     made = origin.get("models")
     weights = [m.get("weights") for m in made] if isinstance(made, list) else []
     if weights != [model.digest() for model in models]:
-        named = " and ".join(f"iteration {saved.iteration} of {saved.label}" for saved in found)
+        named = " and ".join(saved.name for saved in found)
         raise InputError(
             f"prediction={options.prediction} was not made by {named}: predict again, or give run= "
             f"and iteration= that made it"
@@ -168,16 +168,22 @@ def open_prediction(options: Any) -> Prepared:
 def _find_models(options: Any) -> list[SavedModel]:
     if not options.run:
         raise InputError("run=[]: name a run")
-    return [find_model(run, options) for run in options.run]
+    return [
+        find_model(run, Path(options.runs_dir), iteration, options.criterion)
+        for run in options.run
+        for iteration in options.iteration or [None]
+    ]
 
 
 def _check_different(models: Sequence[TrainedModel]) -> None:
     if len(models) > 1 and len({model.digest() for model in models}) < len(models):
-        names = ", ".join(model.saved.label for model in models)
+        names = "; ".join(model.saved.name for model in models)
         raise InputError(f"run: a model is named twice: {names}")
 
 
-def find_model(run: str, options: Any) -> SavedModel:
+def find_model(
+    run: str, runs_dir: Path, iteration: int | None, criterion: str | None
+) -> SavedModel:
     """The model of a run or of a package, see `VolumeOptions`.
 
     Raises:
@@ -185,15 +191,15 @@ def find_model(run: str, options: Any) -> SavedModel:
     """
     path = Path(run)
     if path.is_file() or (path / "rdf.yaml").is_file():
-        if options.iteration is not None or options.criterion is not None:
+        if iteration is not None or criterion is not None:
             raise InputError(f"run={run} has one model: leave out iteration and criterion")
         from dacapo.inference.saved import of_package
 
         return of_package(path)
-    folder = find_run(run, Path(options.runs_dir), options.criterion)
+    folder = find_run(run, runs_dir, criterion)
     from dacapo.inference.saved import of_run
 
-    return of_run(folder, options.iteration, options.criterion)
+    return of_run(folder, iteration, criterion)
 
 
 def _warn_of_mirroring(models: Sequence[TrainedModel]) -> None:

@@ -116,6 +116,7 @@ class MutexWatershed(AffinitiesPostProcessor):
         return AffinityBlocks(
             neighborhood, strides, how, cut, weigh, join, setting.min_size,
             draws=self.random_strides,
+            decided_by=(),  # what is certain to be too small is no fragment
         )  # fmt: skip
 
     def _segment(
@@ -214,7 +215,7 @@ class Agglomeration(AffinitiesPostProcessor):
         how: dict[str, Reduction] = {"sum": "sum", "size": "sum"}
         return AffinityBlocks(
             _offsets(steps), [1] * len(steps), how, cut, weigh, join, setting.min_size,
-            [channel for channel, _ in steps], stitches=True,
+            [channel for channel, _ in steps], stitches=True, decided_by=("threshold", "min_size"),
         )  # fmt: skip
 
     def _fragments(self, affinities: Volume) -> Volume:

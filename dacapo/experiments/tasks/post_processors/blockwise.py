@@ -8,7 +8,7 @@ graph alone, and a lookup table turns them into segments.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -76,6 +76,7 @@ class Blockwise(ABC):
         makes: objects (ids), classes (one of them at each voxel), or masks (one map per class).
         seeds: makes the seeds from which fragments grow, if there are any.
         min_size: smaller segments are absorbed by their neighbours.
+        decided_by: parameters on which neither fragments nor edges depend.
     """
 
     columns: ClassVar[Mapping[str, Reduction]] = {}
@@ -85,6 +86,7 @@ class Blockwise(ABC):
     num_maps: int = 1
     seeds: Blockwise | None = None
     min_size: int = 0
+    decided_by: Collection[str] = ("min_size",)
 
     @abstractmethod
     def fragments(self, prediction: Volume, place: Place, seeds: Volume | None) -> Fragments:
@@ -144,8 +146,9 @@ class AffinityBlocks(Blockwise):
         channels: Sequence[int] | None = None,
         stitches: bool = False,
         draws: bool = False,
+        decided_by: Collection[str] = ("min_size",),
     ) -> None:
-        self.stitches, self._draws = stitches, draws
+        self.stitches, self._draws, self.decided_by = stitches, draws, decided_by
         self.columns = columns  # type: ignore[misc]
         self.min_size = min_size
         self._channels = range(len(neighborhood)) if channels is None else channels
