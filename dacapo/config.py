@@ -314,7 +314,7 @@ def decode(value: Any, key: str = "") -> Any:
     if not isinstance(name, str) or name not in _classes:
         raise InputError(
             f"the saved config names {name!r}, which is not registered: first import the module "
-            f"that defines it (registered: {', '.join(sorted(_classes))})"
+            f"that defines it, in a script as in docs/how-to/extend.md"
         )
     node = OmegaConf.structured(_classes[name])
     for field, item in value.items():

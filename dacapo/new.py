@@ -13,9 +13,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from dacapo.cli import CommandLine, compose_train, one_line_errors, parse, split_arguments
+from dacapo.cli.command_line import OPTION_NAME
 from dacapo.config import Config, config, ranged
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.files import FilesDataSplitConfig
@@ -25,6 +27,7 @@ from dacapo.processes.files import check_writable
 if TYPE_CHECKING:
     from dacapo.planning.plan import Plan
 
+_OF_FILES = {"datasplit.raw": "raw", "datasplit.gt": "labels", "datasplit.mask": "mask"}
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -59,6 +62,9 @@ class NewConfig(Config):
     """What will train: cpu, cuda, cuda:1...; auto: a GPU if there is one."""
     gpu_memory: float | None = ranged(None, above=0)
     """Plan for a GPU with so many GiB that is not in this machine."""
+    keep_empty: bool = False
+    """An end of a volume without any label is background, also where objects are dense elsewhere
+    (default: then it is taken for not annotated, and left out)."""
     explain: bool = False
     """Print the plan and its reasons, and write nothing."""
 
@@ -99,11 +105,14 @@ def new(options: NewConfig, line: CommandLine) -> None:
     common = {k: getattr(options, k) for k in ("voxel_size", "unit", "ignore_label")}
     common = {k: v for k, v in common.items() if v is not None}
     for option in fields(FilesDataSplitConfig):  # how files are read
-        if option.name not in ("raw", "gt", "mask") and f"datasplit.{option.name}" in given:
+        if f"datasplit.{option.name}" in given:
             common[option.name] = given[f"datasplit.{option.name}"]
     files = Files(options.raw, options.labels, options.mask, common)
-    device = find_device(options.device, options.gpu_memory)
-    request = Request(files, device, seconds, given, groups)
+    trains_on = str(given.get("trainer.device", options.device))
+    if trains_on != "auto":
+        given["trainer.device"] = trains_on
+    device = find_device(trains_on, options.gpu_memory)
+    request = Request(files, device, seconds, given, groups, options.keep_empty)
     plan = draft(request, lambda plan: _composed(name, plan, line))
     show_plan(plan)
     if not options.explain:
@@ -126,9 +135,10 @@ def _folder(options: NewConfig) -> Path:
 
 
 def _name(folder: Path, line: CommandLine) -> str:
-    """Of the experiment: the folder's, unless one of dacapo's own recipes has it."""
+    """Of the experiment: the folder's, unless that is taken or cannot be an option's."""
     name = re.sub(r"\W+", "_", folder.name, flags=re.ASCII).strip("_") or "plan"
-    return f"{name}_plan" if name in line.options("experiment") else name
+    is_taken = name in line.options("experiment") or not OPTION_NAME.fullmatch(name)
+    return f"{name}_plan" if is_taken else name
 
 
 def _given(line: CommandLine) -> tuple[dict[str, Any], set[str]]:
@@ -136,14 +146,32 @@ def _given(line: CommandLine) -> tuple[dict[str, Any], set[str]]:
     if line.flags:
         raise InputError(f"{line.flags[0]}: this command takes key=value alone")
     given: dict[str, Any] = {}
-    for override, typed in zip(line.overrides, line.typed, strict=True):
-        key, _, value = override.partition("=")
-        if key[:1] in "+~" or key.startswith("hydra"):
+    parsed = OverridesParser.create().parse_overrides(line.overrides)
+    for override, typed in zip(parsed, line.typed, strict=True):
+        key, value = override.key_or_group, override.value()
+        if str(override.input_line)[:1] in "+~" or key.startswith("hydra") or key == "experiment":
             raise InputError(f"{typed}: cannot be part of a plan; add it when you train")
-        given[key] = OmegaConf.to_container(OmegaConf.create(f"value: {value}"))["value"]  # type: ignore[index, call-overload]
+        if key in _OF_FILES:
+            raise InputError(f"{typed}: give {_OF_FILES[key]}= instead")
+        if "${" in str(value):
+            raise InputError(f"{typed}: a plan holds plain values")
+        if key == "datasplit.arrays" and isinstance(value, dict):
+            value = {name: _opened(array) for name, array in value.items()}
+        old = given.get(key)
+        both = isinstance(value, dict) and isinstance(old, dict)
+        given[key] = OmegaConf.to_container(OmegaConf.merge(old, value)) if both else value
     return given, {"task", "architecture", "datasplit", "trainer/augments"} | {
         key for key in given if line.options(key)
     }
+
+
+def _opened(array: Any) -> Any:
+    """An entry of datasplit.arrays whose file is found wherever a command is started."""
+    from dacapo.planning.files import absolute
+
+    if isinstance(array, dict) and isinstance(array.get("open"), str):
+        return {**array, "open": absolute(array["open"])}
+    return array
 
 
 def _composed(name: str, plan: Plan, line: CommandLine) -> RunConfig:
@@ -161,9 +189,11 @@ def _composed(name: str, plan: Plan, line: CommandLine) -> RunConfig:
 
 def _as_typed(message: str, line: CommandLine) -> str:
     """A message about a file of the plan that blames an argument, with the argument instead."""
-    found = re.match(r"\w+/\w+\.yaml: ([\w.]+): ", message)
-    typed = line.typed_for(found[1]) if found else None
-    return message if found is None or typed is None else f"{typed}: {message[found.end() :]}"
+    found = re.match(r"(\w+)/\w+\.yaml: (?:([\w.]+): )?", message)
+    if found is None:
+        return message
+    typed = line.typed_for(found[2] or found[1])
+    return message if typed is None else f"{typed}: {message[found.end() :]}"
 
 
 if __name__ == "__main__":

@@ -107,7 +107,17 @@ def test_completion_of_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert complete("dacapo train task=distance trainer.precision=b") == ["trainer.precision=bf16"]
     assert complete("dacapo train trainer.warm") == ["trainer.warmup_iterations="]
     assert complete("dacapo nothing ") == []
-    assert complete("dacapo train task=nothing trainer.warm") == []
+    wrong_before = "dacapo train task=nothing trainer.no=1 trainer.warm"
+    assert complete(wrong_before) == ["trainer.warmup_iterations="]
+    assert complete("dacapo train trainer.seed=1,2 name='a b' task=affinities,one") == [
+        "task=affinities,one_hot"
+    ]
+    assert complete("dacapo train trainer/augments=[mirror,el") == [
+        "trainer/augments=[mirror,elastic"
+    ]
+    (tmp_path / "conf" / "task").mkdir(parents=True)
+    (tmp_path / "conf" / "task" / "mine.yaml").write_text("defaults: [affinities, _self_]\n")
+    assert complete(f"dacapo train --config-dir {tmp_path}/conf task=mi") == ["task=mine"]
 
 
 @pytest.mark.parametrize(

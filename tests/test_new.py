@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from dacapo.cli import compose_train
+from dacapo.experiments.preflight import preflight
 from dacapo.experiments.run_config import RunConfig
 from dacapo.new import main
 from dacapo.ops.synthetic import tissue
@@ -57,8 +59,14 @@ def test_a_project_that_trains(
             cwd=folder, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-    configs = "".join(path.read_text() for path in folder.glob("runs/debug/*/0/config.yaml"))
-    assert "_type_: MyLoss" in configs
+    configs = {path: path.read_text() for path in folder.glob("runs/debug/*/0/config.yaml")}
+    (own,) = (path.parent for path, text in configs.items() if "_type_: MyLoss" in text)
+    done = subprocess.run(  # nobody imports the loss here
+        [sys.executable, "-m", "dacapo.segment", f"run={own}", f"input={cells}:raw",
+         "output=s.zarr", "region={z: [0, 96]}", "device=cpu"],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 def test_explaining_writes_nothing(
@@ -82,7 +90,14 @@ def test_half_of_the_labels_missing(
     folder = tmp_path / "half"
     call(monkeypatch, f"project={folder}", f"raw={path}:raw", f"labels={path}:labels",
          "budget=5s", "device=cpu")  # fmt: skip
-    assert "taken for not annotated, and left out" in capsys.readouterr().out.replace("\n", " ")
+    warning = "taken for not annotated, and left out. If it is background, give keep_empty=true"
+    assert warning in " ".join(capsys.readouterr().out.split())
+    assert warning in " ".join((folder / "README.md").read_text().split())
+    call(monkeypatch, "explain=true", f"raw={path}:raw", f"labels={path}:labels", "gpu_memory=11",
+         "keep_empty=true")  # fmt: skip
+    out = " ".join(capsys.readouterr().out.split())
+    assert warning not in out
+    assert "objects are dense, but 44% of the voxels have the label 0" in out
     run_config: Any = composed(folder)
     assert run_config.datasplit_config.gt == "labels"
     (train,) = run_config.datasplit_config.build().train
@@ -150,6 +165,16 @@ def test_volumes_of_different_voxel_sizes(
         (["explain=true", "task.ignore_smaler=3"], "task.ignore_smaler"),
         (["explain=true", "mask=[a,b]"], "raw names 1 files and mask 2"),
         (["explain=true", "device=cpu", "trainer.batch_size=0"], "must be at least 1"),
+        (["explain=true", "experiment=flyem"], "experiment=flyem: cannot be part of a plan"),
+        (["explain=true", "datasplit.gt=a:b"], "datasplit.gt=a:b: give labels= instead"),
+        (["explain=true", "datasplit.test=0.5", "datasplit.validate=0.5"], "nothing is left"),
+        (["explain=true", "datasplit.validate=half"], "datasplit.validate=half: give a share"),
+        (["explain=true", "architecture.input_shape=5"], "architecture.input_shape=5: give a list"),
+        (["explain=true", "architecture.downsample_factors=[2,2]"], "factors=[2,2]: give a list"),
+        (["explain=true", "architecture.downsample_factors=[[2,2]]"], "must hold 3 numbers"),
+        (["explain=true", "task.neighborhood=3"], "task.neighborhood=3: give a list"),
+        (["explain=true", "name=@x"], "name=@x: a name becomes a folder"),
+        (["explain=true", "trainer.device=cuda:9"], "device=cuda:9: no such device here"),
     ],
 )
 def test_mistakes(
@@ -164,6 +189,83 @@ def test_mistakes(
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert message in error
+
+
+def test_the_commands_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that train, for each kind of task; the other task of the sweep too."""
+    scattered = np.where(MADE.cells % 3 == 0, MADE.cells, 0)
+    classes = (MADE.cells % 3).astype(np.uint8)
+    for name, labels in (("dense", MADE.cells), ("sparse", scattered), ("classes", classes)):
+        arrays = {"raw": MADE.raw, "labels": labels.astype(np.uint16)}
+        file = write_hdf5(tmp_path / f"{name}.h5", arrays, voxel_size=(8.0, 8.0, 8.0), units="nm")
+        folder = tmp_path / name
+        call(monkeypatch, f"project={folder}", f"raw={file}:raw", f"labels={file}:labels",
+             "budget=5s", "device=cpu")  # fmt: skip
+        readme = (folder / "README.md").read_text()
+        (sweep,) = re.findall(r"python train.py -m (\S+=\S+)   # (?!your)", readme)
+        key, _, values = sweep.partition("=")
+        for value in values.split(","):
+            run = composed_with(folder, f"{key}={value}")
+            preflight(run)
+
+
+def composed_with(folder: Path, override: str) -> RunConfig:
+    arguments = ["--config-dir", f"{folder}/conf", f"experiment={folder.name}", override]
+    return RunConfig.from_hydra(compose_train(arguments))
+
+
+def test_values_as_hydra_reads_them(
+    cells: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "null"
+    call(monkeypatch, f"project={folder}", f"raw={cells}:raw", f"labels={cells}:labels",
+         "gpu_memory=11", "name=on", "trainer.learning_rate=1e-3",
+         "architecture.downsample_factors=[[2,2,2]]", "datasplit.validate=0.3")  # fmt: skip
+    run_config: Any = RunConfig.from_hydra(
+        compose_train(["--config-dir", f"{folder}/conf", "experiment=null_plan"])
+    )
+    assert run_config.name == "on"
+    assert run_config.architecture_config.downsample_factors == [[2, 2, 2]]
+    assert run_config.datasplit_config.validate == 0.3
+    assert run_config.datasplit_config.train == pytest.approx(0.5)
+
+
+def test_volumes_that_are_not_alike(
+    cells: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arrays = {"raw": MADE.raw, "labels": MADE.cells.astype(np.uint16)}
+    micro = write_hdf5(tmp_path / "um.h5", arrays, voxel_size=(0.008,) * 3, units="um")
+    flat = write_hdf5(
+        tmp_path / "2d.h5", {k: v[0] for k, v in arrays.items()}, voxel_size=(8.0, 8.0), units="nm"
+    )
+    for other, message in ((micro, "is measured in nm and"), (flat, "plan for one kind")):
+        with pytest.raises(SystemExit):
+            call(monkeypatch, "explain=true", f"raw=[{cells}:raw,{other}:raw]",
+                 f"labels=[{cells}:labels,{other}:labels]")  # fmt: skip
+        assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_crops_fit_each_of_several_volumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = []
+    for name, shape in (("thin", (20, 160, 160)), ("long", (100, 48, 48)), ("b/thin", (40,) * 3)):
+        made = tissue(shape, (8, 8, 8), 12.0, 0.05, (0, len(files)))
+        arrays = {"raw": made.raw, "labels": made.cells.astype(np.uint16)}
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        files.append(write_hdf5(tmp_path / f"{name}.h5", arrays, voxel_size=(8.0,) * 3, units="nm"))
+    folder = tmp_path / "plan"
+    call(monkeypatch, f"project={folder}", f"raw=[{','.join(f'{f}:raw' for f in files)}]",
+         f"labels=[{','.join(f'{f}:labels' for f in files)}]", "gpu_memory=11")  # fmt: skip
+    preflight(composed_with(folder, "name=a"))
+    datasplit: Any = composed_with(folder, "name=a").datasplit_config
+    assert [*datasplit.train, *datasplit.validate] == ["thin", "long", "thin_2"]
+
+
+def test_a_plan_that_does_not_fit(
+    cells: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(monkeypatch, "explain=true", f"raw={cells}:raw", f"labels={cells}:labels",
+         "gpu_memory=0.01")  # fmt: skip
+    assert "may not hold the smallest network" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_folder_that_holds_something(

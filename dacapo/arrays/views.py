@@ -92,7 +92,8 @@ def sample_blocks(array: Array, edge: int, count: int) -> Iterator[Roi]:
     """Up to `count` blocks of `edge` voxels, spread evenly over an array of any size."""
     numbers = [ceil(n / edge) for n in array.shape]
     total = prod(numbers)
-    for index in range(0, total, max(1, ceil(total / count))):
+    count = min(count, total)
+    for index in (round(i * (total - 1) / max(1, count - 1)) for i in range(count)):
         begin, rest = [], index
         for number in reversed(numbers):
             begin.append(rest % number * edge)

@@ -35,7 +35,10 @@ _SWITCHES = ("--help", "--hydra-help", "--version", "--multirun", "--run", "--re
 _REQUIRED = ("task", "architecture", "trainer", "datasplit")
 _PLAIN = re.compile(r"[\w/\-\\+.$%*@?|: ]*", re.ASCII)
 """Values that Hydra's grammar accepts without quotes."""
-_NAME = re.compile(r"(?!(?:true|false|null|nan|inf)$)[A-Za-z_][\w-]*", re.ASCII | re.IGNORECASE)
+OPTION_NAME = re.compile(
+    r"(?!(?:true|false|null|nan|inf)$)[A-Za-z_][\w-]*", re.ASCII | re.IGNORECASE
+)
+"""Names that Hydra's grammar takes for text."""
 _GIVEN_BY_OTHERS = re.compile(r"[~+]*hydra[./]")
 
 
@@ -174,7 +177,9 @@ def _as_entry(override: str) -> str:
     group, *path = key.lstrip("+").split(".")
     if len(path) < 2 or path[0] not in entry_fields(group) or "~" in key:
         return override
-    if not all(_NAME.fullmatch(name) for name in path):  # such as 0, which is not text in a dict
+    if not all(
+        OPTION_NAME.fullmatch(name) for name in path
+    ):  # such as 0, which is not text in a dict
         return override
     try:
         (parsed,) = OverridesParser.create().parse_overrides([override])

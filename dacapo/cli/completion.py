@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from dacapo.errors import InputError
 from dacapo.experiments.run_config import TrainConfig
 
 _FOLDER = Path(__file__).parent.parent
+_WORDS = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
 _TAKE_TRAINS = ("train", "inspect", "preview", "new")
 """Commands that take the arguments of `dacapo.train`."""
 _BASH = r"""
@@ -75,16 +78,21 @@ def complete(line: str) -> list[str]:
     >>> complete("dacapo stat"), complete("dacapo train task=affinities_")
     (['status'], ['task=affinities_2d', 'task=affinities_lsds'])
     """
-    _, *before = line.split(" ")
-    before, word = [w for w in before[:-1] if w], (before or [""])[-1]
+    _, *before = _WORDS.findall(line)
+    word = "" if line.endswith(" ") or not before else before.pop()
     if not before:
         return [name for name in command_names() if name.startswith(word)]
     name, *arguments = before
     if name not in command_names():
         return []
-    key, equals, _ = word.partition("=")
-    found = _values(name, arguments, key) if equals else _keys(name, arguments)
-    return sorted({text for text in found if text.startswith(word)})
+    key, equals, value = word.partition("=")
+    if not equals:
+        return sorted({text for text in _keys(name, arguments) if text.startswith(word)})
+    listed = re.match(r"(.*[\[,])?(.*)", value)  # [mirror,el or affinities,di
+    assert listed is not None
+    before_it, begun = listed[1] or "", listed[2]
+    values = {text for text in _values(name, arguments, key) if text.startswith(begun)}
+    return sorted(f"{key}={before_it}{text}" for text in values)
 
 
 def _keys(command: str, arguments: list[str]) -> Iterator[str]:
@@ -92,27 +100,27 @@ def _keys(command: str, arguments: list[str]) -> Iterator[str]:
         yield f"{key}="
     yield "--help"
     if command in _TAKE_TRAINS:
-        yield "-m"
-        yield from (f"{group}=" for group in parse([]).groups())
+        yield from ("-m", "--config-dir")
+        yield from (f"{group}=" for group in parse(_config_dir(arguments)).groups())
         yield from (f"{key}=" for key, _ in _train_keys(arguments))
 
 
 def _values(command: str, arguments: list[str], key: str) -> Iterator[str]:
     if command in _TAKE_TRAINS:
-        yield from (f"{key}={option}" for option in parse([]).options(key))
+        yield from parse(_config_dir(arguments)).options(key)
     values = dict(_own(command))
     if key not in values and command in _TAKE_TRAINS:
         values = dict(_train_keys(arguments))
     node = values.get(key)
     if isinstance(node, BooleanNode):
-        yield from (f"{key}=true", f"{key}=false")
+        yield from ("true", "false")
     elif isinstance(node, EnumNode):
-        yield from (f"{key}={option.name}" for option in node.enum_type)
+        yield from (option.name for option in node.enum_type)
     elif key == "run":
         given = dict(a.split("=", 1) for a in arguments if "=" in a)
         folder = Path(given.get("runs_dir", "runs"))
         for config in folder.glob("*/[0-9]*/config.yaml"):
-            yield f"run={config.parent.relative_to(folder)}"
+            yield str(config.parent.relative_to(folder))
 
 
 def _own(command: str) -> dict[str, Any]:
@@ -126,11 +134,23 @@ def _own(command: str) -> dict[str, Any]:
 
 def _train_keys(arguments: list[str]) -> Iterator[tuple[str, Any]]:
     """Key and node of everything below the groups that the arguments compose."""
-    try:
-        cfg = compose_train([a for a in arguments if "=" in a and "," not in a])
-    except InputError:
+    folder, given = _config_dir(arguments), [a for a in arguments if "=" in a]
+    choices = [a for a in given if parse(folder).is_choice(a) and "," not in a]
+    for some in (given, choices, []):  # a value may be wrong, or a sweep
+        try:
+            cfg = compose_train([*folder, *some])
+        except InputError:
+            continue
+        yield from _leaves(cfg, "")
         return
-    yield from _leaves(cfg, "")
+
+
+def _config_dir(arguments: list[str]) -> list[str]:
+    """The flag that names a folder of yamls, if there is such a folder."""
+    for flag, folder in pairwise(arguments):
+        if flag in ("--config-dir", "-cd") and Path(folder).is_dir():
+            return [flag, folder]
+    return []
 
 
 def _leaves(node: DictConfig, prefix: str) -> Iterator[tuple[str, Any]]:

@@ -47,9 +47,10 @@ def explained(line: CommandLine) -> Iterator[None]:
     except (HydraException, OmegaConfBaseException) as error:
         if found := re.search(r"In '(.+)/\w+'.*not a subclass of", str(error), re.DOTALL):
             group = found[1]
+            options = _fitting(line, group)
             raise InputError(
-                f"{line.typed_choice(group) or group}: does not fit the other options; choose from "
-                f"{', '.join(_fitting(line, group))}"
+                f"{line.typed_choice(group) or group}: does not fit the other options; "
+                + (f"choose from {', '.join(options)}" if options else "leave it out")
             ) from error
         blamed = re.search(r"override '?([^'\s=]+)", str(error).splitlines()[0])
         typed = line.typed_for(_full_key(error, blamed[1].lstrip("+~"))) if blamed else None

@@ -71,7 +71,7 @@ def _check_annotations(datasplit: DataSplit, classes: Classes) -> list[str]:
     Args:
         classes: class -> label ids; empty if labels are ids of objects.
     """
-    from dacapo.experiments.datasplits.findings import check_labels
+    from dacapo.experiments.datasplits.findings import check_labels, unused_ignore_label
 
     for dataset in datasplit.train:
         dataset.check_annotated(to_score=False)
@@ -80,6 +80,7 @@ def _check_annotations(datasplit: DataSplit, classes: Classes) -> list[str]:
         dataset.check_annotated(to_score=True)
     parts = datasplit.train, datasplit.validate
     odd = [line for part in parts for line in check_labels(part, are_objects=not classes)]
+    odd += unused_ignore_label([dataset for part in parts for dataset in part])
     _check_classes(datasplit, classes)
     datasplit.check_apart(datasplit.train[0].gt.voxel_size * 0)
     return odd

@@ -62,7 +62,8 @@ def mark_errors(image: Image, gt: Image, segments: Image, known: Image) -> Image
     A border may be displaced by two pixels. Red lines show merged or missed objects, yellow ones
     split or false ones.
     """
-    truth, found = _borders(gt) & (known != 0), _borders(segments) & (known != 0)
+    seen = ~binary_dilation(known == 0)  # a border with what is not annotated is none
+    truth, found = _borders(gt) & seen, _borders(segments) & seen
     image = image.copy()
     for wrong, others, colour in ((truth, found, MISSED), (found, truth, ADDED)):
         near = binary_dilation(others, iterations=_TOLERANCE) if others.any() else others

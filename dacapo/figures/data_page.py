@@ -13,7 +13,7 @@ from dacapo.arrays.units import from_world
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.datasplits.datasplit import DataSplit
-from dacapo.experiments.datasplits.findings import Findings, inspect_labels
+from dacapo.experiments.datasplits.findings import Findings, inspect_labels, unused_ignore_label
 from dacapo.figures.colours import (
     contrast,
     distinct_colours,
@@ -48,6 +48,7 @@ class DataReport:
         self.columns = ["volume", "raw", "voxel size", "range", "labels", kind, "annotated"]
         self.rows = [[n, *_cells(d, findings, classes)] for n, (d, findings) in found.items()]
         self.warnings = [f"{n}: {w}" for n, (_, f) in found.items() for w in f.warnings]
+        self.warnings += unused_ignore_label([dataset for dataset, _ in found.values()])
         self._datasets = {name: dataset for name, (dataset, _) in found.items()}
         try:
             datasplit.check_apart(datasplit.train[0].gt.voxel_size * 0)

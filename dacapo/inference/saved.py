@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dacapo.arrays import Array
-from dacapo.config import decode, encode
+from dacapo.config import decode, encode, registered
 from dacapo.errors import InputError
 from dacapo.experiments.architectures import ArchitectureConfig
 from dacapo.experiments.datasplits.datasets.dataset import Level
@@ -167,7 +167,7 @@ def of_run(
     """
     history = folder.read_history()
     document = folder.read_document(history)
-    config = decode(document["config"])
+    config = decode(_without_own_losses(document["config"]))
     if not isinstance(config, RunConfig):
         raise InputError(f"{folder.path}: its config is not that of a run")
     best, chosen = _choose(folder, history, iteration, criterion, rule)
@@ -203,6 +203,23 @@ def of_run(
         load=lambda state: _load_checkpoint(folder, chosen, state),
         folder=folder.path,
         setting="" if best is None else best.label,
+    )
+
+
+def _without_own_losses(config: Any) -> Any:
+    """A saved config without losses whose classes nobody has imported: they do not predict."""
+    if not isinstance(config, dict):
+        return config
+    return {
+        key: _without_own_losses(value)
+        for key, value in config.items()
+        if not (key.endswith("loss") and _is_unknown(value))
+    }
+
+
+def _is_unknown(value: Any) -> bool:
+    return (
+        isinstance(value, dict) and "_type_" in value and registered(str(value["_type_"])) is None
     )
 
 

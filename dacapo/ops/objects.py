@@ -96,3 +96,22 @@ def combine(parts: Iterable[Objects]) -> Objects:
     np.maximum.at(end, place, np.concatenate([p.end for p in every]))
     contacts = add_up((p.contacts for p in every), _CONTACTS)
     return Objects(ids, voxels, sums, begin, end, contacts)
+
+
+def count_faces(labels: Array, known: Array) -> tuple[int, int]:
+    """The number of faces between two objects, and of all faces of objects, between voxels that are
+    known.
+
+    >>> count_faces(np.array([1, 1, 2, 0]), np.ones(4, bool))
+    (1, 2)
+    """
+    contact = surface = 0
+    for axis in range(labels.ndim):
+        one, other = (
+            tuple(cut if a == axis else slice(None) for a in range(labels.ndim))
+            for cut in (slice(1, None), slice(None, -1))
+        )
+        differ = (labels[one] != labels[other]) & known[one] & known[other]
+        surface += int(differ.sum())
+        contact += int((differ & (labels[one] != 0) & (labels[other] != 0)).sum())
+    return contact, surface

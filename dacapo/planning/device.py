@@ -69,6 +69,10 @@ def find_device(name: str, gpu_memory: float | None) -> Device:
             f"device={name}: no such device here; to plan for a GPU elsewhere, give its memory in "
             f"GiB, gpu_memory=24"
         )
+    if (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(
+            f"device={name}: there is no such GPU here; there are {torch.cuda.device_count()}"
+        )
     properties = torch.cuda.get_device_properties(device)
     return Device(properties.name, True, properties.total_memory, properties.major >= 8)
 

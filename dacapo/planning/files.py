@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,7 @@ class Files:
         region = {}
         for axis, ends in kept.items():
             size, offset = (from_world(v, gt.unit)[axis] for v in (gt.voxel_size, gt.offset))
-            region["zyx"[axis - gt.dims]] = [round(offset + n * size, 6) for n in ends]
+            region["zyx"[axis - gt.dims]] = [float(f"{offset + n * size:.10g}") for n in ends]
         return replace(self, region=region)
 
     def options(self, num_validate: int, num_test: int) -> dict[str, Any]:
@@ -105,23 +106,29 @@ class Files:
         found: dict[str, dict[str, str]] = {}
         masks = self.mask or [""] * len(self.raw)
         for raw, labels, mask in zip(self.raw, self.labels, masks, strict=True):
-            volume = {"raw": _absolute(raw), "gt": _absolute(labels)}
-            found[_name(raw, found)] = volume | ({"mask": _absolute(mask)} if mask else {})
+            volume = {"raw": self._found(raw), "gt": self._found(labels)}
+            found[_name(raw, found)] = volume | ({"mask": self._found(mask)} if mask else {})
         return found
+
+    def _found(self, path: str) -> str:
+        """A path that holds wherever a command is started, or the name of an array."""
+        return path if path in self.common.get("arrays", {}) else absolute(path)
 
 
 def _name(path: str, taken: Mapping[str, Any]) -> str:
     """A name for a volume, made of its file's.
 
-    >>> _name("data/vol 1.h5:raw", {}), _name("b/a.tif", {"a": 0}), _name("1.tif", {})
+    >>> _name("v1.2/vol 1.h5:raw", {}), _name("b/a.ome.zarr/raw", {"a": 0}), _name("1.tif", {})
     ('vol_1', 'a_2', 'volume_1')
     """
-    stem = re.split(r"\.(?:ome\.)?(?:\w+)(?=[:/]|$)", path)[0]
-    name = re.sub(r"\W+", "_", Path(stem).name, flags=re.ASCII).strip("_") or "volume"
+    files = [part for part in re.split(r"[/:]", path) if "." in part.strip(".")]
+    stem = re.sub(r"(\.ome)?\.\w+$", "", (files or [Path(path).name])[-1])
+    name = re.sub(r"\W+", "_", stem, flags=re.ASCII).strip("_") or "volume"
     name = f"volume_{name}" if name[0].isdigit() else name
-    return name if name not in taken else f"{name}_{len(taken) + 1}"
+    others = (f"{name}_{number}" for number in count(2))
+    return name if name not in taken else next(other for other in others if other not in taken)
 
 
-def _absolute(path: str) -> str:
+def absolute(path: str) -> str:
     """A path that holds wherever a command is started; addresses stay as they are."""
     return path if "://" in path else str(Path(path).absolute())

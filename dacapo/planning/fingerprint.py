@@ -14,11 +14,11 @@ from dacapo.arrays.units import from_world, is_pixel, scale_of
 from dacapo.arrays.views import sample_blocks
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.ops.components import pieces
+from dacapo.ops.objects import count_faces
 
 _WHOLE = 48 * 10**6
 """Voxels of a volume that is examined whole; of a larger one, some blocks are."""
 _EDGE = 224
-_NUM_BLOCKS = 6
 _TINY = 0.02
 """Objects smaller than this fraction of the median, weighted by volume, are fragments."""
 Volume = np.ndarray[Any, np.dtype[Any]]
@@ -33,7 +33,7 @@ class Fingerprint:
 
     Attributes:
         num_volumes: number of volumes.
-        shape: of the labelled region of the smallest volume, in voxels.
+        shape: of the labelled region, in voxels; of several volumes, the least along each axis.
         voxel_size: of the labels.
         raw_voxel_size: of raw.
         unit: unit of lengths; pixel if the size of a voxel is not known.
@@ -53,8 +53,8 @@ class Fingerprint:
             and 90 over the objects that are not fragments; NaN without any.
         empty: (axis, begin, end) in voxels of the first volume's labels: the largest slab at an end
             of an axis that has no label although it is annotated.
-        profiles: of a single volume with a mask, the annotated share of each section along each
-            axis; empty: all alike, or not known.
+        profiles: of a single volume, the share of each section along each axis that belongs to
+            objects; empty: not known.
     """
 
     num_volumes: int
@@ -108,8 +108,12 @@ class Fingerprint:
         return middle - low < 0.35 * (high - low)
 
 
-def fingerprint(datasets: Sequence[Dataset]) -> Fingerprint:
-    """Examine the labels and intensities of volumes, of large ones in some blocks."""
+def fingerprint(datasets: Sequence[Dataset], num_blocks: int = 6) -> Fingerprint:
+    """Examine the labels and intensities of volumes.
+
+    Args:
+        num_blocks: how many blocks of a large volume to look at.
+    """
     first = datasets[0]
     unit = first.gt.unit
     blocks: list[_Block] = []
@@ -117,7 +121,7 @@ def fingerprint(datasets: Sequence[Dataset]) -> Fingerprint:
     sizes: dict[tuple[str, int], int] = {}
     thickness: dict[tuple[str, int], float] = {}
     for dataset in datasets:
-        for roi in _blocks(dataset):
+        for roi in _blocks(dataset, num_blocks):
             block = _examine(dataset, roi)
             blocks.append(block)
             for (number, size), ball in zip(block.sizes.items(), block.thickness, strict=True):
@@ -133,10 +137,9 @@ def fingerprint(datasets: Sequence[Dataset]) -> Fingerprint:
     raw = np.concatenate([block.raw for block in blocks])
     low, middle, high = np.percentile(raw, (1, 50, 99)).tolist()
     surface = sum(block.surface for block in blocks)
-    smallest = min(datasets, key=lambda d: prod(d.gt.shape))
     return Fingerprint(
         num_volumes=len(datasets),
-        shape=tuple(smallest.gt.shape),
+        shape=tuple(map(min, *(d.gt.shape for d in datasets), first.gt.shape)),
         voxel_size=tuple(from_world(first.gt.voxel_size, unit)),
         raw_voxel_size=tuple(from_world(first.raw.voxel_size, unit)),
         unit=unit,
@@ -184,11 +187,13 @@ def _examine(dataset: Dataset, roi: Roi) -> _Block:
     voxel = tuple(from_world(dataset.gt.voxel_size, dataset.gt.unit))
     # Within a block, an object that its border cuts seems to go on beyond it.
     depth = edt.edt(labels, anisotropy=voxel, black_border=False, parallel=1)
+    extent = max(n * size for n, size in zip(labels.shape, voxel, strict=True))
+    depth = np.minimum(depth, extent / 2)  # infinite in an object that fills the block
     deepest = ndimage.maximum(depth, labels, sorted(ids)) if ids else []
     parts = pieces(labels)
     first = np.unique(parts, return_index=True)[1]
     owners = labels.ravel()[first]
-    contact, surface = _faces(labels, known)
+    contact, surface = count_faces(labels, known)
     raw = dataset.raw.read(dataset.raw.covering(roi), out_of_bounds="mirror").ravel()
     return _Block(
         known.size,
@@ -202,25 +207,11 @@ def _examine(dataset: Dataset, roi: Roi) -> _Block:
     )
 
 
-def _faces(labels: Volume, known: Volume) -> tuple[int, int]:
-    """Faces between two objects, and faces between an object and anything else."""
-    contact = surface = 0
-    for axis in range(labels.ndim):
-        one, other = (
-            tuple(cut if a == axis else slice(None) for a in range(labels.ndim))
-            for cut in (slice(1, None), slice(None, -1))
-        )
-        differ = (labels[one] != labels[other]) & known[one] & known[other]
-        surface += int(differ.sum())
-        contact += int((differ & (labels[one] != 0) & (labels[other] != 0)).sum())
-    return contact, surface
-
-
-def _blocks(dataset: Dataset) -> list[Roi]:
+def _blocks(dataset: Dataset, count: int) -> list[Roi]:
     gt = dataset.gt
     if prod(gt.shape) <= _WHOLE:
         return [gt.roi]
-    return list(sample_blocks(gt, _EDGE if gt.dims == 3 else 2048, _NUM_BLOCKS))
+    return list(sample_blocks(gt, _EDGE if gt.dims == 3 else 2048, count))
 
 
 def _empty_end(dataset: Dataset) -> tuple[int, int, int] | None:
@@ -264,12 +255,12 @@ def annotated_box(dataset: Dataset, least: float = 0.1) -> dict[int, tuple[int, 
 
 def _profiles(datasets: Sequence[Dataset]) -> tuple[tuple[float, ...], ...]:
     gt = datasets[0].gt
-    if len(datasets) > 1 or prod(gt.shape) > _WHOLE or datasets[0].is_fully_annotated:
+    if len(datasets) > 1 or prod(gt.shape) > _WHOLE:
         return ()
-    known = datasets[0].read_mask(gt.roi) != 0
+    held = (datasets[0].read_mask(gt.roi) != 0) & (datasets[0].read_gt(gt.roi) != 0)
     axes = range(gt.dims)
     return tuple(
-        tuple(known.mean(axis=tuple(a for a in axes if a != axis)).tolist()) for axis in axes
+        tuple(held.mean(axis=tuple(a for a in axes if a != axis)).tolist()) for axis in axes
     )
 
 

@@ -12,6 +12,31 @@ from dacapo.planning.fingerprint import Fingerprint
 _GIVEN = "as given on the command line"
 
 
+_ALTERNATIVES = {
+    "affinities": "boundary", "affinities_lsds": "boundary", "affinities_2d": "boundary",
+    "boundary": "distance", "distance": "boundary", "inner_distance": "boundary",
+}  # fmt: skip
+
+
+def counted(number: int, thing: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "object"), counted(1200, "object")
+    ('1 object', '1,200 objects')
+    """
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def words_of_time(seconds: float) -> str:
+    """A time that was given.
+
+    >>> words_of_time(60), words_of_time(5400), words_of_time(5)
+    ('1 minute', '90 minutes', '5 seconds')
+    """
+    unit, number = ("minute", seconds / 60) if seconds >= 60 else ("second", seconds)
+    return f"{number:g} {unit}{'' if number == 1 else 's'}"
+
+
 @dataclass(frozen=True)
 class Choice:
     """An option that a plan sets.
@@ -81,6 +106,11 @@ class Plan:
     effort: Effort = field(default_factory=lambda: Effort(1, 1))
     choices: dict[str, Choice] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def alternative(self) -> str | None:
+        """Another task to compare with on the same data, if there is one."""
+        return _ALTERNATIVES.get(self["task"])
 
     @property
     def kind(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 import yaml
 
-from dacapo.planning.plan import Choice, Plan
+from dacapo.planning.plan import Choice, Plan, counted, words_of_time
 from dacapo.processes.files import write_atomically
 
 _OWN_FILES = ("task", "architecture")
@@ -47,13 +47,28 @@ def write_project(folder: Path, name: str, plan: Plan) -> None:
         "gpus": int(plan.device.is_gpu),
         "data": describe(plan),
         "size": _given_size(plan),
-        "task": Path(next((p for p in texts if p.startswith("conf/task/")), plan["task"])).stem,
+        "warnings": plan.warnings,
+        "sweep": _sweep(name, plan),
     }
     for template, path in _TEMPLATES.items():
         texts[path] = environment.get_template(f"{template}.j2").render(values)
     for path, text in texts.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / path, text.encode())
+
+
+def _sweep(name: str, plan: Plan) -> str:
+    """What to compare the plan with."""
+    if plan["task"] == "one_hot":
+        return "task.loss.dice=0,1   # with and without a second loss"
+    if plan.alternative is None or "task" in plan.given:
+        return "trainer.learning_rate=0.001,0.0005   # another learning rate"
+    own = f"{plan['task']}_{name}" if _has_own_file("task", plan) else plan["task"]
+    return f"task={own},{plan.alternative}   # another task beside it"
+
+
+def _has_own_file(group: str, plan: Plan) -> bool:
+    return any(not c.is_group and _part(c.key) == group for c in plan.choices.values())
 
 
 def config_files(name: str, plan: Plan) -> dict[str, str]:
@@ -113,13 +128,17 @@ def describe(plan: Plan) -> str:
     found = plan.found
     size = "x".join(f"{s:g}" for s in found.raw_voxel_size)
     shape = "x".join(map(str, found.shape))
-    volumes = "" if found.num_volumes == 1 else f"{found.num_volumes} volumes, the smallest of "
-    held = f"{len(found.sizes)} objects" if found.pieces < 3 else f"{len(found.ids)} ids"
+    volumes = "" if found.num_volumes == 1 else f"{found.num_volumes} volumes of at least "
+    held = counted(len(found.ids), "id")
+    if found.pieces < 3:
+        held = counted(found.num_objects, "object")
+        if found.num_fragments:
+            held += f" and {counted(found.num_fragments, 'fragment')}"
     annotated = "" if found.annotated > 0.995 else f"{found.annotated:.0%} of it annotated, "
     return (
         f"{volumes}{shape} voxels of {size} {found.unit}, {annotated}{held}, {found.labelled:.0%} "
         f"of the annotated voxels labelled. Planned for {plan.device.name} and "
-        f"{plan.budget / 60:g} minutes a run."
+        f"{words_of_time(plan.budget)} a run."
     )
 
 

@@ -10,23 +10,24 @@ from itertools import pairwise
 from math import ceil, prod
 from typing import Any
 
+from dacapo.experiments.datasplits.findings import DENSE
 from dacapo.nn.geometry import UNetGeometry
 from dacapo.planning.fingerprint import Fingerprint
 from dacapo.planning.network import (
+    NEARLY_EQUAL,
     context_of,
     geometry_for,
     increase_for,
     input_shape_for,
 )
-from dacapo.planning.plan import Plan, Rule
+from dacapo.planning.plan import Plan, Rule, counted
 
-_DENSE = 0.5
-"""Share of the objects' surface that faces other objects: about 1 or 0 in all real data seen."""
 _PIECES = 3.0
 _FEW_IDS = 12
 _RARE = 0.05
 _MOSTLY_EMPTY = 0.15
 _LONG = 2 / 3
+_EVEN = 0.5
 _ENOUGH_TO_TEST = 30
 _SMALL_OBJECT = 0.02
 _FEATURE_MAPS = {"cpu": 12, "gpu": 24}
@@ -41,10 +42,12 @@ Found = tuple[Any, str] | None
 def _task(plan: Plan) -> Found:
     found, dims = plan.found, plan.found.dims
     if plan.given.get("task.classes") or _are_classes(plan):
+        if plan.given.get("task.classes"):
+            return "one_hot", "classes are named"
+        if len(found.ids) == 1:
+            return "one_hot", "there is one id: a class, or a single object"
         return "one_hot", (
             f"{len(found.ids)} ids, each of {found.pieces:g} separate pieces: classes, not objects"
-            if not plan.given.get("task.classes")
-            else "classes are named"
         )
     if is_dense(found):
         return "affinities" if dims == 3 else "affinities_2d", (
@@ -59,7 +62,7 @@ def _task(plan: Plan) -> Found:
 
 def is_dense(found: Fingerprint) -> bool:
     """Whether objects mostly touch each other."""
-    return found.touching >= _DENSE
+    return found.touching >= DENSE
 
 
 def _are_classes(plan: Plan) -> bool:
@@ -128,7 +131,7 @@ def _ignore_smaller(plan: Plan) -> Found:
     small = sum(n < limit for n in sizes)
     if small < 0.1 * len(sizes):
         return None
-    return limit, f"{small} of {len(sizes)} objects have fewer than {limit} voxels"
+    return limit, f"{small} of {len(sizes)} ids have fewer than {limit} voxels"
 
 
 def _min_size(plan: Plan) -> Found:
@@ -202,9 +205,10 @@ def _kernels_down(plan: Plan) -> Found:
     kernels = _geometry(plan).kernels_down
     if not _is_unet(plan) or _is_default(kernels):
         return None
-    return _plain(kernels), (
-        "none reaches across an axis whose voxels are still much longer than the others"
-    )
+    found, many = plan.found, "none reaches across an axis whose voxels are still much longer"
+    if found.anisotropy < NEARLY_EQUAL:
+        return _plain(kernels), "few reach across an axis of so few voxels"
+    return _plain(kernels), f"{many} than the others"
 
 
 def _kernels_up(plan: Plan) -> Found:
@@ -257,8 +261,8 @@ def _input_shape(plan: Plan) -> Found:
     )
     out = "x".join(map(str, geometry.output_shape(shape)))
     return shape, (
-        f"{prod(shape) / 1000:.0f},000 voxels, of which {out} are predicted; as nearly a cube as "
-        f"the volume allows"
+        f"{round(prod(shape), -3):,} voxels, of which {out} are predicted; as nearly a cube as the "
+        f"volume allows"
     )
 
 
@@ -347,17 +351,17 @@ def _datasplit(plan: Plan) -> Found:
 
 
 def _axis(plan: Plan) -> int:
-    """The axis to split along: the longest of those whose parts are all annotated."""
+    """The axis to split along: the longest of those along which all parts hold objects."""
     given = plan.given.get("datasplit.axis")
     if given in ("z", "y", "x"):
         return "zyx".index(str(given)) - 3 + plan.found.dims
     found = plan.found
     length = [n * size for n, size in zip(found.shape, found.voxel_size, strict=True)]
-    return max(range(found.dims), key=lambda a: (min(_evenness(plan, a), 0.5), length[a], a))
+    return max(range(found.dims), key=lambda a: (min(_evenness(plan, a), _EVEN), length[a], a))
 
 
 def _evenness(plan: Plan, axis: int) -> float:
-    """The annotated share of the part that has least, relative to that of the volume."""
+    """The share of objects in the part that has least, relative to that of the volume."""
     if not plan.found.profiles:
         return 1.0
     profile = plan.found.profiles[axis]
@@ -370,8 +374,10 @@ def _split_axis(plan: Plan) -> Found:
     if plan["datasplit"] != "regions":
         return None
     axis = _axis(plan)
-    text = "the longest axis" + (" of which each part is annotated" if plan.found.profiles else "")
-    return "zyx"[axis - plan.found.dims], f"{text}, {plan.found.shape[axis]} voxels"
+    text = f"{plan.found.shape[axis]} voxels long"
+    if _evenness(plan, axis) >= _EVEN:
+        text = f"the longest axis along which each part holds objects, {text}"
+    return "zyx"[axis - plan.found.dims], text
 
 
 def _gap(plan: Plan, axis: int) -> int:
@@ -406,8 +412,9 @@ def _train_share(plan: Plan) -> Found:
         return None
     parts = {part: plan.given.get(f"datasplit.{part}") for part in ("validate", "test")}
     if parts["validate"] is not None:
-        test = parts["test"] if parts["test"] is not None else 0.2 * _has_test(plan)
-        return round(1 - float(parts["validate"]) - float(test), 6), "of the axis"
+        rest = 1 - float(parts["validate"])
+        test = parts["test"] if parts["test"] is not None else min(0.2, rest / 2) * _has_test(plan)
+        return round(rest - float(test), 6), "of the axis"
     if parts["test"] is not None:
         return round(0.75 * (1 - float(parts["test"])), 6), "of the axis"
     return (0.6, "of the axis") if _has_test(plan) else (0.7, "of the axis")
@@ -426,9 +433,10 @@ def _test_share(plan: Plan) -> Found:
     if plan["datasplit"] != "regions":
         return None
     if not _has_test(plan):
+        held = counted(plan.found.num_objects, "object")
         return 0.0, (
-            f"{plan.found.num_objects} objects are too few to hold some back for a test, so the "
-            f"score of the chosen model will be somewhat optimistic"
+            f"{held} are too few to hold some back for a test, so the score of the chosen model "
+            f"will be somewhat optimistic"
         )
     rest = 1 - float(plan["datasplit.train"]) - float(plan["datasplit.validate"])
     return round(rest, 6), "opened only by dacapo.compare test=true, once all choices are made"

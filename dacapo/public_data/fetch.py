@@ -5,22 +5,29 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import re
 import shutil
 import ssl
 import tarfile
 import time
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from dacapo.errors import InputError
-from dacapo.processes.files import format_bytes, temporary_name
+from dacapo.processes.files import format_bytes, locked, temporary_name, writing
 
 _CHUNK = 2**20
 _TRIES = 5
 _TIMEOUT = 60.0
+_BROKEN = (
+    URLError, TimeoutError, ConnectionError, ssl.SSLError, http.client.HTTPException,
+)  # fmt: skip
+_BUSY = (429, 503)
+_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError)
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are there, and how many there will be, if that is known."""
 
@@ -39,17 +46,34 @@ def fetch(url: str, target: Path, checksum: str, progress: Progress, pause: floa
         InputError: the server refuses, the connection breaks several times, the disk is full, or
             the file is not the one with this checksum.
     """
+    if target.is_dir():
+        raise InputError(f"{target} is a folder, where the file should be: move it away")
     if target.exists():
         _check(target, checksum, f"{target} is there, but it is another file: move it away")
         return False
     part = target.with_name(f"{target.name}.part")
+    with locked(part, f"{target}: another process is downloading it"):
+        _fetch_with_retries(url, target, part, progress, pause)
+    _check(part, checksum, f"{url} is not the file that its record describes: delete {part}")
+    os.replace(part, target)
+    return True
+
+
+def _fetch_with_retries(
+    url: str, target: Path, part: Path, progress: Progress, pause: float
+) -> None:
     for left in reversed(range(_TRIES)):
         try:
-            _fetch_rest(url, part, progress)
+            with writing(part):
+                _fetch_rest(url, part, progress)
             break
         except HTTPError as error:
-            raise InputError(f"{url}: the server answers {error.code} {error.reason}") from error
-        except (URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
+            if error.code not in _BUSY or not left:
+                raise InputError(
+                    f"{url}: the server answers {error.code} {error.reason}"
+                ) from error
+            time.sleep(pause)
+        except _BROKEN as error:
             reason = getattr(error, "reason", None) or error
             if isinstance(reason, ssl.SSLCertVerificationError):
                 raise _untrusted(url, target, reason) from error
@@ -59,9 +83,6 @@ def fetch(url: str, target: Path, checksum: str, progress: Progress, pause: floa
                     f"{format_bytes(part.stat().st_size if part.exists() else 0)}"
                 ) from error
             time.sleep(pause)
-    _check(part, checksum, f"{url} is not the file that its record describes: delete {part}")
-    os.replace(part, target)
-    return True
 
 
 def _untrusted(url: str, target: Path, error: ssl.SSLCertVerificationError) -> InputError:
@@ -81,7 +102,7 @@ def _fetch_rest(url: str, part: Path, progress: Progress) -> None:
             return
         raise
     with answer:
-        resumed = answer.status == 206
+        resumed = answer.status == 206 and _begins_at(answer.headers.get("Content-Range"), begin)
         length = answer.headers.get("Content-Length")
         done = begin if resumed else 0
         total = None if length is None else done + int(length)
@@ -97,6 +118,16 @@ def _fetch_rest(url: str, part: Path, progress: Progress) -> None:
                 progress(done, total)
         if total is not None and done < total:
             raise ConnectionError(f"the connection broke at {format_bytes(done)}")
+
+
+def _begins_at(content_range: str | None, begin: int) -> bool:
+    """Whether the server sends what was asked for.
+
+    >>> _begins_at("bytes 5-9/10", 5), _begins_at("bytes 0-9/10", 5)
+    (True, False)
+    """
+    found = re.match(r"bytes (\d+)-", content_range or "")
+    return found is not None and int(found[1]) == begin
 
 
 def _check(path: Path, checksum: str, message: str) -> None:
@@ -128,7 +159,7 @@ def unpack(archive: Path, folder: Path) -> None:
             with tarfile.open(archive) as packed:
                 packed.extractall(temporary, filter="data")
         os.replace(temporary, folder)
-    except (zipfile.BadZipFile, tarfile.TarError) as error:
+    except _DAMAGED as error:
         raise InputError(f"{archive}: {error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

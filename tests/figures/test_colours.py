@@ -67,6 +67,10 @@ def test_errors_are_marked_where_a_border_is_missed_or_added() -> None:
     assert (marked[10, 10] == MISSED).all()
     assert (marked[10, 30] == ADDED).all()
     assert not marked[2].any()  # not annotated
+    half = np.ones((20, 40), int)
+    half[8:] = 0
+    cut = np.where(half, gt, 0)  # its end is not a border that is missed
+    assert not mark_errors(np.zeros((20, 40, 3)), cut, gt, half).any()
     assert not mark_errors(np.zeros((20, 40, 3)), gt, np.roll(gt, 2, axis=1) * 0 + gt, known).any()
     shifted = np.ones((20, 40), int)
     shifted[:, 12:] = 2

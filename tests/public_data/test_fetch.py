@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from dacapo.errors import InputError
+from dacapo.processes.files import locked
 from dacapo.public_data.fetch import fetch, unpack
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
@@ -27,11 +28,13 @@ class Server(ThreadingHTTPServer):
 
     Attributes:
         breaks: answers that end after 100,000 bytes.
+        busy: answers that ask to come back later.
         ranges: whether it honours Range.
         asked: the Range of each request.
     """
 
     breaks = 0
+    busy = 0
     ranges = True
     asked: list[str | None]
 
@@ -46,6 +49,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         asked = self.headers.get("Range")
         self.server.asked.append(asked)
+        if self.server.busy:
+            self.server.busy -= 1
+            self.send_error(503)
+            return
         if "missing" in self.path:
             self.send_error(404)
             return
@@ -55,6 +62,8 @@ class Handler(BaseHTTPRequestHandler):
             return
         self.send_response(206 if begin else 200)
         self.send_header("Content-Length", str(len(CONTENT) - begin))
+        if begin:
+            self.send_header("Content-Range", f"bytes {begin}-{len(CONTENT) - 1}/{len(CONTENT)}")
         self.end_headers()
         content = CONTENT[begin:]
         if self.server.breaks:
@@ -122,6 +131,25 @@ def test_a_connection_that_breaks_again_and_again(server: Server, tmp_path: Path
     assert not (tmp_path / "v").exists()
 
 
+def test_a_busy_server_is_asked_again(server: Server, tmp_path: Path) -> None:
+    server.busy = 2
+    assert fetch(server.url, tmp_path / "v", SHA256, silent, pause=0)
+    server.busy = 99
+    with pytest.raises(InputError, match="the server answers 503"):
+        fetch(server.url, tmp_path / "w", SHA256, silent, pause=0)
+
+
+def test_what_is_in_the_way(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "v").mkdir()
+    with pytest.raises(InputError, match="is a folder, where the file should be"):
+        fetch(server.url, tmp_path / "v", SHA256, silent)
+    with (
+        locked(tmp_path / "w.part", "no"),
+        pytest.raises(InputError, match="another process is downloading it"),
+    ):
+        fetch(server.url, tmp_path / "w", SHA256, silent)
+
+
 def test_nobody_answers(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="rerun the same command to resume from 0"):
         fetch("http://127.0.0.1:9/v", tmp_path / "v", SHA256, silent, pause=0)
@@ -183,6 +211,13 @@ def test_an_archive_that_would_write_elsewhere(tmp_path: Path, kind: str) -> Non
 
 
 def test_a_damaged_archive(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "b.tar.gz", "w:gz") as archive:
+        archive.add(__file__, "a.py")
+    content = bytearray((tmp_path / "b.tar.gz").read_bytes())
+    content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+    (tmp_path / "b.tar.gz").write_bytes(content)
+    with pytest.raises(InputError, match=r"b\.tar\.gz"):
+        unpack(tmp_path / "b.tar.gz", tmp_path / "files")
     (tmp_path / "a.zip").write_bytes(b"PK nothing")
     with pytest.raises(InputError, match=r"a\.zip"):
         unpack(tmp_path / "a.zip", tmp_path / "files")

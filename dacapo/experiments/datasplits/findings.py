@@ -12,6 +12,7 @@ import numpy as np
 from dacapo.arrays.views import neighbours, sample_blocks
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets import Dataset
+from dacapo.ops.objects import count_faces
 
 _MAX_BLOCKS = 64
 _TINY = 10  # voxels
@@ -22,6 +23,9 @@ _MAX_DIFFERING = 0.55
 """Share of neighbouring labelled voxels with different ids: at most 0.05 in real labels, at least
 0.6 in raw."""
 _MAX_READ = 512**3
+DENSE = 0.5
+"""Share of the objects' surface that faces other objects: about 1 or 0 in all real data seen."""
+_MAX_BACKGROUND = 0.1
 _SHIFTS = range(-4, 5)
 Volume = np.ndarray[Any, np.dtype[Any]]
 
@@ -35,6 +39,7 @@ class Findings:
         sizes: id -> annotated voxels.
         annotated: fraction of the labelled region.
         isolated: fraction of labelled voxels without a face neighbour of the same id.
+        touching: share of the objects' surface that faces another object, not background.
         low, high: the range of raw around the labels.
         warnings: what looks wrong.
     """
@@ -43,6 +48,7 @@ class Findings:
     sizes: dict[int, int]
     annotated: float
     isolated: float
+    touching: float
     low: float
     high: float
     warnings: list[str] = field(default_factory=list)
@@ -53,7 +59,7 @@ def inspect_labels(dataset: Dataset, classes: Mapping[str, Sequence[int]]) -> Fi
     blocks = list(dataset.blocks())
     step = max(1, len(blocks) // _MAX_BLOCKS)
     sizes: dict[int, int] = {}
-    known = isolated = labelled = seen = 0
+    known = isolated = labelled = seen = contact = surface = 0
     low, high = np.inf, -np.inf
     for block in blocks[::step]:
         labels, mask = dataset.read_gt(block), dataset.read_mask(block) != 0
@@ -64,9 +70,14 @@ def inspect_labels(dataset: Dataset, classes: Mapping[str, Sequence[int]]) -> Fi
         objects = mask & (labels != 0)
         labelled += int(objects.sum())
         isolated += int((objects & _alone(labels)).sum())
+        between, all_faces = count_faces(labels, mask)
+        contact, surface = contact + between, surface + all_faces
         raw = dataset.raw.read(block, out_of_bounds="mirror")
         low, high = min(low, float(raw.min())), max(high, float(raw.max()))
-    findings = Findings(step == 1, sizes, known / seen, isolated / max(1, labelled), low, high)
+    findings = Findings(
+        step == 1, sizes, known / seen, isolated / max(1, labelled), contact / max(1, surface),
+        low, high,
+    )  # fmt: skip
     findings.warnings = [
         *_label_warnings(dataset, findings, bool(classes)),
         *_shift_warnings(dataset),
@@ -113,7 +124,7 @@ def check_labels(datasets: Sequence[Dataset], are_objects: bool) -> list[str]:
 
 
 def _odd_values(dataset: Dataset) -> list[str]:
-    """Raw without contrast, and an ignore_label that labels nothing."""
+    """Raw without contrast."""
     odd = []
     values = {
         float(v)
@@ -122,12 +133,19 @@ def _odd_values(dataset: Dataset) -> list[str]:
     }
     if len(values) == 1:
         odd.append(f"{dataset.raw.name} is {values.pop():g} wherever it was examined")
-    ignored = dataset.ignore_label
-    if ignored is not None and prod(dataset.gt.shape) <= _MAX_READ:
-        blocks = map(dataset.read_gt, dataset.blocks())
-        if not any((labels == ignored).any() for labels in blocks):
-            odd.append(f"datasplit.ignore_label={ignored}: no voxel of {dataset.gt.name} has it")
     return odd
+
+
+def unused_ignore_label(datasets: Sequence[Dataset]) -> list[str]:
+    """Warn of an ignore_label that no voxel of any dataset has."""
+    ignored = next((d.ignore_label for d in datasets if d.ignore_label is not None), None)
+    if ignored is None or any(prod(dataset.gt.shape) > _MAX_READ for dataset in datasets):
+        return []
+    for dataset in datasets:
+        if any((dataset.read_gt(block) == ignored).any() for block in dataset.blocks()):
+            return []
+    names = ", ".join(dict.fromkeys(dataset.gt.name for dataset in datasets))
+    return [f"ignore_label={ignored}: no voxel of {names} has it"]
 
 
 def _check_ids(dataset: Dataset) -> set[int]:
@@ -197,6 +215,13 @@ def _label_warnings(dataset: Dataset, findings: Findings, are_classes: bool) -> 
         warnings.append(
             f"{len(objects)} ids in {dataset.gt.dtype}: 8 bits hold 255, so ids may have wrapped "
             f"around and several objects share one"
+        )
+    background = findings.sizes.get(0, 0) / sum(findings.sizes.values())
+    if not are_classes and findings.touching >= DENSE and background > _MAX_BACKGROUND:
+        warnings.append(
+            f"objects are dense, but {background:.0%} of the voxels have the label 0, and a "
+            f"network will learn that they are background: if they are not annotated, give "
+            f"ignore_label=0 or a mask"
         )
     if findings.isolated > 0.001:
         warnings.append(

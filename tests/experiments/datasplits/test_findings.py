@@ -13,7 +13,11 @@ from scipy.ndimage import gaussian_filter
 from dacapo.arrays import Array, open_array
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets import Dataset
-from dacapo.experiments.datasplits.findings import check_labels, inspect_labels
+from dacapo.experiments.datasplits.findings import (
+    check_labels,
+    inspect_labels,
+    unused_ignore_label,
+)
 from dacapo.ops.synthetic import tissue
 from tests.conftest import DATA as REAL
 
@@ -121,3 +125,30 @@ def test_real_labels_pass_and_real_raw_does_not(path: Path) -> None:
     check_labels([Dataset("a", raw, gt)], are_objects=True)
     with pytest.raises(InputError, match="swapped"):
         check_labels([Dataset("a", raw, raw)], are_objects=False)
+
+
+def test_an_ignore_label_that_no_volume_has() -> None:
+    cells = np.maximum(MADE.cells, 1)
+    half = cells.copy()
+    half[30:] = 0
+    assert unused_ignore_label([dataset(cells), dataset(half)]) == []
+    both = [dataset(cells, ignore_label=0), dataset(half, ignore_label=0)]
+    assert unused_ignore_label(both) == []
+    (odd,) = unused_ignore_label(both[:1])
+    assert odd == "ignore_label=0: no voxel of gt has it"
+    assert unused_ignore_label([dataset(cells.astype(np.uint8), ignore_label=-1)])
+
+
+def test_zeros_among_dense_objects_are_reported() -> None:
+    half = MADE.cells.copy()
+    half[40:] = 0
+    *_, odd = inspect_labels(dataset(half), {}).warnings
+    assert "objects are dense, but 43% of the voxels have the label 0" in odd
+    scattered = np.where(MADE.cells % 8 == 0, MADE.cells, 0)
+    for labels, classes, ignored in (
+        (half, {}, 0),
+        (half, {"cell": [1]}, None),
+        (scattered, {}, None),
+    ):
+        found = inspect_labels(dataset(labels, ignore_label=ignored), classes).warnings
+        assert not [warning for warning in found if "dense" in warning]

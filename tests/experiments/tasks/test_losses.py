@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -296,3 +297,16 @@ def test_certain_and_right_has_a_finite_gradient() -> None:
 
 def test_nothing_known_has_mean_0() -> None:
     assert weighted_mean(torch.ones(3), torch.zeros(3)) == 0
+
+
+def test_a_loss_with_a_term_of_its_own_alone() -> None:
+    @dataclass(kw_only=True)
+    class Own(MaskLoss):
+        absolute: float = 1.0
+
+        def factors(self) -> dict[str, float]:
+            return super().factors() | {"absolute": self.absolute}
+
+    Own(cross_entropy=0.0).check("task.loss")
+    with pytest.raises(InputError, match=r"only look at centre lines, so one of .* absolute must"):
+        Own(cross_entropy=0.0, absolute=0.0, cldice=1.0).check("task.loss")

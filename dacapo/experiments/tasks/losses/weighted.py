@@ -13,6 +13,9 @@ from dacapo.experiments.tasks.losses.loss import WeightedLoss
 if TYPE_CHECKING:
     from torch import Tensor
 
+_THIN = ("cldice", "skeleton_recall")
+"""Terms that only look at centre lines."""
+
 
 @config(None)
 @dataclass(kw_only=True)
@@ -96,8 +99,9 @@ class MaskLoss(ProbabilityLoss):
 
     def check(self, key: str) -> None:
         super().check(key)
-        if not any(super().factors().values()):
-            names = ", ".join(super().factors())
+        others = {name: v for name, v in self.factors().items() if name not in _THIN}
+        if not any(others.values()):
+            names = ", ".join(others)
             raise InputError(
                 f"{key}: cldice and skeleton_recall only look at centre lines, so one of {names} "
                 f"must be greater than 0"
@@ -106,13 +110,12 @@ class MaskLoss(ProbabilityLoss):
             raise InputError(f"{key}.skeleton_recall: needs pip install 'dacapo[skeletons]'")
 
     def factors(self) -> dict[str, float]:
-        thin = {"cldice": self.cldice, "skeleton_recall": self.skeleton_recall}
-        return super().factors() | thin
+        return super().factors() | {name: getattr(self, name) for name in _THIN}
 
     def term(self, name: str, prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         from dacapo.experiments.tasks.losses import terms
 
-        if name not in ("cldice", "skeleton_recall"):
+        if name not in _THIN:
             return super().term(name, prediction, target, weight)
         first = 1 if self.exclusive else 0  # without the background
         p = self.probability(prediction)[:, first:]
