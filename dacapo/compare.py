@@ -40,6 +40,9 @@ class CompareConfig(Config):
     where: list[str] = field(default_factory=list)
     """Compare only runs that meet these conditions, such as where=[status=done,task=affinities];
     task=affinities|distance allows both."""
+    group: list[str] = field(default_factory=list)
+    """Compare the values of these factors alone, such as group=task: each score is the mean over
+    the combinations of all other factors that were run with each value."""
     segmentation: dict[str, Any] = field(default_factory=dict)
     """Segmentations that no run has made, to be scored on the volumes of the runs (with test=true,
     on the test volumes): segmentation={ffn: ffn.h5:labels}, or, by volume,
@@ -82,6 +85,8 @@ class CompareConfig(Config):
             raise InputError("serve=true writes nothing: leave out test, json, report and output")
         if self.datasplit.test and not self.test:
             raise InputError("datasplit.test names volumes to score: set test=true")
+        if self.group and self.segmentation:
+            raise InputError("segmentation stands beside configurations: leave out group")
         if not self.runs_dir:
             raise InputError("runs_dir=[]: name a folder")
         if self.report is not None and Path(self.report).suffix != ".html":
@@ -107,7 +112,7 @@ def compare_command(options: CompareConfig) -> int:
     chosen = CompareOptions(
         output, options.test, options.datasplit.test, options.reason, options.baseline,
         options.margin, options.json, Path(options.report) if options.report else None,
-        options.where, more, options.segmentation, options.rule,
+        options.where, more, options.segmentation, options.rule, options.group,
     )  # fmt: skip
     if options.serve:
         _serve(runs_dir, chosen, options.port)

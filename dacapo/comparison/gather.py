@@ -12,6 +12,7 @@ import numpy as np
 
 from dacapo.comparison.choose import chosen, read_all, with_folds_named
 from dacapo.comparison.configurations import compare_scores, compare_validation
+from dacapo.comparison.grouping import grouped
 from dacapo.comparison.records import Unreadable
 from dacapo.comparison.run_record import RunRecord
 from dacapo.comparison.test_scores import (
@@ -45,6 +46,7 @@ class CompareOptions:
         more: further folders with runs.
         segmentations: see `with_segmentations`.
         rule: how iterations and parameters are selected.
+        group: see `grouped`; empty: none.
     """
 
     output: Path | None = None
@@ -59,6 +61,7 @@ class CompareOptions:
     more: Sequence[Path] = ()
     segmentations: Mapping[str, Any] = field(default_factory=dict)
     rule: Rule = Rule.best
+    group: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def gather(runs_dir: Path, options: CompareOptions) -> Gathered:
         score_test_runs(idle, runs_dir, options.volumes, options.reason, options.rule)
     tested = _final_scores(runs)
     scores = {label: record.latest() for label, record in tested.items()}
-    wanted = options.baseline, options.margin
+    wanted = None if options.group else options.baseline, options.margin
     comparisons = [
         *compare_validation(runs, names, *wanted),
         *_compare_tests(runs, names, scores, *wanted),
@@ -129,6 +132,8 @@ def gather(runs_dir: Path, options: CompareOptions) -> Gathered:
             if c.part == part else c
             for c in comparisons
         ]  # fmt: skip
+    if options.group:
+        comparisons = [grouped(c, options.group, options.baseline) for c in comparisons]
     folders = " and ".join(path.name for path in (runs_dir, *options.more))
     title = f"Comparison of the runs in {folders}"
     return Gathered(title, runs, unreadable, states, comparisons, tested)

@@ -22,6 +22,8 @@ from dacapo.figures.html import templates
 from dacapo.runs import FAILURES
 
 _MAX_PICTURES = 8
+"""Configurations of which pictures are shown."""
+_PICTURES = {"picture.png": "", "regions.png": ", its best, its median and its worst region"}
 _MAX_PAIRS = 40
 _MAX_WIDTH = 1200
 """Of a picture, in pixels."""
@@ -138,6 +140,13 @@ def _charts(comparison: Comparison, runs: Sequence[RunRecord]) -> Sequence[chart
     ]
     if chances:
         found.append(charts.bars(chances, order, "chance", "probability to be the best"))
+    ranks = [
+        {"configuration": comparison.label(k), "rank": rank + 1, "chance": chance}
+        for k, own in comparison.rank_chances.items() if len(comparison.rank_chances) > 2
+        for rank, chance in enumerate(own)
+    ]  # fmt: skip
+    if ranks:
+        found.append(charts.heat_map(ranks, order, "Probability of each rank"))
     lines = _over_iterations(comparison, runs)
     if lines:
         found.append(charts.curves(lines, order, score))
@@ -163,23 +172,28 @@ def _over_iterations(comparison: Comparison, runs: Sequence[RunRecord]) -> list[
 
 
 def _pictures(comparisons: Sequence[Comparison], runs: Sequence[RunRecord]) -> list[dict[str, str]]:
-    """The picture of the best run of each configuration, best first."""
+    """The pictures of the best run of each configuration, best first."""
     by_place = {(run.configuration, run.repetition): run for run in reversed(runs)}
-    found: dict[str, dict[str, str]] = {}
+    found: dict[str, list[dict[str, str]]] = {}
     for comparison in comparisons:
         for k in comparison.order:
             values = comparison.means[k] * (1 if comparison.higher_is_better else -1)
             at, c = int(np.nanargmax(values)), comparison.configurations[k]
-            run = by_place[c.name, comparison.repetitions[at]]
-            path = run.folder.path / "picture.png"
-            if c.name in found or len(found) == _MAX_PICTURES or not path.is_file():
+            run = by_place.get((c.name, comparison.repetitions[at]))
+            if run is None or c.name in found or len(found) == _MAX_PICTURES:
                 continue
-            found[c.name] = {
-                "jpeg": base64.b64encode(_smaller(path.read_bytes())).decode(),
-                "caption": f"{c.label}: {run.label}",
-                "labels": json.dumps([c.label]),
-            }
-    return list(found.values())
+            pictures = [
+                {
+                    "jpeg": base64.b64encode(_smaller(path.read_bytes())).decode(),
+                    "caption": f"{c.label}: {run.label}{what}",
+                    "labels": json.dumps([c.label]),
+                }
+                for name, what in _PICTURES.items()
+                if (path := run.folder.path / name).is_file()
+            ]
+            if pictures:
+                found[c.name] = pictures
+    return [picture for pictures in found.values() for picture in pictures]
 
 
 def _smaller(png: bytes) -> bytes:

@@ -31,7 +31,7 @@ _NUM_RECENT = 100
 _NOT_A_RUN = {*GROUPS, "name", "repetition", "runs_dir", "retry"}
 COSTS = (
     "peak_memory_mib", "peak_device_memory_mib", "num_parameters", "voxels_per_second",
-    "iterations_per_second", "loop_efficiency",
+    "iterations_per_second", "loop_efficiency", "predicted_voxels_per_second",
 )  # fmt: skip
 
 

@@ -233,14 +233,17 @@ class Pooled:
         1955."""
         return dunnett_limit(len(self.means) - 1, self.df, two_sided=True) * self.error
 
-    def chances(self, higher_is_better: bool) -> Scores:
-        """The probability of each configuration to be the best, drawn from the fit."""
+    def rank_chances(self, higher_is_better: bool) -> Scores:
+        """(configurations, ranks) the probability of each rank, the best first, drawn from the
+        fit."""
         rng = np.random.default_rng(0)
         scale = np.sqrt(self.df / rng.chisquare(self.df, (_NUM_DRAWS, 1)))
         noise = rng.standard_normal((_NUM_DRAWS, len(self.means)))
         drawn = self.means + noise * scale * math.sqrt(self.variance / self.count)
-        best = drawn.argmax(axis=1) if higher_is_better else drawn.argmin(axis=1)
-        return np.bincount(best, minlength=len(self.means)) / _NUM_DRAWS
+        order = np.argsort(-drawn if higher_is_better else drawn, axis=1)
+        num = len(self.means)
+        counts = [np.bincount(order[:, rank], minlength=num) for rank in range(num)]
+        return np.stack(counts, axis=1) / _NUM_DRAWS
 
 
 def fit_pooled(scores: Scores) -> Pooled | None:

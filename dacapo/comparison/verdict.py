@@ -145,10 +145,15 @@ class Comparison:
     @cached_property
     def chances(self) -> dict[int, float]:
         """Configuration -> its probability to be the best; empty if that is unknown."""
+        return {k: ranks[0] for k, ranks in self.rank_chances.items()}
+
+    @cached_property
+    def rank_chances(self) -> dict[int, list[float]]:
+        """Configuration -> the probability of each rank, the best first; empty if unknown."""
         if self.pooled is None or self.pooled.unstable:
             return {}
-        found = self.pooled.chances(self.higher_is_better)
-        return {k: float(p) for k, p in zip(self.order, found, strict=True)}
+        found = self.pooled.rank_chances(self.higher_is_better)
+        return {k: own.tolist() for k, own in zip(self.order, found, strict=True)}
 
     @cached_property
     def front(self) -> list[int]:

@@ -70,12 +70,11 @@ def tables(comparison: Comparison) -> list[Table]:
         Table(
             "Costs",
             ["configuration", "mean", "training", "MiB", "MiB of GPU", "parameters", "voxels/s",
-             "it/s", "of step",
-             "front"],
+             "it/s", "of step", "predicted/s", "front"],
             [_row(row, 1) for row in _costs(comparison)],
             "Medians of finished runs; training without validation, voxels of output per second of "
-            "it. of step: its speed, compared with that of steps by themselves. front: no other is "
-            "both better and faster.",
+            "it. of step: its speed, compared with that of steps by themselves. predicted/s: "
+            "voxels predicted per second. front: no other is both better and faster.",
         ),
         Table(
             "Differences",

@@ -128,6 +128,30 @@ def bars(rows: Sequence[Row], order: Sequence[str], value: str, title: str) -> S
     )  # fmt: skip
 
 
+def heat_map(rows: Sequence[Row], order: Sequence[str], title: str) -> Spec:
+    """The `chance` of each configuration to have each `rank`, as shade and as text."""
+    place = {
+        "y": _configurations(order),
+        "x": {"field": "rank", "type": "ordinal", "title": "rank, 1 is best",
+              "axis": {"labelAngle": 0}},
+    }  # fmt: skip
+    values = {"data": {"values": list(rows)}}
+    shade = {"field": "chance", "type": "quantitative", "title": "probability",
+             "scale": {"domain": [0, 1], "scheme": "blues"}}  # fmt: skip
+    dark = {"condition": {"test": "datum.chance > 0.5", "value": "white"}, "value": "black"}
+    text = {"field": "chance", "type": "quantitative", "format": ".2f"}
+    return _chart(
+        title,
+        {"height": _STEP * len(order)},
+        [
+            {**values, "mark": "rect",
+             "encoding": {**place, "color": shade, "tooltip": _tooltip(rows)}},
+            {**values, "mark": {"type": "text", "fontSize": 10},
+             "encoding": {**place, "text": text, "color": dark}},
+        ],
+    )  # fmt: skip
+
+
 def curves(rows: Sequence[Row], order: Sequence[str], score: str) -> Spec:
     """The `score` of each `run` over `iteration`, thin, and the mean of its configuration."""
     values = {"data": {"values": list(rows)}}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import floor, log10
+from itertools import product
+from math import ceil, floor, log10
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from funlib.geometry import Coordinate
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dacapo.arrays.units import scale_of
+from dacapo.arrays.units import from_world, scale_of
 from dacapo.experiments.datasplits.datasets import Dataset
 from dacapo.experiments.tasks.evaluators import Evaluator
 from dacapo.figures.colours import (
@@ -27,43 +28,75 @@ from dacapo.figures.colours import (
 from dacapo.ops.resize import nearest
 
 Labels = np.ndarray[Any, np.dtype[Any]]
+_REGION = 128
+"""Edge of the windows that are ranked, in pixels."""
+_RANKED = ("best", "median", "worst")
 _LEGEND = (
     "blue: not annotated; grey: background; red line: a border that is missed (merged or lost "
     "objects); yellow line: one that is not there (split or false objects)"
 )
 
 
-def draw_segmentation(
-    dataset: Dataset,
-    evaluator: Evaluator,
-    prediction: Labels,
-    channels: Sequence[str],
-    segmentation: Labels,
-    title: str,
-) -> bytes:
-    """Raw, prediction, ground truth and segmentation side by side, in sections with many objects.
+@dataclass(frozen=True)
+class ShownVolumes:
+    """What pictures of a segmentation show, on the grid of the ground truth.
 
-    Args:
-        evaluator: defines how ground truth and segmentation are shown as labels.
+    Attributes:
+        raw: (*spatial), the first channel.
         prediction: (C, *spatial), of the dataset's labelled region.
         channels: names of the prediction's channels.
-        segmentation: of the dataset's labelled region.
+        objects, segments: (*spatial) numbers; the segment that matches an object has its number.
+        known: (*spatial), 0 where nothing is annotated.
     """
-    roi = dataset.gt.roi
-    raw, known = dataset.read_raw(roi)[0], dataset.read_mask(roi)
-    gt, segmentation = evaluator.shown(dataset.read_gt(roi), segmentation)
-    gt = np.where(known != 0, gt, np.zeros((), gt.dtype))
-    raw = nearest(raw, gt.shape)
-    objects, segments = matching_numbers(gt, segmentation)
-    sections = _sections(objects, dataset)
+
+    dataset: Dataset
+    raw: Labels
+    prediction: Labels
+    channels: Sequence[str]
+    objects: Labels
+    segments: Labels
+    known: Labels
+
+    @classmethod
+    def of(
+        cls, dataset: Dataset, evaluator: Evaluator, prediction: Labels, channels: Sequence[str],
+        segmentation: Labels,
+    ) -> ShownVolumes:  # fmt: skip
+        """Of a dataset, its prediction and its segmentation.
+
+        Args:
+            evaluator: defines how ground truth and segmentation are shown as labels.
+            segmentation: of the dataset's labelled region.
+        """
+        roi = dataset.gt.roi
+        known = dataset.read_mask(roi)
+        gt, segmentation = evaluator.shown(dataset.read_gt(roi), segmentation)
+        gt = np.where(known != 0, gt, np.zeros((), gt.dtype))
+        raw = nearest(dataset.read_raw(roi)[0], gt.shape)
+        return cls(dataset, raw, prediction, channels, *matching_numbers(gt, segmentation), known)
+
+
+def draw_sections(shown: ShownVolumes, title: str) -> bytes:
+    """Raw, prediction, ground truth and segmentation, in sections with many objects."""
+    return _drawn(shown, _sections(shown), title)
+
+
+def draw_regions(shown: ShownVolumes, title: str) -> bytes | None:
+    """The same of the best, the median and the worst region; None if there are too few."""
+    regions = _regions(shown)
+    return _drawn(shown, regions, title) if regions else None
+
+
+def _drawn(shown: ShownVolumes, sections: Sequence[_Section], title: str) -> bytes:
+    objects, segments, known = shown.objects, shown.segments, shown.known
     palette = distinct_colours([v[s.index] for s in sections for v in (objects, segments)])
     heights = [s.height / s.width for s in sections]
     figure = Figure(figsize=(14, 1.0 + sum(3.15 * h + 0.6 for h in heights)), layout="constrained")
     axes = figure.subplots(len(sections), 4, squeeze=False, height_ratios=heights)
     for row, section in zip(axes, sections, strict=True):
         at = section.index
-        grey = grey_image(raw[at])
-        predicted, what = _prediction_image(prediction, channels, at)
+        grey = grey_image(shown.raw[at])
+        predicted, what = _prediction_image(shown.prediction, shown.channels, at)
         found = mark_unknown(overlay(grey, segments[at], palette), known[at])
         panels = {
             f"raw, {section.name}": grey,
@@ -75,8 +108,8 @@ def draw_segmentation(
             axis.imshow(image, interpolation="nearest", aspect=section.aspect)
             axis.set_title(name, fontsize=9)
             axis.set(xticks=[], yticks=[], xlabel=section.axes[1], ylabel=section.axes[0])
-        _scale_bar(row[0], section, dataset.gt.unit)
-    nothing = "" if segmentation.any() else " (nothing was found)"
+        _scale_bar(row[0], section, shown.dataset.gt.unit)
+    nothing = "" if segments.any() else " (nothing was found)"
     figure.suptitle(f"{title}{nothing}", fontsize=11)
     figure.supxlabel(_LEGEND, fontsize=8)
     return to_png(figure)
@@ -113,10 +146,11 @@ class _Section:
         return self.voxel_size[0] / self.voxel_size[1]
 
 
-def _sections(objects: Labels, dataset: Dataset) -> list[_Section]:
+def _sections(shown: ShownVolumes) -> list[_Section]:
     """The image itself in 2D; in 3D, a section across the first axis and one along it."""
-    names = [name.lstrip("-") for name in dataset.gt.axis_names]
-    size: Coordinate = dataset.gt.voxel_size
+    objects, gt = shown.objects, shown.dataset.gt
+    names = [name.lstrip("-") for name in gt.axis_names]
+    size: Coordinate = gt.voxel_size
     found = []
     for across in (0, 1) if objects.ndim == 3 else (None,):
         kept = [a for a in range(objects.ndim) if a != across]
@@ -134,6 +168,56 @@ def _sections(objects: Labels, dataset: Dataset) -> list[_Section]:
             )
         )  # fmt: skip
     return found
+
+
+def _regions(shown: ShownVolumes) -> list[_Section]:
+    """Windows of sections across the first axis: that with the smallest share of voxels that are
+    not in the segment of their object, the median and that with the largest.
+
+    At least half of a window is annotated, and a twentieth belongs to objects.
+    """
+    gt, dims = shown.dataset.gt, shown.objects.ndim
+    edge = min(_REGION, max(8, min(shown.objects.shape[-2:]) // 2))
+    wrong = (shown.objects != shown.segments) & (shown.known != 0)
+    found: list[tuple[float, tuple[slice | int, ...]]] = []
+    places = product(range(shown.objects.shape[0])) if dims == 3 else [()]
+    windows = list(product(*(_windows(n, edge) for n in shown.objects.shape[-2:])))
+    for place, window in product(places, windows):
+        at = (*place, *window)
+        known = int((shown.known[at] != 0).sum())
+        held = int((shown.objects[at] != 0).sum())
+        if 2 * known >= edge**2 and 20 * held >= known:
+            found.append((float(wrong[at].sum()) / known, at))
+    if len(found) < len(_RANKED):
+        return []
+    found.sort(key=lambda pair: pair[0])
+    names = [name.lstrip("-") for name in gt.axis_names]
+    size = from_world(gt.voxel_size, gt.unit)
+    corner = from_world(gt.offset, gt.unit)
+    sections = []
+    for rank, number in zip(_RANKED, (0, len(found) // 2, -1), strict=True):
+        share, at = found[number]
+        centre = [(a.start + a.stop) / 2 if isinstance(a, slice) else a + 0.5 for a in at]
+        where = [c + n * s for c, n, s in zip(corner, centre, size, strict=True)]
+        text = ", ".join(f"{name} = {value:.5g}" for name, value in zip(names, where, strict=True))
+        sections.append(
+            _Section(
+                f"{rank} region: {share:.0%} wrong\n{text} {gt.unit}", at,
+                (names[-2], names[-1]), (gt.voxel_size[-2], gt.voxel_size[-1]), (edge, edge),
+            )
+        )  # fmt: skip
+    return sections
+
+
+def _windows(length: int, edge: int) -> list[slice]:
+    """Windows that cover a length, with little overlap.
+
+    >>> _windows(10, 4)
+    [slice(0, 4, None), slice(3, 7, None), slice(6, 10, None)]
+    """
+    num = ceil(length / edge)
+    begins = [round(i * (length - edge) / max(1, num - 1)) for i in range(num)]
+    return [slice(begin, begin + edge) for begin in begins]
 
 
 def richest(labels: Labels, axis: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ from dacapo.experiments.run import Run, score_header
 from dacapo.experiments.run_config import RunConfig
 from dacapo.experiments.validation_scores import ValidationScores
 from dacapo.figures.curves import draw_curves
-from dacapo.figures.pictures import draw_segmentation
+from dacapo.figures.pictures import ShownVolumes, draw_regions, draw_sections
 from dacapo.inference.blocks import predict
 from dacapo.processes.memory import peak_device_memory_mib, peak_memory_mib, reset_peak_memory
 from dacapo.runs import NoWriter, RunFolder, RunWriter
@@ -45,13 +46,12 @@ def train_run(
     show_scores(table, run.task.criterion)
     if line := speed_line(run.training_stats):
         console.print(line)
-    if isinstance(writer, RunWriter):
-        _draw(run, folder, writer)
+    rate = _draw(run, folder, writer) if isinstance(writer, RunWriter) else math.nan
     why = pruned or run.reason_to_stop()
     if why:
         console.print(f"{folder.path} is stopped: {why}")
     notes = {"why": why} if why else {}
-    writer.finish("stopped" if pruned else "done", **notes, **_cost(run))
+    writer.finish("stopped" if pruned else "done", **notes, **_cost(run, rate))
     return run.validation_scores
 
 
@@ -80,38 +80,45 @@ class _Named:
         self.name = name
 
 
-def _draw(run: Run, folder: RunFolder, writer: RunWriter) -> None:
-    """Draw the history, and the best segmentation of the first validation dataset."""
+def _draw(run: Run, folder: RunFolder, writer: RunWriter) -> float:
+    """Draw the history, and the best segmentation of the first validation dataset.
+
+    Returns:
+        The voxels of it that were predicted per second; NaN if none were.
+    """
     name = f"{run.name}/{run.repetition}"
     curves = draw_curves(run.training_stats, run.validation_scores, run.task.criterion, name)
     console.print(f"curves:  {writer.add_file('curves.png', curves)}")
     best = run.validation_scores.best(run.task.criterion)
     if best is None:
         console.print(f"no picture: {run.task.criterion} could not be computed")
-        return
+        return math.nan
     try:
         run.train_state.load_state(folder.read_checkpoint(best.iteration))
     except CheckpointError as error:
         console.print(f"no picture: {error}")
-        return
+        return math.nan
     dataset = run.datasplit.validate[0]
+    begin = time.perf_counter()
     prediction = predict(run, dataset)
+    rate = float(prediction[0].size) / (time.perf_counter() - begin)
     setting = run.task.post_processor.enumerate_parameters()[best.parameters]
-    picture = draw_segmentation(
-        dataset,
-        run.task.evaluator,
-        prediction,
-        run.task.predictor.channel_names,
+    shown = ShownVolumes.of(
+        dataset, run.task.evaluator, prediction, run.task.predictor.channel_names,
         run.task.post_processor.process(prediction, setting),
-        f"{name}, iteration {best.iteration}: {best.text}",
-    )
-    console.print(f"picture: {writer.add_file('picture.png', picture)}")
+    )  # fmt: skip
+    title = f"{name}, iteration {best.iteration}: {best.text}"
+    console.print(f"picture: {writer.add_file('picture.png', draw_sections(shown, title))}")
+    regions = draw_regions(shown, title)
+    if regions is not None:
+        console.print(f"regions: {writer.add_file('regions.png', regions)}")
+    return rate
 
 
-def _cost(run: Run) -> dict[str, Any]:
+def _cost(run: Run, predicted: float) -> dict[str, Any]:
     """Peak memory on the host and on the GPU in MiB (NaN if unknown), number of weights, voxels of
-    output per second of training, by the median step, and the speed of the loop, beside that of
-    steps by themselves."""
+    output per second of training, by the median step, the speed of the loop, beside that of steps
+    by themselves, and voxels that are predicted per second."""
     times = [stats.time for stats in run.training_stats.iteration_stats if stats.time > 0]
     voxels = math.prod(run.model.output_shape) * getattr(run.trainer.config, "batch_size", 1)
     rate, alone = rates(run.training_stats)
@@ -121,5 +128,6 @@ def _cost(run: Run) -> dict[str, Any]:
         "num_parameters": sum(p.numel() for p in run.model.parameters()),
         "iterations_per_second": rate,
         "loop_efficiency": rate / alone,
+        "predicted_voxels_per_second": predicted,
         "voxels_per_second": voxels / statistics.median(times) if times else math.nan,
     }

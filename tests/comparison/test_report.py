@@ -115,11 +115,20 @@ def test_the_best_run_of_each_configuration_is_shown(tmp_path: Path) -> None:
     grid(tmp_path / "runs")
     image = np.random.default_rng(0).integers(0, 255, (40, 3000, 3)).astype(np.uint8)
     for path in (tmp_path / "runs").glob("*/2"):
-        (path / "picture.png").write_bytes(imagecodecs.png_encode(image))
+        for name in ("picture.png", "regions.png"):
+            (path / name).write_bytes(imagecodecs.png_encode(image))
     page = tmp_path / "report.html"
     compare_command(CompareConfig(runs_dir=[str(tmp_path / "runs")], report=str(page)))
     shown = re.findall(r'src="data:image/jpeg;base64,([^"]*)"', page.read_text())
-    assert len(shown) == 4  # repetition 2 is the best of each
+    assert len(shown) == 2 * 4  # repetition 2 is the best of each
+    assert (
+        page.read_text().count("its best, its median and its worst region") == 2 * 4
+    )  # alt and caption
+    assert "Probability of each rank" in page.read_text()
+    compare_command(
+        CompareConfig(runs_dir=[str(tmp_path / "runs")], report=str(page), group=["architecture"])
+    )
+    assert "scores are means over 2 combinations of trainer.learning_rate" in page.read_text()
     assert imagecodecs.jpeg_decode(base64.b64decode(shown[0])).shape == (13, 1000, 3)
 
 

@@ -151,7 +151,10 @@ def test_the_best_is_among_those_that_may_be(rng: np.random.Generator, higher: b
         fit = fit_pooled(scores)
         assert fit is not None
         kept += 3 in fit.may_be_best(higher)
-        chance += fit.chances(higher) / 200
+        ranks = fit.rank_chances(higher)
+        assert np.allclose(ranks.sum(axis=0), 1)
+        assert np.allclose(ranks.sum(axis=1), 1)
+        chance += ranks[:, 0] / 200
     assert kept >= 184
     assert chance.sum() == pytest.approx(1)
     assert chance[3] > chance[2] > chance[1]
@@ -240,7 +243,7 @@ def test_the_best_of_two_is_a_one_sided_test() -> None:
     assert (0 in fit.may_be_best(True)) == (gap <= limit)
     sd = math.sqrt(fit.variance / 4)
     chance = stats.t.cdf(gap / (sd * math.sqrt(2)), 3)
-    assert fit.chances(True)[1] == pytest.approx(chance, abs=0.01)
+    assert fit.rank_chances(True)[1, 0] == pytest.approx(chance, abs=0.01)
 
 
 def test_large_numbers_of_pairs() -> None:

@@ -245,6 +245,57 @@ def test_factors_are_named_and_averaged_over(tmp_path: Path) -> None:
     }
 
 
+def test_a_comparison_by_one_factor_alone(tmp_path: Path) -> None:
+    grid(tmp_path)
+    (every,) = judged(tmp_path)
+    (found,) = gather(tmp_path, CompareOptions(group=["architecture"])).comparisons
+    assert [c.label for c in found.configurations] == ["residual_unet", "unet"]
+    assert [c.num_runs for c in found.configurations] == [12, 12]
+    for c, scores in zip(found.configurations, found.scores, strict=True):
+        own = [n for n, old in enumerate(every.configurations)
+               if old.factors["architecture"] == c.label]  # fmt: skip
+        assert np.allclose(scores, every.scores[own].mean(axis=0))
+    ((pair, difference),) = found.differences.items()
+    assert pair == (0, 1)
+    (effect,) = (d for name, *_, d in every.effects() if name == "architecture")
+    assert (difference.mean, difference.low) == pytest.approx((effect.mean, effect.low))
+    assert "scores are means over 2 combinations of trainer.learning_rate" in found.sentences()
+
+    # A network that was trained with one rate only is compared at that rate.
+    scores = column(1.0, 9)
+    write_runs(tmp_path, "third", scores, {"architecture": "other"}, ["trainer.learning_rate=0.1"])
+    options = CompareOptions(group=["architecture"], baseline="unet")
+    (found,) = gather(tmp_path, options).comparisons
+    assert {c.label for c in found.configurations} == {"residual_unet", "unet", "other"}
+    assert any("1 combinations of" in s and "2 configurations are left out" in s
+               for s in found.warnings)  # fmt: skip
+    assert len(found.differences) == 2
+    write_runs(tmp_path, "failed", [None, None], {"architecture": "no_score"})
+    (found,) = gather(tmp_path, options).comparisons
+    assert [c.num_failed for c in found.configurations if c.label == "no_score"] == [2]
+    assert len(found.order) == 3
+
+
+def test_groups_that_cannot_be_compared(tmp_path: Path) -> None:
+    grid(tmp_path)
+    for options, message in (
+        (CompareOptions(group=["archtecture"]), r"no such factor; did you mean architecture"),
+        (
+            CompareOptions(group=["architecture"], baseline="vnet"),
+            r"baseline=vnet: .* no such group",
+        ),
+    ):
+        with pytest.raises(InputError, match=message):
+            gather(tmp_path, options)
+    for rate, network in (("1", "a"), ("2", "b")):
+        write_runs(
+            tmp_path / "apart", network, column(1, 0), {"architecture": network},
+            [f"trainer.learning_rate={rate}"],
+        )  # fmt: skip
+    with pytest.raises(InputError, match=r"no combination of .*rate was run with"):
+        gather(tmp_path / "apart", CompareOptions(group=["architecture"]))
+
+
 def test_a_baseline_makes_the_family_smaller(tmp_path: Path) -> None:
     grid(tmp_path)
     (pairs,) = judged(tmp_path)

@@ -65,6 +65,7 @@ def test_what_a_run_leaves_behind(whole: Path) -> None:
         "curves.png",
         "log-0001.bin",
         "picture.png",
+        "regions.png",
         "training.csv",
         "validation.csv",
     ]
