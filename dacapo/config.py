@@ -208,6 +208,16 @@ def entry_fields(group: str) -> set[str]:
     return {f.name for cls in classes for f in dataclasses.fields(cls) if str(f.type) in entries}
 
 
+def without_influence() -> set[str]:
+    """The keys of options that change how a run is computed, but not its result."""
+    return {
+        f"{group}.{f.name}"
+        for cls, group in _groups.items()
+        for f in dataclasses.fields(cls)
+        if not f.metadata.get("identity", True)
+    }
+
+
 def options_with(group: str, field: str) -> list[str]:
     """The options of a group whose class has a field, by the yaml files that name the class."""
     of_group: list[Any] = [cls for cls, its_group in _groups.items() if its_group == group]

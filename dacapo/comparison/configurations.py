@@ -12,6 +12,7 @@ import numpy as np
 from dacapo.comparison.choose import FOLD
 from dacapo.comparison.run_record import COSTS, RunRecord
 from dacapo.comparison.verdict import Comparison, Configuration
+from dacapo.config import without_influence
 from dacapo.errors import InputError, did_you_mean
 from dacapo.experiments.run_config import GROUPS
 from dacapo.runs import FAILURES, UnreadableError
@@ -323,7 +324,8 @@ def _factors(examples: Mapping[str, RunRecord]) -> dict[str, dict[str, str]]:
     plain: dict[str, dict[str, Any]] = {
         name: {**run.choices, **run.overrides} for name, run in examples.items()
     }
-    keys = dict.fromkeys(key for values in plain.values() for key in values if key != FOLD)
+    left_out = {FOLD, *without_influence()}
+    keys = dict.fromkeys(k for values in plain.values() for k in values if k not in left_out)
     differing = [key for key in keys if len({v.get(key) for v in plain.values()}) > 1]
     return {
         name: {key: str(values.get(key) or "default") for key in differing}

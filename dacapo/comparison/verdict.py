@@ -176,6 +176,12 @@ class Comparison:
             yield from self._about_elsewhere()
             yield from self.warnings
             yield from self._left_out()
+            if not self.order and any(c.num_collapsed for c in self.configurations):
+                yield (
+                    "no run is better than one object or none: train longer (num_iterations), look "
+                    "at picture.png and curves.png of a run, or try other parameters of the "
+                    "post-processor with dacapo.validate"
+                )
             return
         decided = [pair for pair, d in self.differences.items() if d.is_decided]
         for pair in self.differences if len(self.order) < 4 else decided[:_MAX_SENTENCES]:
@@ -259,7 +265,9 @@ class Comparison:
         if self.part == "validate":
             yield from self._optimism()
         num = len(self.volumes)
-        if self.are_folds:
+        if self.are_folds and num == 1:
+            yield "a score is of one fold of one volume: train the others, datasplit.fold=..."
+        elif self.are_folds:
             yield (
                 f"a score is the mean of {num} folds of one volume: whether it holds for other "
                 f"volumes takes three or more"

@@ -39,6 +39,8 @@ _MINUTE = 60.0
 _FIRST_STEPS = 10
 _MAX_ROWS = 500
 _MIN_EFFICIENCY = 0.8
+_ENOUGH_STEPS = 100
+"""Fewer steps than these are no reason for advice."""
 
 
 @contextmanager
@@ -233,8 +235,11 @@ def speed_line(stats: TrainingStats) -> str:
     rate, alone = rates(stats)
     if math.isnan(alone):
         return ""
-    line = f"{rate:.3g} it/s, {rate / alone:.0%} of the {alone:.3g} it/s of the step by itself"
-    if rate / alone < _MIN_EFFICIENCY:
+    share = rate / alone
+    line = f"{rate:.3g} it/s, {share:.0%} of the {alone:.3g} it/s of the step by itself"
+    if share >= 1:  # both vary
+        line = f"{rate:.3g} it/s, as fast as the step by itself"
+    if share < _MIN_EFFICIENCY and len(stats.iteration_stats) >= _ENOUGH_STEPS:
         line += (
             ": raise trainer.num_workers if cores are idle, use fewer or cheaper trainer/augments, "
             "or store raw in smaller chunks or on a faster disk"

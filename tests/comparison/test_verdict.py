@@ -276,6 +276,16 @@ def test_a_comparison_by_one_factor_alone(tmp_path: Path) -> None:
     assert len(found.order) == 3
 
 
+def test_what_does_not_change_a_result_is_no_factor(tmp_path: Path) -> None:
+    for number, more in enumerate((["trainer.num_threads=1", "trainer.device=cpu"], [])):
+        rate = f"trainer.learning_rate=0.{number + 1}"
+        write_runs(tmp_path, f"n{number}", column(1, number), {}, [rate, *more])
+    (found,) = judged(tmp_path)
+    assert {c.label for c in found.configurations} == {
+        "trainer.learning_rate=0.1", "trainer.learning_rate=0.2"
+    }  # fmt: skip
+
+
 def test_groups_that_cannot_be_compared(tmp_path: Path) -> None:
     grid(tmp_path)
     for options, message in (
@@ -558,6 +568,9 @@ def test_runs_that_are_no_better_than_one_object_are_left_out(tmp_path: Path) ->
     ((_, difference),) = found.differences.items()
     assert difference.count == 2
     assert [c.num_collapsed for c in found.configurations] == [1, 0]
+    write_runs(tmp_path / "all", "c", [[2.5], [2.2]], facts=facts)
+    (found,) = judged(tmp_path / "all")
+    assert any("no run is better than one object or none: train" in s for s in found.sentences())
 
 
 def test_a_fold_that_occurs_twice_is_refused(tmp_path: Path) -> None:

@@ -27,7 +27,9 @@ def stats(alone: float, num: int = 30) -> TrainingStats:
 def test_the_loop_is_compared_with_the_step_by_itself() -> None:
     assert rates(stats(0.4)) == (2.0, 2.5)
     assert speed_line(stats(0.45)) == "2 it/s, 90% of the 2.22 it/s of the step by itself"
-    line = speed_line(stats(0.2))
+    assert speed_line(stats(0.5, num=130)) == "2 it/s, as fast as the step by itself"
+    assert speed_line(stats(0.2)) == "2 it/s, 40% of the 5 it/s of the step by itself"
+    line = speed_line(stats(0.2, num=130))
     assert line.startswith("2 it/s, 40% of the 5 it/s of the step by itself: raise trainer.num_w")
     assert speed_line(stats(0.2, num=10)) == ""
     assert speed_line(stats(nan)) == ""
