@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
@@ -14,6 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from dacapo.cli import from_arguments, parse, split_arguments
 from dacapo.compare import CompareConfig
+from dacapo.comparison.tables import compare
 from dacapo.config import conf_dir
 from dacapo.convert import ConvertConfig
 from dacapo.download import DownloadConfig
@@ -28,9 +31,11 @@ from dacapo.remove import RemoveConfig
 from dacapo.score import ScoreConfig
 from dacapo.segment import SegmentConfig
 from dacapo.status import StatusConfig
+from dacapo.train import train
 from dacapo.validate import ValidateConfig
 from dacapo.verify import VerifyConfig
 from dacapo.view import ViewConfig
+from tests.conftest import small_run_config
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
@@ -114,3 +119,20 @@ def test_code_blocks_are_code(page: Path) -> None:
 
 def test_the_front_page_is_a_page() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 120
+
+
+def test_the_questions_to_the_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's code, on the runs of a sweep."""
+    for name, fmaps in (("a", 4), ("b", 6)):
+        for repetition in range(2):
+            own = f"name={name}", f"repetition={repetition}", f"architecture.num_fmaps={fmaps}"
+            train(small_run_config(*own), tmp_path / "runs")
+    compare(tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    code = "\n".join(blocks(ROOT / "docs" / "how-to" / "dataset.md", "python"))
+    found: dict[str, Any] = {}
+    exec(compile(code, "dataset.md", "exec"), found)
+    assert found["best"].sizes == {"runs": 4}
+    assert np.isfinite(found["best"]).all()
+    assert found["table"].num_parameters.values[0] < found["table"].num_parameters.values[-1]
+    assert found["each"].sizes == {"runs": 4, "parameters": 2}

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dacapo import __version__
-from dacapo.comparison.run_record import RunRecord, read_record
+from dacapo.comparison.run_record import COSTS, RunRecord, read_record
 from dacapo.errors import InputError, printable
 from dacapo.experiments.score_table import Best, ScoreHeader
 from dacapo.processes.files import read_regular, write_atomically
@@ -27,7 +27,7 @@ from dacapo.runs.owner import Owner
 from dacapo.runs.writer import ERROR_FILE
 
 _KINDS = (RunRecord, ScoreHeader, Best, StoredScores, Owner, Submission)
-_VERSION = f"3 {__version__} {[[f.name for f in fields(kind)] for kind in _KINDS]}"
+_VERSION = f"3 {__version__} {[[f.name for f in fields(kind)] for kind in _KINDS]} {COSTS}"
 _NOT_CACHED = ("folder", "header", "validations", "owner", "submission", "best")
 
 
