@@ -135,17 +135,14 @@ def check_output(path: Path) -> None:
     Raises:
         InputError: something else has this name, or its suffix is unknown.
     """
-    import xarray as xr
-
     if path.suffix not in (".nc", ".zarr"):
         raise InputError(f"output={path}: the name must end in .nc or .zarr")
     if not path.exists():
         return
-    engine: Any = "zarr" if path.suffix == ".zarr" else "h5netcdf"
     is_ours = False
-    if path.is_dir() if engine == "zarr" else path.is_file():
+    if path.is_dir() if path.suffix == ".zarr" else path.is_file():
         try:
-            with xr.open_dataset(path, engine=engine) as dataset:
+            with open_dataset(path) as dataset:
                 # Earlier versions set no mark.
                 is_ours = COMPARISON_MARK in dataset.attrs or {"runs", "status", "loss"} <= {
                     *dataset.variables
@@ -157,6 +154,15 @@ def check_output(path: Path) -> None:
             f"output={path} is not a comparison that this command wrote, so it is not replaced: "
             f"choose another output="
         )
+
+
+def open_dataset(path: Path) -> xr.Dataset:
+    """A Dataset in a file or, if its name ends in .zarr, in a store with or without an index."""
+    import xarray as xr
+
+    if path.suffix == ".zarr":
+        return xr.open_dataset(path, engine="zarr", consolidated=False)
+    return xr.open_dataset(path, engine="h5netcdf")
 
 
 class _Axes:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dacapo.arrays.kept import made_by
-from dacapo.comparison.collect import COMPARISON_MARK
+from dacapo.comparison.collect import COMPARISON_MARK, open_dataset
 from dacapo.comparison.test_scores import read_final_scores
 from dacapo.errors import InputError
 from dacapo.processes.code import describe
@@ -143,11 +143,8 @@ def _best_at(history: History, iteration: int) -> str:
 
 def _of_dataset(path: Path) -> dict[str, Any]:
     """Empty if it is another file."""
-    import xarray as xr
-
-    engine: Any = "zarr" if path.suffix == ".zarr" else "h5netcdf"
     try:
-        with xr.open_dataset(path, engine=engine) as dataset:
+        with open_dataset(path) as dataset:
             if COMPARISON_MARK not in dataset.attrs:
                 return {}
             names = [n for n in ("status", "code", "data") if n in dataset.coords]

@@ -139,9 +139,11 @@ def _min_size(plan: Plan) -> Found:
         return None
     size = int(min(1000, max(10, _SMALL_OBJECT * plan.found.volume)))
     size = int(float(f"{size:.1g}"))
-    return [0, max(1, size // 4), size, 4 * size], (
-        f"tried in validation: nothing, and about 0.5, 2 and 8 % of the median object, which has "
-        f"{plan.found.volume:.0f} voxels, but not more than 4,000"
+    sizes = [max(1, size // 4), size, 4 * size]
+    first, second, third = (f"{100 * n / plan.found.volume:.2g}" for n in sizes)
+    return [0, *sizes], (
+        f"tried in validation: nothing, and {first}, {second} and {third} % of the median object, "
+        f"which has {plan.found.volume:,.0f} voxels"
     )
 
 
@@ -193,8 +195,8 @@ def _downsample(plan: Plan) -> Found:
     sees = context_of(geometry, found.raw_voxel_size)
     which = "most" if is_dense(found) else "large"
     text = (
-        f"a voxel sees {sees:.4g} {found.unit} around it, about one and a half times the thickness "
-        f"of {which} objects"
+        f"a voxel of the output sees raw {sees:.4g} {found.unit} wide, about one and a half times "
+        f"the thickness of {which} objects"
     )
     if found.anisotropy >= 1.4:
         text += "; axes are pooled once their voxels are as short as those of the others"
@@ -233,7 +235,7 @@ def _feature_maps(plan: Plan) -> Found:
     num = round(usual * plan.effort.feature_maps)
     text = f"{usual} are usual for {plan.device.name}"
     if num < usual:
-        text += ", but the budget or the memory would not hold enough"
+        text += ", but with them the budget is too short for enough steps, or the memory too small"
     return num, text if num <= usual else f"{text}; its memory holds more"
 
 

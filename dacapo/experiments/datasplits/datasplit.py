@@ -107,8 +107,8 @@ class DataSplit:
             common = seen[0].intersect(seen[1])
             if not common.empty and same_place(ours, theirs):
                 lines.append(
-                    f"{part}.{ours.name} and {other}.{theirs.name} see the same raw as context: "
-                    f"{ours.raw.extent(common)}"
+                    f"{part}.{ours.name} and {other}.{theirs.name} see the same raw as context, "
+                    f"but share no label: {ours.raw.extent(common)}"
                 )
         return lines
 

@@ -324,4 +324,4 @@ class TestApart:
         split = DataSplit([dataset("a", RAW, 0, 50)], [dataset("b", RAW, 60, 100)])
         assert split.shared_context(Coordinate(5, 5, 5)) == []
         (line,) = split.shared_context(Coordinate(6, 0, 0))
-        assert "train.a and validate.b see the same raw as context: [0.054, 0.0" in line
+        assert "train.a and validate.b see the same raw as context, but share no label: [0.054, 0.0" in line
