@@ -167,6 +167,8 @@ def predict_command(options: PredictConfig) -> None:
         block_progress() as progress,
         kept_output(output, json.dumps(origin), options.overwrite, progress, edge) as blocks,
     ):
+        if blocks.num_done:
+            console.print(f"resuming: {blocks.num_done} blocks were done before")
         predict_into(
             blocks.folder / "0", stored, prepared, edge, blocks, "level 0",
             FORMATS[options.version], jobs,

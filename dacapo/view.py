@@ -29,6 +29,10 @@ class ViewConfig(Config):
     """Ground truth."""
     segmentation: str | None = None
     """Ids, such as what dacapo.segment has written."""
+    voxel_size: list[float] | None = None
+    """The voxel size, per axis (z, y, x), of files that do not tell it, such as a TIFF."""
+    unit: str | None = None
+    """Unit of voxel_size (nm, um...)."""
     sites: str | None = None
     """What dacapo.score sites= has written: splits and merges to jump to."""
     run: str | None = None
@@ -66,23 +70,29 @@ def main() -> None:
 
 def view(options: ViewConfig) -> None:
     """Serve layers until Ctrl-C, or write a page."""
-    from dacapo.figures.neuroglancer import file_layers, show, site_points
+    from dacapo.figures.neuroglancer import check_alike, file_layers, show, site_points
     from dacapo.figures.volume_page import volume_page
     from dacapo.processes.files import check_writable, write_atomically
 
-    layers = file_layers(options.raw, options.prediction, options.gt, options.segmentation)
+    layers = file_layers(
+        options.raw, options.prediction, options.gt, options.segmentation,
+        options.voxel_size, options.unit,
+    )  # fmt: skip
     if bool(layers) == (options.run is not None):
         raise InputError("give run=, or some of raw=, prediction=, gt= and segmentation=")
     if options.sites is not None and options.run is not None:
         raise InputError("sites are of volumes: give raw= or segmentation=, not run=")
     layers = layers or _snapshot(str(options.run), options)
     points = site_points(options.sites) if options.sites is not None else {}
+    check_alike(layers, points)
     if options.output is not None:
         check_writable(Path(options.output).parent, "output")
         write_atomically(Path(options.output), volume_page(layers, points).encode())
         print(f"page: {options.output}")
         return
     state = None if options.state is None else Path(options.state)
+    if state is not None:
+        check_writable(state.parent, "state")
     with show(layers, options.address, options.port, points, state) as url:
         print(f"{url}\nCtrl-C ends it", flush=True)
         threading.Event().wait()

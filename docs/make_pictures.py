@@ -22,6 +22,7 @@ _SWEEP = [
 
 def main() -> None:
     """Draw `picture.png` and `report.png`."""
+    find_browser()
     with tempfile.TemporaryDirectory() as folder:
         draw_example(Path(folder))
         draw_report(Path(folder))
@@ -33,14 +34,21 @@ def draw_example(folder: Path) -> None:
     shutil.copyfile(folder / "runs" / "example" / "0" / "picture.png", DOCS / "picture.png")
 
 
+def find_browser() -> str:
+    """Chromium or Chrome."""
+    for name in ("chromium", "google-chrome"):
+        if found := shutil.which(name):
+            return found
+    raise SystemExit("a picture of the report needs chromium or google-chrome")
+
+
 def draw_report(folder: Path) -> None:
     """The top of the report of a comparison."""
     dacapo(folder, "train", *_SWEEP, "runs_dir=compared")
     dacapo(folder, "compare", "runs_dir=compared", "report=report.html")
-    browser = next(found for name in ("chromium", "google-chrome") if (found := shutil.which(name)))
     subprocess.run(
         [
-            browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+            find_browser(), "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
             "--virtual-time-budget=8000", f"--window-size={_WIDTH},{_HEIGHT}",
             f"--screenshot={DOCS / 'report.png'}", (folder / "report.html").as_uri(),
         ],

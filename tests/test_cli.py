@@ -9,9 +9,10 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 import dacapo.experiments.run_config  # its classes are those of the groups
-from dacapo.cli import completion
+from dacapo.cli import completion, from_arguments
 from dacapo.cli.command_line import parse, quoted
 from dacapo.cli.completion import complete
+from dacapo.predict import PredictConfig
 from tests.command_line import imports_nothing_heavy, run
 
 
@@ -137,3 +138,9 @@ def test_one_name_for_all_commands(
     assert found == status, err
     assert expected in (err if status else out)
     assert "Traceback" not in err
+
+
+def test_one_number_for_a_list_of_them() -> None:
+    options = from_arguments(PredictConfig, ["run=a/0", "input=b", "output=c.zarr", "iteration=3"])
+    assert options is not None
+    assert options.iteration == [3]

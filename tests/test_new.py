@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from dacapo.cli import compose_train
 from dacapo.experiments.preflight import preflight
@@ -309,3 +310,22 @@ def test_real_volumes(
     call(monkeypatch, "explain=true", f"raw={path}:raw", f"labels={path}:labels", "gpu_memory=11")
     out = capsys.readouterr().out
     assert [text for text in expected if text not in out] == []
+
+
+def test_classes_that_are_named_decide_the_task(
+    cells: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(monkeypatch, "explain=true", f"raw={cells}:raw", f"labels={cells}:labels", "gpu_memory=11",
+         "task.classes={a: [1], b: [2]}")  # fmt: skip
+    assert "classes are named" in capsys.readouterr().out
+
+
+def test_a_gpu_without_memory_is_not_short_of_time(
+    cells: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def out_of_memory(*arguments: Any) -> Any:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr("dacapo.planning.draft.step_cost", out_of_memory)
+    call(monkeypatch, "explain=true", f"raw={cells}:raw", f"labels={cells}:labels", "device=cpu")
+    assert "may not hold the smallest network" in " ".join(capsys.readouterr().out.split())

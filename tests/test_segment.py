@@ -21,6 +21,7 @@ from dacapo.inference.blocks import predict
 from dacapo.inference.object_tables import table_names
 from dacapo.ops.overlap import overlap, variation_of_information
 from dacapo.predict import Precision, PredictConfig, predict_command
+from dacapo.processes.files import locked
 from dacapo.runs import RunFolder
 from dacapo.segment import SegmentConfig, TableFormat, main, segment_command
 from dacapo.train import train
@@ -389,6 +390,11 @@ def test_a_mutex_watershed_shares_fragments_of_several_sizes(
         segment_command(one)
         name = f"s.min_size={size}.ome.zarr"
         assert np.array_equal(read(str(tmp_path / name)), read(one.output))
+        kept = replace(one, keep=str(tmp_path / "kept"), output=str(tmp_path / f"k{size}.zarr"))
+        segment_command(kept)
+        differ = read(kept.output) != read(one.output)  # where affinities are equal
+        assert differ.mean() < 0.001
+    assert len(list((tmp_path / "kept").glob("graph.*"))) == 1
 
 
 def test_several_settings_are_checked_first(runs_dir: Path, tmp_path: Path) -> None:
@@ -397,6 +403,8 @@ def test_several_settings_are_checked_first(runs_dir: Path, tmp_path: Path) -> N
         ([], r"parameters: bias=\[\] must have values that differ"),
         ([0.5, 0.5], r"bias=\[0.5, 0.5\] must have values that differ"),
         ([0.5, 3.0], r"parameters: .*bias=\[3.0\]: every number must"),
+        (["a/b", 0.5], r"bias=a/b must be one number"),
+        ([1, 1.0], r"bias=\[1, 1.0\] must have values that differ"),
     ):
         with pytest.raises(InputError, match=message):
             segment_command(replace(wanted, parameters={"bias": values}))
@@ -404,3 +412,17 @@ def test_several_settings_are_checked_first(runs_dir: Path, tmp_path: Path) -> N
     with pytest.raises(InputError, match=r"s.bias=0.5.ome.zarr exists already"):
         segment_command(replace(wanted, parameters={"bias": [0.3, 0.5]}))
     assert not (tmp_path / "s.bias=0.3.ome.zarr").exists()
+    (tmp_path / "file").touch()
+    for keep, message in (
+        (f"{wanted.output}/kept", r"keep=.*: the output lies there"),
+        (str(tmp_path), r"keep=.*: the output lies there"),
+        (str(tmp_path / "file"), r"keep=.* is a file"),
+    ):
+        with pytest.raises(InputError, match=message):
+            segment_command(replace(wanted, keep=keep))
+    two = replace(wanted, parameters={"min_size": [0, 10]})
+    with (
+        locked(tmp_path / ".s.ome.zarr.shared", "no"),
+        pytest.raises(InputError, match=r"s.ome.zarr: another process is writing it"),
+    ):
+        segment_command(two)

@@ -18,7 +18,7 @@ import pytest
 from dacapo.arrays import open_array
 from dacapo.arrays.write import write_array
 from dacapo.errors import InputError
-from dacapo.figures.neuroglancer import Point, file_layers, local_volume, show
+from dacapo.figures.neuroglancer import Point, check_alike, file_layers, local_volume, show
 from dacapo.figures.volume_page import volume_page
 from dacapo.view import ViewConfig, view
 from tests.conftest import write_hdf5
@@ -109,7 +109,15 @@ def test_what_is_seen_is_kept_for_others(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ["[", "[]", "{}", '{"layers": [1]}', '{"layers": "a"}', '{"layers": [], "position": "a"}'],
+    [
+        "[",
+        "[]",
+        '{"layers": [1]}',
+        '{"layers": [{"name": []}]}',
+        "[" * 100_000,
+        '{"layers": "a"}',
+        '{"layers": [], "position": "a"}',
+    ],
 )
 def test_a_file_that_is_no_state(tmp_path: Path, content: str) -> None:
     pytest.importorskip("neuroglancer", reason="needs neuroglancer")
@@ -178,3 +186,32 @@ def test_a_page_of_sites_and_of_images(tmp_path: Path) -> None:
                      voxel_size=[4, 4, 4], units="nm")  # fmt: skip
     with pytest.raises(InputError, match=r"raw=.* and segmentation=.* do not overlap"):
         volume_page(file_layers(f"{volume}:raw", None, None, f"{far}:raw"), {})
+
+
+def test_volumes_that_cannot_be_shown_together(tmp_path: Path) -> None:
+    raw = np.arange(prod(SHAPE), dtype=np.float32).reshape(SHAPE)
+    volume = write_hdf5(tmp_path / "a.h5", {"raw": raw}, voxel_size=[4, 4, 4], units="nm")
+    flat = write_hdf5(
+        tmp_path / "b.h5", {"ids": np.ones((9, 9), int)}, voxel_size=[4, 4], units="nm"
+    )
+    pixels = write_hdf5(tmp_path / "c.h5", {"ids": np.ones(SHAPE, int)})
+    for other, message in (
+        (flat, "has 3 axes and .* 2: they cannot"),
+        (pixels, "c.h5:ids does not say"),
+    ):
+        with pytest.raises(InputError, match=message):
+            view(ViewConfig(raw=f"{volume}:raw", segmentation=f"{other}:ids", output="v.html"))
+    with pytest.raises(InputError, match=r"sites: splits have 2 axes, not 3"):
+        check_alike(
+            file_layers(f"{volume}:raw", None, None, None), {"splits": [Point([1, 2], "a")]}
+        )
+    both = file_layers(f"{volume}:raw", None, None, f"{pixels}:ids", [4, 4, 4], "nm")
+    check_alike(both, {})
+    assert both[0].array.roi == both[1].array.roi
+
+
+def test_a_state_that_could_not_be_written(tmp_path: Path) -> None:
+    file = write_hdf5(tmp_path / "a.h5", {"raw": np.eye(9, dtype=np.uint8)})
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"state"):
+        view(ViewConfig(raw=f"{file}:raw", state=str(tmp_path / "file" / "v.json")))

@@ -84,6 +84,11 @@ class KeptBlocks(BlockLog):
         self._done: set[str] = set()
         self.read_notes()
 
+    @property
+    def num_done(self) -> int:
+        """The number of blocks that are done, of all arrays and passes."""
+        return len(self._done)
+
     def read_notes(self) -> None:
         """Read what all processes have noted."""
         self._done |= set(noted(self.work))

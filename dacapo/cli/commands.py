@@ -96,16 +96,18 @@ def from_arguments(cls: type[C], arguments: Sequence[str]) -> C | None:
 
 
 def _parsed(value: str, kind: str) -> Any:
-    """The value of an argument; text stays as it is, and a list of texts may lack its brackets.
+    """The value of an argument; text stays as it is, and a list of texts or of whole numbers may
+    lack its brackets.
 
-    >>> _parsed("007", "str"), _parsed("a/0", "list[str]"), _parsed("[8, 8]", "list[float]")
-    ('007', ['a/0'], [8, 8])
+    >>> _parsed("007", "str"), _parsed("a/0", "list[str]"), _parsed("8", "list[int]")
+    ('007', ['a/0'], [8])
     """
     if kind.startswith("str") and value != "null":
         return value
     if kind == "list[str]" and not value.startswith("["):
         return [value]
-    return OmegaConf.create(f"value: {value}").value if value else value
+    parsed = OmegaConf.create(f"value: {value}").value if value else value
+    return [parsed] if kind == "list[int]" and isinstance(parsed, int) else parsed
 
 
 def split_arguments(cls: type[C], arguments: Sequence[str]) -> tuple[C | None, list[str]]:
@@ -117,15 +119,13 @@ def split_arguments(cls: type[C], arguments: Sequence[str]) -> tuple[C | None, l
     is_own = [a.partition("=")[0] in names or a in ("--help", "-h") for a in arguments]
     own = [a for a, is_ours in zip(arguments, is_own, strict=True) if is_ours]
     rest = [a for a, is_ours in zip(arguments, is_own, strict=True) if not is_ours]
-    options = from_arguments(cls, own)
-    if options is None:
-        return None, []
     theirs = {f.name for f in dataclasses.fields(TrainConfig)}
     for argument in rest:
         key = argument.partition("=")[0]
         if key.isidentifier() and key not in theirs and (hint := did_you_mean(key, names)):
             raise InputError(f"{argument}: there is no key {key}{hint}")
-    return options, rest
+    options = from_arguments(cls, own)
+    return options, [] if options is None else rest
 
 
 def _exit(message: str) -> None:

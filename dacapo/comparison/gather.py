@@ -133,7 +133,7 @@ def gather(runs_dir: Path, options: CompareOptions) -> Gathered:
             for c in comparisons
         ]  # fmt: skip
     if options.group:
-        comparisons = [grouped(c, options.group, options.baseline) for c in comparisons]
+        comparisons = grouped(comparisons, options.group, options.baseline)
     folders = " and ".join(path.name for path in (runs_dir, *options.more))
     title = f"Comparison of the runs in {folders}"
     return Gathered(title, runs, unreadable, states, comparisons, tested)

@@ -91,7 +91,7 @@ def _cells(dataset: Dataset, findings: Findings, classes: Mapping[str, Sequence[
         f"{findings.low:g} to {findings.high:g}",
         f"{_shape(gt.shape)} {gt.dtype}",
         f"{about}{held}",
-        f"{about}{findings.annotated:.1%}",
+        "assumed all" if dataset.is_fully_annotated else f"{about}{findings.annotated:.1%}",
     ]
 
 

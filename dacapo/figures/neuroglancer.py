@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dacapo.arrays import Array, open_array, views
-from dacapo.arrays.units import in_nm
+from dacapo.arrays.units import in_nm, is_pixel
 from dacapo.errors import InputError
 from dacapo.experiments.datasplits.datasets import as_labels
 from dacapo.experiments.datasplits.datasets.statistics import find_range
@@ -53,27 +53,38 @@ class Layer:
 
 
 def file_layers(
-    raw: str | None, prediction: str | None, gt: str | None, segmentation: str | None
-) -> list[Layer]:
+    raw: str | None, prediction: str | None, gt: str | None, segmentation: str | None,
+    voxel_size: Sequence[float] | None = None, unit: str | None = None,
+) -> list[Layer]:  # fmt: skip
     """Volumes of any files; they may be larger than memory.
+
+    Args:
+        voxel_size, unit: of files that do not tell them.
 
     Raises:
         InputError: a file cannot be opened.
     """
     layers = []
     if raw is not None:
-        array = open_array(raw, key="raw", pixels_if_silent=True)
+        array = _opened(raw, "raw", voxel_size, unit)
         low, high = (float(np.mean(level)) for level in find_range(array, "percentile"))
         layers.append(Layer("raw", array, low, high))
     if prediction is not None:
-        array = open_array(prediction, key="prediction", pixels_if_silent=True)
+        array = _opened(prediction, "prediction", voxel_size, unit)
         shown = views.each(array, lambda values: values, np.float32)
         layers.append(Layer("prediction", shown, 0.0, 1.0))
     for name, uri in (("gt", gt), ("segmentation", segmentation)):
         if uri is not None:
-            array = open_array(uri, key=name, pixels_if_silent=True)
+            array = _opened(uri, name, voxel_size, unit)
             layers.append(Layer(name, views.each(array, as_labels, np.uint64)))
     return layers
+
+
+def _opened(uri: str, key: str, voxel_size: Sequence[float] | None, unit: str | None) -> Array:
+    array = open_array(uri, key=key, pixels_if_silent=True)
+    if voxel_size is None or not is_pixel(array.unit):
+        return array
+    return open_array(uri, key=key, voxel_size=voxel_size, unit=unit)
 
 
 def snapshot_layers(folder: RunFolder, iteration: int | None) -> list[Layer]:
@@ -125,6 +136,30 @@ def site_points(path: str) -> dict[str, list[Point]]:
         text = f"{site.voxels} voxels: {inside} {site.inside}, {parts} {site.first}, {site.second}"
         found.setdefault(f"{site.kind}s", []).append(Point(in_nm(site.position), text))
     return found
+
+
+def check_alike(layers: Sequence[Layer], points: Mapping[str, Sequence[Point]]) -> None:
+    """Refuse volumes that cannot be shown together.
+
+    Raises:
+        InputError: their axes differ, or only some have a physical size.
+    """
+    first = layers[0].array
+    for other in (layer.array for layer in layers[1:]):
+        if other.dims != first.dims:
+            raise InputError(
+                f"{first.name} has {first.dims} axes and {other.name} {other.dims}: they cannot be "
+                f"shown together"
+            )
+        if is_pixel(other.unit) != is_pixel(first.unit):
+            without = first if is_pixel(first.unit) else other
+            raise InputError(
+                f"{without.name} does not say how large its voxels are, and the others do: set "
+                f"voxel_size= and unit="
+            )
+    for name, own in points.items():
+        if own and len(own[0].position) != first.dims:
+            raise InputError(f"sites: {name} have {len(own[0].position)} axes, not {first.dims}")
 
 
 @contextmanager
@@ -181,9 +216,9 @@ def show(
 def _kept(viewer: Any) -> dict[str, Any]:
     """The state of a viewer without where its volumes come from."""
     plain: dict[str, Any] = viewer.state.to_json()
-    for layer in plain["layers"]:
-        if layer["type"] != "annotation":
-            del layer["source"]
+    for layer in plain.get("layers", ()):
+        if layer.get("type") != "annotation":
+            layer.pop("source", None)
     return plain
 
 
@@ -192,10 +227,12 @@ def _read_state(path: Path) -> dict[str, Any] | None:
         return None
     try:
         plain: Any = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"state={path} cannot be read: {error}") from error
-    layers = plain.get("layers") if isinstance(plain, dict) else None
-    if not isinstance(layers, list) or not all(isinstance(own, dict) for own in layers):
+    layers = plain.get("layers", []) if isinstance(plain, dict) else None
+    if not isinstance(layers, list) or not all(
+        isinstance(own, dict) and isinstance(own.get("name"), str) for own in layers
+    ):
         raise InputError(f"state={path} was not written by dacapo.view")
     return dict(plain)
 
@@ -206,7 +243,7 @@ def _restore(neuroglancer: Any, viewer: Any, before: Mapping[str, Any], source: 
     Nothing of the file names what is loaded, or is a program of the graphics card.
     """
     plain = viewer.state.to_json()
-    kept = {layer.get("name"): layer for layer in before["layers"]}
+    kept = {layer["name"]: layer for layer in before.get("layers", ())}
     own = {layer["name"] for layer in plain["layers"]}
     for layer in plain["layers"]:
         seen = kept.get(layer["name"], {})

@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import ceil, floor, log10
+from math import ceil, floor, log10, prod
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from dacapo.ops.resize import nearest
 Labels = np.ndarray[Any, np.dtype[Any]]
 _REGION = 128
 """Edge of the windows that are ranked, in pixels."""
+_SMALL_REGION = 64
 _RANKED = ("best", "median", "worst")
 _LEGEND = (
     "blue: not annotated; grey: background; red line: a border that is missed (merged or lost "
@@ -177,16 +178,17 @@ def _regions(shown: ShownVolumes) -> list[_Section]:
     At least half of a window is annotated, and a twentieth belongs to objects.
     """
     gt, dims = shown.dataset.gt, shown.objects.ndim
-    edge = min(_REGION, max(8, min(shown.objects.shape[-2:]) // 2))
+    plane = shown.objects.shape[-2:]
+    edges = [min(n, max(_SMALL_REGION, min(_REGION, n // 2))) for n in plane]
     wrong = (shown.objects != shown.segments) & (shown.known != 0)
     found: list[tuple[float, tuple[slice | int, ...]]] = []
     places = product(range(shown.objects.shape[0])) if dims == 3 else [()]
-    windows = list(product(*(_windows(n, edge) for n in shown.objects.shape[-2:])))
+    windows = list(product(*map(_windows, plane, edges)))
     for place, window in product(places, windows):
         at = (*place, *window)
         known = int((shown.known[at] != 0).sum())
         held = int((shown.objects[at] != 0).sum())
-        if 2 * known >= edge**2 and 20 * held >= known:
+        if 2 * known >= prod(edges) and 20 * held >= known:
             found.append((float(wrong[at].sum()) / known, at))
     if len(found) < len(_RANKED):
         return []
@@ -194,7 +196,7 @@ def _regions(shown: ShownVolumes) -> list[_Section]:
     names = [name.lstrip("-") for name in gt.axis_names]
     size = from_world(gt.voxel_size, gt.unit)
     corner = from_world(gt.offset, gt.unit)
-    sections = []
+    sections, y_size, x_size = [], *gt.voxel_size[-2:]
     for rank, number in zip(_RANKED, (0, len(found) // 2, -1), strict=True):
         share, at = found[number]
         centre = [(a.start + a.stop) / 2 if isinstance(a, slice) else a + 0.5 for a in at]
@@ -203,7 +205,7 @@ def _regions(shown: ShownVolumes) -> list[_Section]:
         sections.append(
             _Section(
                 f"{rank} region: {share:.0%} wrong\n{text} {gt.unit}", at,
-                (names[-2], names[-1]), (gt.voxel_size[-2], gt.voxel_size[-1]), (edge, edge),
+                (names[-2], names[-1]), (y_size, x_size), (edges[0], edges[1]),
             )
         )  # fmt: skip
     return sections

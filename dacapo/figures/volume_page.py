@@ -52,6 +52,9 @@ def volume_page(layers: Sequence[Layer], points: Mapping[str, Sequence[Point]]) 
         groups = [_figures(layers, whole, place, axis) for axis in axes]
         sections.append(Section(title, [_position(place, first)], groups))
     intro = ", ".join(layer.array.name for layer in layers)
+    for name, own in points.items():
+        if len(own) > _MAX_PLACES:
+            intro += f"; the first {_MAX_PLACES} of {len(own)} {name}"
     return html_page("Volumes", sections, intro=intro)
 
 
@@ -136,7 +139,7 @@ def _read(array: Array, roi: Roi, shape: Sequence[int]) -> Image:
 
 def _colours(values: Image, low: float, high: float) -> Image:
     """Up to three channels as red, green and blue."""
-    scaled = np.clip((values[:3].astype(np.float32) - low) / (high - low), 0, 1)
+    scaled = np.clip((values[:3].astype(np.float32) - low) / ((high - low) or 1), 0, 1)
     if len(scaled) == 1:
         return np.repeat(scaled[0][..., None], 3, axis=-1)
     black = np.zeros((3 - len(scaled), *scaled.shape[1:]), np.float32)

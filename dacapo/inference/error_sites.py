@@ -128,7 +128,7 @@ def read_sites(path: Path, key: str) -> list[Site]:
         units = {name.partition("_")[2] for name in header[6:]}
         (unit,) = units
         return [_site(row, unit, key) for row in rows]
-    except (OSError, ValueError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise InputError(
             f"{key}={path} is not a table that dacapo.score sites= has written: {error}"
         ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,12 +22,14 @@ from dacapo.experiments.tasks.post_processors.post_processor import Setting
 from dacapo.inference.jobs import SharedWork, segment_into
 from dacapo.inference.object_tables import table_names, write_tables
 from dacapo.inference.volumes import Prepared, check_apart, provenance, warn_of_space
+from dacapo.processes.files import check_writable, locked
 from dacapo.training.terminal import block_progress, console, duration, resumable
 
 if TYPE_CHECKING:
     from dacapo.launching.worker_jobs import WorkerJobs
     from dacapo.segment import SegmentConfig
 
+_IS_KEPT = re.compile(r"\.?(prediction|graph)\.")
 _OF_OUTPUT = ("levels", "version", "tables")
 """Options on which nothing depends that is shared."""
 
@@ -54,11 +57,16 @@ def single_settings(options: SegmentConfig) -> list[SegmentConfig]:
     """The options with one value of each parameter, and an output for each combination.
 
     Raises:
-        InputError: a parameter has an empty list of values, or one twice.
+        InputError: a list of values is empty, or holds one twice or what is not a number.
     """
     several = {name: list(v) for name, v in options.parameters.items() if isinstance(v, list)}
     for name, values in several.items():
-        if not values or len(set(map(str, values))) < len(values):
+        for value in values:
+            if value is not None and (
+                isinstance(value, bool) or not isinstance(value, int | float)
+            ):
+                raise InputError(f"parameters: {name}={value} must be one number")
+        if not values or len(set(values)) < len(values):
             raise InputError(f"parameters: {name}={values} must have values that differ")
     found = []
     output = Path(options.output)
@@ -83,6 +91,19 @@ def check_outputs(options: SegmentConfig, every: Sequence[SegmentConfig]) -> Non
         output = Path(one.output)
         check_apart(output, options.input or str(options.prediction))
         check_output(output, one.overwrite or made_by(output) is not None)
+        if options.keep is not None:
+            _check_keep(Path(options.keep), output)
+
+
+def _check_keep(keep: Path, output: Path) -> None:
+    one, other = keep.resolve(), output.resolve()
+    if one.is_relative_to(other) or other.is_relative_to(one):
+        raise InputError(f"keep={keep}: the output lies there, {output}: choose another folder")
+    if keep.exists() and not keep.is_dir():
+        raise InputError(f"keep={keep} is a file: choose a folder")
+    if keep.is_dir() and not all(_IS_KEPT.match(path.name) for path in keep.iterdir()):
+        raise InputError(f"keep={keep} holds other files: choose a new folder")
+    check_writable(keep, "keep")
 
 
 def segmentations(prepared: Prepared, every: Sequence[SegmentConfig]) -> list[Segmentation]:
@@ -97,6 +118,8 @@ def segmentations(prepared: Prepared, every: Sequence[SegmentConfig]) -> list[Se
         # Fragments that are whole segments are left out below the smallest size that is wanted.
         alike = [o for _, o in chosen if _but_for_size(o) == _but_for_size(setting)]
         cut = min(alike, key=lambda other: getattr(other, "min_size", 0))
+        if one.keep is not None and hasattr(cut, "min_size"):  # later commands may want any
+            cut = Setting(**{**vars(cut), "min_size": 0})
         blockwise = post_processor.blockwise(cut)
         cut_by = {name: v for name, v in vars(cut).items() if name not in blockwise.decided_by}
         tables = table_names(Path(one.output), blockwise.makes, one.tables.value)
@@ -111,14 +134,19 @@ def _but_for_size(setting: Setting) -> dict[str, Any]:
 @contextmanager
 def kept_folder(options: SegmentConfig, every: Sequence[Segmentation]) -> Iterator[Path | None]:
     """The folder for what segmentations share; unless it was asked for, it is removed when all are
-    finished, and a single one has none."""
+    finished, and a single one has none.
+
+    Raises:
+        InputError: another process makes segmentations of this name.
+    """
     if options.keep is not None or len(every) == 1:
         yield None if options.keep is None else Path(options.keep)
         return
     output = Path(options.output)
     folder = output.with_name(f".{output.name}.shared")
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    with locked(folder, f"output={output}: another process is writing it"):
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def segment(
@@ -142,6 +170,8 @@ def segment(
                 output, json.dumps(origin), options.overwrite, progress, beside=wanted.tables
             )
         )
+        if blocks.num_done:
+            console.print(f"resuming: {blocks.num_done} blocks were done before")
         prediction, graph = (
             stack.enter_context(kept_work(keep / f"{name}.{_digest(key)}", progress))
             if keep is not None else blocks

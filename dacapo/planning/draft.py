@@ -88,10 +88,11 @@ def draft(request: Request, compose: Callable[[Plan], RunConfig]) -> Plan:
         plan.apply(RULES)
         plan.set("num_iterations", _ENOUGH, "")
         plan.set("validation_interval", _ENOUGH, "")
-        if _fits(plan, compose):
+        short_of = _shortage(plan, compose)
+        if not short_of:
             break
     else:
-        plan.warnings.append(_too_little(plan))
+        plan.warnings.append(_too_little(plan, short_of))
     plan.apply(())  # what the user has given stays
     return plan
 
@@ -101,7 +102,8 @@ def _check_given(plan: Plan, files: Files, compose: Callable[[Plan], RunConfig])
 
     They are composed with the options that rules choose, and with nothing else of theirs.
     """
-    bare = replace(plan, given={k: v for k, v in plan.given.items() if k in plan.groups})
+    decisive = (*plan.groups, "task.classes")
+    bare = replace(plan, given={k: v for k, v in plan.given.items() if k in decisive})
     bare.choices = {}
     _add_files(bare, files)
     bare.apply(RULES)
@@ -132,9 +134,9 @@ def _check_shares(shares: Mapping[str, Any]) -> None:
         raise InputError(f"{given}: nothing is left for the other parts")
 
 
-def _too_little(plan: Plan) -> str:
+def _too_little(plan: Plan, short_of: str) -> str:
     """What a plan lacks that is the least that is tried."""
-    if not plan.device.is_here:
+    if short_of == "memory":
         return f"{plan.device.name} may not hold the smallest network that is tried"
     return (
         f"{words_of_time(plan.budget)} are few for these data: the smallest network that is tried "
@@ -268,8 +270,8 @@ def _widen_gap(
     return True
 
 
-def _fits(plan: Plan, compose: Callable[[Plan], RunConfig]) -> bool:
-    """Set how long to train; whether budget and memory suffice for that."""
+def _shortage(plan: Plan, compose: Callable[[Plan], RunConfig]) -> str:
+    """Set how long to train; memory or time if that does not suffice."""
     run_config = compose(plan)
     datasplit = preflight(run_config)
     if _widen_gap(plan, compose, run_config, datasplit):
@@ -282,11 +284,12 @@ def _fits(plan: Plan, compose: Callable[[Plan], RunConfig]) -> bool:
             f"not measured, as {plan.device.name} is not here: set it by the rate of a first run",
         )
         plan.set("validation_interval", _UNMEASURED // 5, "five validations")
-        return activation_bytes(run_config, datasplit) <= _USABLE * plan.device.memory
+        needed = activation_bytes(run_config, datasplit)
+        return "memory" if needed > _USABLE * plan.device.memory else ""
     try:
         step, learnt_from = step_cost(run_config, datasplit)
     except torch.OutOfMemoryError:
-        return False
+        return "memory"
     voxels = sum(prod(dataset.gt.shape) for dataset in datasplit.validate)
     validation = voxels * (_SLOW if str(plan["task"]).startswith("affinities") else _FAST)
     validation += step / 3 * voxels / learnt_from  # a step also goes backwards
@@ -300,7 +303,7 @@ def _fits(plan: Plan, compose: Callable[[Plan], RunConfig]) -> bool:
         f"validations of some {validation:.0f} s",
     )
     plan.set("validation_interval", max(1, iterations // num), f"{num} validations")
-    return iterations >= _ENOUGH
+    return "time" if iterations < _ENOUGH else ""
 
 
 def _rounded(number: float) -> int:

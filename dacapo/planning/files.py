@@ -112,7 +112,7 @@ class Files:
 
     def _found(self, path: str) -> str:
         """A path that holds wherever a command is started, or the name of an array."""
-        return path if path in self.common.get("arrays", {}) else absolute(path)
+        return path if path in (self.common.get("arrays") or {}) else absolute(path)
 
 
 def _name(path: str, taken: Mapping[str, Any]) -> str:

@@ -27,7 +27,14 @@ _BROKEN = (
     URLError, TimeoutError, ConnectionError, ssl.SSLError, http.client.HTTPException,
 )  # fmt: skip
 _BUSY = (429, 503)
-_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError)
+_DAMAGED = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+)  # the last one: an archive with a password
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are there, and how many there will be, if that is known."""
 
@@ -102,7 +109,9 @@ def _fetch_rest(url: str, part: Path, progress: Progress) -> None:
             return
         raise
     with answer:
-        resumed = answer.status == 206 and _begins_at(answer.headers.get("Content-Range"), begin)
+        resumed = answer.status == 206
+        if resumed and not _begins_at(answer.headers.get("Content-Range"), begin):
+            raise ConnectionError("the server sends another part than was asked for")
         length = answer.headers.get("Content-Length")
         done = begin if resumed else 0
         total = None if length is None else done + int(length)

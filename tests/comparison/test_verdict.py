@@ -267,13 +267,43 @@ def test_a_comparison_by_one_factor_alone(tmp_path: Path) -> None:
     options = CompareOptions(group=["architecture"], baseline="unet")
     (found,) = gather(tmp_path, options).comparisons
     assert {c.label for c in found.configurations} == {"residual_unet", "unet", "other"}
-    assert any("1 combinations of" in s and "2 configurations are left out" in s
-               for s in found.warnings)  # fmt: skip
+    assert any("1 combination of" in s and "left out: 2" in s for s in found.warnings)
     assert len(found.differences) == 2
     write_runs(tmp_path, "failed", [None, None], {"architecture": "no_score"})
     (found,) = gather(tmp_path, options).comparisons
     assert [c.num_failed for c in found.configurations if c.label == "no_score"] == [2]
     assert len(found.order) == 3
+
+
+def test_a_group_counts_each_combination_once(tmp_path: Path) -> None:
+    for network in ("unet", "vnet"):
+        for number, mean in enumerate((1.0, 3.0)):
+            write_runs(
+                tmp_path, f"{network}_{number}", column(mean, number), {"architecture": network},
+                [f"trainer.learning_rate=0.{number + 1}"], seconds=1 + 100 * number,
+            )  # fmt: skip
+    write_runs(tmp_path, "copy", column(1.0, 0), {"architecture": "unet"},
+               ["trainer.learning_rate=0.1"])  # fmt: skip
+    (found,) = gather(tmp_path, CompareOptions(group=["architecture"])).comparisons
+    assert np.allclose(found.scores[0], found.scores[1])
+    # A combination that only one network was run with is not in its costs.
+    shutil.rmtree(tmp_path / "vnet_1")
+    (found,) = gather(tmp_path, CompareOptions(group=["architecture", "architecture"])).comparisons
+    assert [c.label for c in found.configurations] == ["unet", "vnet"]
+    assert max(c.costs["seconds"] for c in found.configurations) < 3
+
+
+def test_one_of_several_comparisons_can_be_grouped(tmp_path: Path) -> None:
+    grid(tmp_path)
+    for rate, network in (("1", "a"), ("2", "b")):
+        write_runs(
+            tmp_path, network, column(1, 0), {"architecture": network},
+            [f"trainer.learning_rate={rate}"], criterion="f1_50", higher=1,
+        )  # fmt: skip
+    options = CompareOptions(group=["architecture"], baseline="unet")
+    (found,) = gather(tmp_path, options).comparisons
+    assert found.criterion == "voi"
+    assert found.label(int(found.baseline or 0)) == "unet"
 
 
 def test_what_does_not_change_a_result_is_no_factor(tmp_path: Path) -> None:

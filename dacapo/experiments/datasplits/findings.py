@@ -220,8 +220,8 @@ def _label_warnings(dataset: Dataset, findings: Findings, are_classes: bool) -> 
     if not are_classes and findings.touching >= DENSE and background > _MAX_BACKGROUND:
         warnings.append(
             f"objects are dense, but {background:.0%} of the voxels have the label 0, and a "
-            f"network will learn that they are background: if they are not annotated, give "
-            f"ignore_label=0 or a mask"
+            f"network will learn that they are background: if they are not annotated, name them by "
+            f"ignore_label or by a mask"
         )
     if findings.isolated > 0.001:
         warnings.append(

@@ -24,8 +24,8 @@ class RegionsDataSplitConfig(FilesDataSplitConfig):
     trains on the others. Train one run for each fold; they are compared as one.
     """
 
-    axis: str = "z"
-    """Axis to split along: z, y or x."""
+    axis: str | None = None
+    """Axis to split along: z, y or x (default: the longest)."""
     train: float = ranged(0.7, above=0, below=1)
     """Fraction of the axis, not counting the gaps."""
     validate: float = ranged(0.3, above=0, below=1)
@@ -53,7 +53,7 @@ class RegionsDataSplitConfig(FilesDataSplitConfig):
             raise InputError(
                 f"datasplit.fold={self.fold} must be less than datasplit.num_folds={self.num_folds}"
             )
-        if self.axis not in ("z", "y", "x"):
+        if self.axis not in (None, "z", "y", "x"):
             raise InputError(f"datasplit.axis={self.axis}: give z, y or x")
         for key in ("raw", "gt"):
             if getattr(self, key) is None:
@@ -67,7 +67,11 @@ class RegionsDataSplitConfig(FilesDataSplitConfig):
         raw = opener.open(self.raw, "datasplit.raw", ArrayKind.intensities)
         gt = opener.open(self.gt, "datasplit.gt", ArrayKind.annotations)
         gt = opener.on_grid_of(gt, raw)
-        at = "zyx".index(self.axis) - 3
+        lengths = list(gt.roi.shape)
+        at = lengths.index(max(lengths)) - gt.dims
+        if self.axis is not None:
+            at = "zyx".index(self.axis) - 3
+        axis = "zyx"[at]
         if -at > gt.dims:
             raise InputError(
                 f"datasplit.axis={self.axis}: {gt.name} has {gt.dims} axes; set datasplit.axis=y, "
@@ -79,14 +83,15 @@ class RegionsDataSplitConfig(FilesDataSplitConfig):
         cuts = self._cuts(num, gap)
         if gap < 0 or not cuts or min(end - begin for *_, begin, end in cuts) < 1:
             raise InputError(
-                f"datasplit.buffer={gap * size / scale} {gt.unit}: the gaps leave nothing of the "
-                f"{num * size / scale} {gt.unit} of {gt.name} along {self.axis}"
+                f"datasplit.buffer={gap * size / scale:g}: gaps as wide leave nothing of the "
+                f"{num * size / scale:g} {gt.unit} of {gt.name} along {axis}: set a smaller "
+                f"one, or another datasplit.axis"
             )
         volumes: dict[str, dict[str, VolumeConfig]] = {}
         for part, name, begin, end in cuts:
             region = RegionConfig(snap=True)
             bounds = [(gt.offset[at] + n * size) / scale for n in (begin, end)]
-            setattr(region, self.axis, bounds)
+            setattr(region, axis, bounds)
             volumes.setdefault(part, {})[name] = VolumeConfig(region=region)
         return volumes
 

@@ -202,8 +202,8 @@ class TestRegions:
         [
             ({"train": 0.9}, "shares that add up to 1"),
             ({"axis": "w"}, "axis=w: give z, y or x"),
-            ({"buffer": 400.0}, "buffer=400.0 nm: the gaps leave nothing of the 400.0 nm"),
-            ({"num_folds": 2, "buffer": 300.0}, "the gaps leave nothing of the 400.0 nm"),
+            ({"buffer": 400.0}, "buffer=400: gaps as wide leave nothing of the 400 nm"),
+            ({"num_folds": 2, "buffer": 300.0}, "gaps as wide leave nothing of the 400 nm"),
             ({"num_folds": 3, "fold": 3}, "fold=3 must be less than datasplit.num_folds=3"),
             ({"fold": 1}, "datasplit.fold=1: set datasplit.num_folds as well"),
             ({"num_folds": 1}, "datasplit.num_folds=1 must be at least 2"),
@@ -324,4 +324,7 @@ class TestApart:
         split = DataSplit([dataset("a", RAW, 0, 50)], [dataset("b", RAW, 60, 100)])
         assert split.shared_context(Coordinate(5, 5, 5)) == []
         (line,) = split.shared_context(Coordinate(6, 0, 0))
-        assert "train.a and validate.b see the same raw as context, but share no label: [0.054, 0.0" in line
+        assert (
+            "train.a and validate.b see the same raw as context, but share no label: [0.054, 0.0"
+            in line
+        )
