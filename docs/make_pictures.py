@@ -13,10 +13,10 @@ import tempfile
 from pathlib import Path
 
 DOCS = Path(__file__).parent
-_WIDTH, _HEIGHT = 1100, 1180
+_WIDTH, _HEIGHT = 1100, 900
 _SWEEP = [
-    "-m", "task=affinities,boundary", "repetition=range(4)", "num_iterations=150",
-    "validation_interval=150", "trainer.num_threads=1",
+    "-m", "task=affinities,boundary", "task.criterion=voi", "repetition=range(4)",
+    "num_iterations=150", "validation_interval=150", "trainer.num_threads=1",
 ]  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def draw_report(folder: Path) -> None:
             "--virtual-time-budget=8000", f"--window-size={_WIDTH},{_HEIGHT}",
             f"--screenshot={DOCS / 'report.png'}", (folder / "report.html").as_uri(),
         ],
-        check=True,
+        check=True, stderr=subprocess.DEVNULL,
     )  # fmt: skip
 
 
