@@ -12,6 +12,7 @@ import dacapo.experiments.run_config  # its classes are those of the groups
 from dacapo.cli import completion, from_arguments
 from dacapo.cli.command_line import parse, quoted
 from dacapo.cli.completion import complete
+from dacapo.errors import InputError
 from dacapo.predict import PredictConfig
 from tests.command_line import imports_nothing_heavy, run
 
@@ -144,3 +145,9 @@ def test_one_number_for_a_list_of_them() -> None:
     options = from_arguments(PredictConfig, ["run=a/0", "input=b", "output=c.zarr", "iteration=3"])
     assert options is not None
     assert options.iteration == [3]
+
+
+@pytest.mark.parametrize("typed", ["run=[[1],[2,3]]", "iteration=[[1]]", "run=[{a: 1}]"])
+def test_a_list_holds_single_values(typed: str) -> None:
+    with pytest.raises(InputError, match=r"give a list of single values, such as \[a,b\]"):
+        from_arguments(PredictConfig, ["input=b", "output=c.zarr", typed])

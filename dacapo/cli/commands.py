@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from dacapo.experiments.run_config import TrainConfig
 from dacapo.processes.ranks import current_ranks
 
 C = TypeVar("C")
+_OF_SINGLES = re.compile(r"list\[(str|int|float)\]")
 
 
 @contextmanager
@@ -79,6 +81,8 @@ def from_arguments(cls: type[C], arguments: Sequence[str]) -> C | None:
         key, _, value = argument.partition("=")
         try:
             parsed = _parsed(expanded(value), types.get(key, ""))
+            if _OF_SINGLES.match(types.get(key, "")) and _is_nested(parsed):
+                raise InputError(f"{argument}: give a list of single values, such as [a,b]")
             for part in reversed(key.split(".")):
                 parsed = {part: parsed}
             node = OmegaConf.merge(node, parsed)
@@ -93,6 +97,11 @@ def from_arguments(cls: type[C], arguments: Sequence[str]) -> C | None:
     options = OmegaConf.to_object(node)
     assert isinstance(options, cls)
     return options
+
+
+def _is_nested(parsed: Any) -> bool:
+    inner = list(parsed) if OmegaConf.is_list(parsed) or isinstance(parsed, list) else []
+    return any(OmegaConf.is_config(item) for item in inner)
 
 
 def _parsed(value: str, kind: str) -> Any:

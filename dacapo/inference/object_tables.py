@@ -6,7 +6,6 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from importlib.util import find_spec
-from io import BytesIO, StringIO
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,9 @@ from dacapo.errors import InputError
 from dacapo.inference.instances import Grid, load_arrays, save_arrays
 from dacapo.ops.objects import Objects, combine, measure
 from dacapo.ops.region_graph import Edges
-from dacapo.processes.files import write_atomically
+from dacapo.processes.files import temporary_name, writing
 
+_ROWS = 100_000
 Column = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -100,26 +100,30 @@ def _power(labels: Array, kind: str) -> str:
 
 
 def _write_table(path: Path, columns: Mapping[str, Column]) -> None:
-    write = _parquet if path.suffix == ".parquet" else _csv
-    write_atomically(path, write(columns))
+    """Write a table; it has its name when it is complete."""
+    write = _write_parquet if path.suffix == ".parquet" else _write_csv
+    temporary = temporary_name(path)
+    with writing(path):
+        write(temporary, columns)
+        temporary.replace(path)
 
 
-def _csv(columns: Mapping[str, Column]) -> bytes:
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
-    writer.writerows([f"{v:.10g}" if isinstance(v, float) else v for v in row] for row in rows)
-    return text.getvalue().encode()
+def _write_csv(path: Path, columns: Mapping[str, Column]) -> None:
+    num = len(next(iter(columns.values())))
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for begin in range(0, num, _ROWS):  # a column as Python's numbers would need much memory
+            part = [column[begin : begin + _ROWS].tolist() for column in columns.values()]
+            for row in zip(*part, strict=True):
+                writer.writerow([f"{v:.10g}" if isinstance(v, float) else v for v in row])
 
 
-def _parquet(columns: Mapping[str, Column]) -> bytes:
+def _write_parquet(path: Path, columns: Mapping[str, Column]) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    content = BytesIO()
-    pyarrow.parquet.write_table(pyarrow.table(dict(columns)), content)
-    return content.getvalue()
+    pyarrow.parquet.write_table(pyarrow.table(dict(columns)), path)
 
 
 def _save(path: Path, found: Objects) -> None:

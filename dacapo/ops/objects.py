@@ -83,19 +83,37 @@ def measure(
 
 
 def combine(parts: Iterable[Objects]) -> Objects:
-    """The objects of a volume from those of its blocks."""
-    every = list(parts)
-    ids, place = np.unique(np.concatenate([p.ids for p in every]), return_inverse=True)
-    dims = every[0].sums.shape[1]
-    voxels, sums = np.zeros(len(ids), np.int64), np.zeros((len(ids), dims))
-    begin = np.full((len(ids), dims), np.iinfo(np.int64).max)
-    end = np.zeros((len(ids), dims), np.int64)
-    np.add.at(voxels, place, np.concatenate([p.voxels for p in every]))
-    np.add.at(sums, place, np.concatenate([p.sums for p in every]))
-    np.minimum.at(begin, place, np.concatenate([p.begin for p in every]))
-    np.maximum.at(end, place, np.concatenate([p.end for p in every]))
-    contacts = add_up((p.contacts for p in every), _CONTACTS)
-    return Objects(ids, voxels, sums, begin, end, contacts)
+    """The objects of a volume from those of its blocks, one at least.
+
+    Two are combined at a time, as many blocks with as many, so that memory holds little more than
+    the result and no object is copied often.
+    """
+    waiting: list[tuple[int, Objects]] = []
+    for part in parts:
+        count, whole = 1, part
+        while waiting and waiting[-1][0] <= count:
+            others, other = waiting.pop()
+            count, whole = count + others, _union(other, whole)
+        waiting.append((count, whole))
+    _, whole = waiting.pop()
+    while waiting:
+        whole = _union(waiting.pop()[1], whole)
+    return whole
+
+
+def _union(one: Objects, other: Objects) -> Objects:
+    """The objects of two parts of a volume."""
+    ids = np.union1d(one.ids, other.ids)
+    shape = len(ids), one.sums.shape[1]
+    voxels, sums = np.zeros(len(ids), np.int64), np.zeros(shape)
+    begin, end = np.full(shape, np.iinfo(np.int64).max), np.zeros(shape, np.int64)
+    for part in (one, other):
+        at = np.searchsorted(ids, part.ids)
+        voxels[at] += part.voxels
+        sums[at] += part.sums
+        begin[at] = np.minimum(begin[at], part.begin)
+        end[at] = np.maximum(end[at], part.end)
+    return Objects(ids, voxels, sums, begin, end, add_up([one.contacts, other.contacts], _CONTACTS))
 
 
 def count_faces(labels: Array, known: Array) -> tuple[int, int]:
