@@ -32,6 +32,7 @@ _NOT_A_RUN = {*GROUPS, "name", "repetition", "runs_dir", "retry"}
 COSTS = (
     "peak_memory_mib", "peak_device_memory_mib", "num_parameters", "voxels_per_second",
     "iterations_per_second", "loop_efficiency", "predicted_voxels_per_second",
+    "energy_wh",
 )  # fmt: skip
 
 

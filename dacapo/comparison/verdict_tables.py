@@ -14,7 +14,7 @@ from dacapo.comparison.verdict import Comparison
 from dacapo.errors import printable
 from dacapo.training.terminal import console, duration, print_table
 
-_FORMATS = {"iterations_per_second": ".3g", "loop_efficiency": ".0%"}
+_FORMATS = {"iterations_per_second": ".3g", "loop_efficiency": ".0%", "energy_wh": ".3g"}
 """How costs are shown; others as whole numbers."""
 _MAX_PAIRS = 15
 """More pairs than these are listed only as far as they are decided, or of the best."""
@@ -70,11 +70,13 @@ def tables(comparison: Comparison) -> list[Table]:
         Table(
             "Costs",
             ["configuration", "mean", "training", "MiB", "MiB of GPU", "parameters", "voxels/s",
-             "it/s", "of step", "predicted/s", "front"],
+             "it/s", "of step", "predicted/s", "Wh", "front"],
             [_row(row, 1) for row in _costs(comparison)],
             "Medians of finished runs; training without validation, voxels of output per second of "
             "it. of step: its speed, compared with that of steps by themselves. predicted/s: "
-            "voxels predicted per second. front: no other is both better and faster.",
+            "voxels predicted per second. Wh: of the machine's processors (RAPL) and of the GPU "
+            "(NVML), as far as these count, by runs of a single process. front: no other is both "
+            "better and faster.",
         ),
         Table(
             "Differences",

@@ -15,6 +15,7 @@ from dacapo.experiments.validation_scores import ValidationScores
 from dacapo.figures.curves import draw_curves
 from dacapo.figures.pictures import ShownVolumes, draw_regions, draw_sections
 from dacapo.inference.blocks import predict
+from dacapo.processes.energy import EnergyMeter
 from dacapo.processes.memory import peak_device_memory_mib, peak_memory_mib, reset_peak_memory
 from dacapo.runs import NoWriter, RunFolder, RunWriter
 from dacapo.runs.checkpoint import CheckpointError
@@ -41,7 +42,12 @@ def train_run(
     for line in startup_warnings(run) if run.ranks.is_first else ():
         console.print(line)
     header = resume(run, folder, writer)
-    pruned = training_loop(run, folder, writer, reason_to_prune)
+    is_resumed = bool(run.training_stats.iteration_stats)
+    meter = EnergyMeter()
+    try:
+        pruned = training_loop(run, folder, writer, reason_to_prune)
+    finally:
+        energy = meter.close()
     table = replace(run.validation_scores.table(), header=header)
     show_scores(table, run.task.criterion)
     if line := speed_line(run.training_stats):
@@ -50,7 +56,9 @@ def train_run(
     why = pruned or run.reason_to_stop()
     if why:
         console.print(f"{folder.path} is stopped: {why}")
-    notes = {"why": why} if why else {}
+    notes: dict[str, Any] = {"why": why} if why else {}
+    if meter.source and not is_resumed:  # what earlier processes have used is not known
+        notes |= {"energy_wh": energy, "energy_source": meter.source}
     writer.finish("stopped" if pruned else "done", **notes, **_cost(run, rate))
     return run.validation_scores
 
