@@ -246,7 +246,7 @@ def test_a_run_and_its_package_are_one_model(
     export_command(replace(options, onnx=False, torch_export=False))
     given: Any = {"input": f"{volume}:raw", "runs_dir": options.runs_dir, "device": "cpu"}
     both = ["valid/0", options.output]
-    with pytest.raises(InputError, match="a model is named twice: valid/0, valid/0"):
+    with pytest.raises(InputError, match="named twice: valid/0, iteration 4; valid/0, iteration 4"):
         predict_command(PredictConfig(run=both, output=str(tmp_path / "b.ome.zarr"), **given))
     prediction = str(tmp_path / "p.ome.zarr")
     predict_command(PredictConfig(run=["valid/0"], output=prediction, **given))
